@@ -1,0 +1,13 @@
+//! Tidegate: a registry gateway in one binary.
+//!
+//! The folders beside this file are rooms, listed here from the bottom up; a room uses only
+//! rooms of lines below its own. `ARCHITECTURE.md` is the map.
+
+// Vocabulary: no I/O.
+pub mod backoff;
+pub mod clock;
+pub mod oci;
+pub mod secret;
+pub mod wire;
+
+pub mod store;

@@ -1,0 +1,182 @@
+use serde::Deserialize;
+
+use super::Digest;
+
+/// Media types of manifests and indexes.
+pub mod media_type {
+    pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+    pub const OCTET_STREAM: &str = "application/octet-stream";
+}
+
+/// Every manifest media type, as an `Accept` value must list them: distribution answers 404 for
+/// an OCI manifest when the type is not named.
+pub const MANIFEST_MEDIA_TYPES: &str = "application/vnd.oci.image.index.v1+json, \
+     application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, \
+     application/vnd.docker.distribution.manifest.v2+json, \
+     application/vnd.oci.artifact.manifest.v1+json, */*";
+
+/// What a manifest points to; its bytes stay with whoever holds them, for the digest is theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    pub media_type: String,
+    pub artifact_type: Option<String>,
+    /// Config and layers of an image, in order; the config first.
+    pub blobs: Vec<Descriptor>,
+    /// Manifests of an index, in order.
+    pub children: Vec<Descriptor>,
+    pub subject: Option<Descriptor>,
+    pub annotations: std::collections::BTreeMap<String, String>,
+}
+
+/// A content descriptor (OCI image-spec, "OCI Content Descriptors"); size in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    #[serde(default)]
+    pub media_type: String,
+    pub digest: Digest,
+    pub size: u64,
+    #[serde(default)]
+    pub artifact_type: Option<String>,
+    #[serde(default)]
+    pub urls: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidManifest {
+    #[error("the manifest is not valid JSON of its kind: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the manifest's media type is `{inside}`, its Content-Type `{outside}`")]
+    MediaType { inside: String, outside: String },
+    #[error("`{0}` is not a manifest media type")]
+    Unsupported(String),
+}
+
+impl Manifest {
+    /// Parses the bytes of a manifest that came with `content_type` (parameters are ignored).
+    pub fn parse(content_type: &str, bytes: &[u8]) -> Result<Self, InvalidManifest> {
+        let raw: RawManifest = serde_json::from_slice(bytes)?;
+        let outside = content_type.split(';').next().unwrap_or_default().trim();
+        if let Some(inside) = raw.media_type.filter(|inside| inside != outside) {
+            return Err(InvalidManifest::MediaType {
+                inside,
+                outside: outside.into(),
+            });
+        }
+        if !is_manifest_type(outside) {
+            return Err(InvalidManifest::Unsupported(outside.into()));
+        }
+        let artifact_type = raw
+            .artifact_type
+            .or_else(|| raw.config.as_ref().map(|config| config.media_type.clone()));
+        Ok(Self {
+            media_type: outside.into(),
+            artifact_type,
+            blobs: raw
+                .config
+                .into_iter()
+                .chain(raw.layers)
+                .chain(raw.blobs)
+                .collect(),
+            children: raw.manifests,
+            subject: raw.subject,
+            annotations: raw.annotations.unwrap_or_default(),
+        })
+    }
+}
+
+impl Descriptor {
+    /// Layers that registries must not hold and clients fetch elsewhere
+    /// (OCI image-spec, "Non-Distributable Layers"; Docker "foreign" layers).
+    pub fn is_foreign(&self) -> bool {
+        self.media_type.contains("nondistributable") || self.media_type.contains(".foreign.")
+    }
+}
+
+fn is_manifest_type(media_type: &str) -> bool {
+    MANIFEST_MEDIA_TYPES
+        .split(", ")
+        .any(|known| known == media_type && known != "*/*")
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawManifest {
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    /// Of the withdrawn OCI artifact manifest.
+    #[serde(default)]
+    blobs: Vec<Descriptor>,
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+    subject: Option<Descriptor>,
+    annotations: Option<std::collections::BTreeMap<String, String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn descriptor(media_type: &str) -> String {
+        format!(r#"{{"mediaType":"{media_type}","digest":"{A}","size":3}}"#)
+    }
+
+    #[test]
+    fn an_image_lists_its_config_before_its_layers() {
+        let json = format!(
+            r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
+            descriptor(media_type::OCI_CONFIG),
+            descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"),
+        );
+        let manifest = Manifest::parse(media_type::OCI_MANIFEST, json.as_bytes()).unwrap();
+        assert_eq!(
+            manifest.artifact_type.as_deref(),
+            Some(media_type::OCI_CONFIG)
+        );
+        assert_eq!(manifest.blobs.len(), 2);
+        assert!(!manifest.blobs[0].is_foreign() && manifest.blobs[1].is_foreign());
+    }
+
+    #[test]
+    fn an_index_lists_children_and_subject() {
+        let json = format!(
+            r#"{{"mediaType":"{t}","manifests":[{d}],"subject":{d}}}"#,
+            t = media_type::OCI_INDEX,
+            d = descriptor(media_type::OCI_MANIFEST),
+        );
+        let content_type = format!("{}; charset=utf-8", media_type::OCI_INDEX);
+        let manifest = Manifest::parse(&content_type, json.as_bytes()).unwrap();
+        assert_eq!(
+            (manifest.children.len(), manifest.subject.is_some()),
+            (1, true)
+        );
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        assert!(matches!(
+            Manifest::parse(media_type::OCI_MANIFEST, b"{"),
+            Err(InvalidManifest::Json(_))
+        ));
+        assert!(matches!(
+            Manifest::parse("text/plain", b"{}"),
+            Err(InvalidManifest::Unsupported(_))
+        ));
+        let other = format!(r#"{{"mediaType":"{}"}}"#, media_type::OCI_INDEX);
+        assert!(matches!(
+            Manifest::parse(media_type::OCI_MANIFEST, other.as_bytes()),
+            Err(InvalidManifest::MediaType { .. })
+        ));
+    }
+}

@@ -1,0 +1,26 @@
+//! The registry's words: names, digests, references, manifests, routes, scopes and error codes.
+//!
+//! Pure parsing and printing of what the OCI distribution and image specifications and the
+//! Docker token documents define. No I/O, no clock. Values are parsed once, at the edge; a
+//! [`RepositoryName`] or [`Digest`] that exists is valid. Start with `route.rs`: it is the one
+//! place that knows the paths under `/v2/`.
+
+mod digest;
+mod error;
+mod manifest;
+mod name;
+mod reference;
+mod route;
+mod scope;
+
+pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
+pub use error::{ErrorBody, ErrorCode, OneError};
+pub use manifest::{Descriptor, InvalidManifest, MANIFEST_MEDIA_TYPES, Manifest, media_type};
+pub use name::{InvalidName, RepositoryName};
+pub use reference::{InvalidReference, InvalidTag, Reference, Tag};
+pub use route::{Mount, Page, Route, RouteError, UploadId};
+pub use scope::{Action, ActionSet, Scope};
+
+/// The largest manifest that is accepted, 4 MiB: what distribution and Harbor accept
+/// (OCI distribution-spec, "Pushing Manifests": registries SHOULD accept at least 4 MiB).
+pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;

@@ -1,0 +1,61 @@
+//! Databases for tests: a fresh SQLite file, and a fresh PostgreSQL schema where
+//! `TIDEGATE_TEST_POSTGRES_URL` names a server (`tests/run` starts one).
+
+use std::ops::Deref;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::{Config, Db};
+
+/// A migrated database that lives as long as the test.
+pub(crate) struct TestDb {
+    db: Db,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Deref for TestDb {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.db
+    }
+}
+
+/// One migrated database of each kind that is at hand; SQLite always.
+pub(crate) async fn databases() -> Vec<TestDb> {
+    let mut databases = vec![sqlite().await];
+    if let Ok(server) = std::env::var("TIDEGATE_TEST_POSTGRES_URL") {
+        databases.push(postgres(&server).await);
+    }
+    databases
+}
+
+pub(crate) async fn sqlite() -> TestDb {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(&Config::default(), &directory.path().join("tidegate.db"))
+        .await
+        .unwrap();
+    TestDb {
+        db,
+        _directory: Some(directory),
+    }
+}
+
+async fn postgres(server: &str) -> TestDb {
+    let schema = format!("test_{}", hex::encode(crate::secret::random_bytes::<8>()));
+    let mut connection = PgConnection::connect(server).await.unwrap();
+    let create = AssertSqlSafe(format!("create schema {schema}"));
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    let separator = if server.contains('?') { '&' } else { '?' };
+    let url = format!("{server}{separator}options=-csearch_path%3D{schema}");
+    let config = Config {
+        url: Some(url),
+        max_connections: 5,
+        ..Config::default()
+    };
+    let db = Db::open(&config, std::path::Path::new("")).await.unwrap();
+    TestDb {
+        db,
+        _directory: None,
+    }
+}

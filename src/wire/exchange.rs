@@ -1,0 +1,48 @@
+use std::net::IpAddr;
+
+use http::{Request, Response};
+use tower::util::BoxCloneSyncService;
+
+use super::{Body, BoxError};
+
+/// A registry as a service: a request goes in, a streaming response comes out.
+///
+/// The request's URI is path and query only; the service adds authority and credentials.
+pub type Exchange = BoxCloneSyncService<Request<Body>, Response<Body>, ExchangeError>;
+
+/// Why no response came back.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// No connection could be made: nothing was sent.
+    #[error("cannot reach {address}: {source}")]
+    Unreachable { address: String, source: BoxError },
+    /// The connection broke or timed out after something may have been sent: the request may
+    /// or may not have taken effect.
+    #[error("the exchange with {address} broke off: {source}")]
+    Interrupted { address: String, source: BoxError },
+    /// The service's own limit was reached; nothing was sent.
+    #[error("too many requests at once for {address}")]
+    Overloaded { address: String },
+}
+
+impl ExchangeError {
+    /// Whether the request certainly had no effect.
+    pub fn nothing_sent(&self) -> bool {
+        !matches!(self, Self::Interrupted { .. })
+    }
+}
+
+/// Who is at the other end of the listener's connection; a request extension set by the
+/// listener. Behind a trusted proxy these are the values the proxy vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// `https` or `http`, as the client sees it.
+    pub scheme: &'static str,
+    /// Host and port as the client wrote them; empty when it sent none.
+    pub host: String,
+}
+
+/// The value of `X-Request-Id` for this request; a request extension set by the listener.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(pub std::sync::Arc<str>);
