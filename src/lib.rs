@@ -10,4 +10,27 @@ pub mod oci;
 pub mod secret;
 pub mod wire;
 
+pub mod telemetry;
+
 pub mod store;
+pub mod tls;
+
+pub mod audit;
+pub mod embedded;
+pub mod jobs;
+pub mod registry;
+pub mod server;
+
+pub mod auth;
+
+pub mod replication;
+
+pub mod api;
+pub mod proxy;
+pub mod token;
+
+pub mod config;
+
+pub mod app;
+
+pub mod cli;

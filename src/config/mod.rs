@@ -1,0 +1,1 @@
+//! The whole configuration, composed of the rooms' own sections.

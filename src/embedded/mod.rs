@@ -1,0 +1,1 @@
+//! A complete OCI registry on the local file system, served in process.

@@ -1,0 +1,1 @@
+//! The durable job engine: queue, dispatcher, worker pool, schedules and logs.

@@ -1,0 +1,1 @@
+//! Mirroring: targets, policies, intents, executions and the copying itself.

@@ -1,0 +1,1 @@
+//! The listener: sockets, TLS, HTTP/1.1 and HTTP/2, limits, drain.

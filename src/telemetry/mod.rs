@@ -1,0 +1,1 @@
+//! Logs, the access log and metrics: how the program tells what it does.
