@@ -6,6 +6,7 @@
 // Vocabulary: no I/O.
 pub mod backoff;
 pub mod clock;
+pub mod failpoint;
 pub mod oci;
 pub mod secret;
 pub mod wire;
