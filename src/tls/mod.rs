@@ -1,1 +1,59 @@
-//! Certificates: for the listener, made on first start and reloaded on change; trust for clients.
+//! TLS on both sides: the listener's certificate, kept fresh, and the trust of outgoing calls.
+//!
+//! [`Server`] owns the certificate files and hands out the configuration of the moment;
+//! [`client_config`] builds what a connector needs. The room opens no sockets and knows nothing
+//! of HTTP beyond the two protocol names it offers. Read `server.rs` first.
+
+mod client;
+mod error;
+mod files;
+mod self_signed;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+};
+
+use rustls::crypto::CryptoProvider;
+
+pub use client::{ClientTrust, client_config};
+pub use error::Error;
+pub use server::Server;
+
+/// `[tls]`: what the listener shows to clients.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub mode: Mode,
+    /// PEM file with the certificate, followed by its intermediates.
+    pub cert: Option<PathBuf>,
+    /// PEM file with the private key of the certificate.
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The given certificate, or else one signed by an own CA under the data directory.
+    #[default]
+    Auto,
+    /// Plain HTTP: somebody else terminates TLS.
+    Off,
+}
+
+/// Makes aws-lc-rs the process's cryptography. Harmless when repeated; call it first in `main`
+/// and in tests that use libraries which ask for the process's default.
+pub fn install_crypto() {
+    // Fails only when one is installed already, and there is only one to install.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// The one provider that every configuration of this room is built with.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    PROVIDER.clone()
+}
