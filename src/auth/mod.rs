@@ -1,1 +1,29 @@
-//! Who is asking, and what they may do: users, projects, members, roles, robots, bearer tokens.
+//! Who is who, and who may do what.
+//!
+//! Users, projects, members, robots and refresh tokens in the database; logins; the decisions
+//! that the registry and the API ask for. `access/` is the pure matrix of roles. The room does
+//! not know HTTP or how tokens are signed. Start with `authority.rs`: [`Auth`] is the door.
+//!
+//! Lists are asked with [`crate::store::Listing`]: its filters and sort keys name the fields
+//! each list function documents (Harbor's JSON names), a name it does not have is
+//! [`Kind::Invalid`], values are always bound.
+
+pub mod access;
+mod authority;
+pub mod bearer;
+mod config;
+mod error;
+mod id;
+pub mod members;
+mod principal;
+pub mod projects;
+mod refresh;
+pub mod robots;
+pub mod users;
+
+pub use access::{Resource, Role, RoleSet, Verb};
+pub use authority::Auth;
+pub use config::{Config, ProjectCreation};
+pub use error::{Error, Kind};
+pub use id::{MemberId, ProjectId, RobotId, UserId};
+pub use principal::Principal;

@@ -24,6 +24,9 @@ pub enum Error {
     /// A foreign key refused the row or its deletion.
     #[error("another row refers to this one, or the row it refers to is gone")]
     Referenced,
+    /// A listing names a field or value that is not there; the client's fault.
+    #[error(transparent)]
+    Listing(#[from] super::ListingError),
     #[error("database: {0}")]
     Sql(sqlx::Error),
 }

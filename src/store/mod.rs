@@ -8,6 +8,7 @@
 
 mod db;
 mod error;
+mod listing;
 mod migrations;
 mod sql;
 #[cfg(test)]
@@ -15,4 +16,8 @@ pub(crate) mod testing;
 
 pub use db::{Config, Db, Durability, Tx};
 pub use error::Error;
+pub use listing::{
+    Field, FieldKind, Filter, Listing, ListingError, Page, Selection, Sort, Test, Value,
+};
 pub use sql::Sql;
+pub(crate) use sql::{read, row, run, sqls, write};

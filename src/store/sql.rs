@@ -92,3 +92,5 @@ macro_rules! run {
         }
     };
 }
+
+pub(crate) use {read, row, run, sqls, write};
