@@ -1,0 +1,102 @@
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
+
+/// What a client is about to change in the registry behind the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub repository: RepositoryName,
+    pub kind: ChangeKind,
+    /// Who does it, for the log; empty for nobody.
+    pub actor: String,
+    /// The gateway that a mirroring push says it comes from.
+    pub origin: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A manifest PUT. `tags` are those asked for with `?tag=` beside `reference`.
+    Push {
+        reference: Reference,
+        tags: Vec<Tag>,
+        digest: Digest,
+    },
+    /// A tag goes, its digest stays.
+    DeleteTag { tag: Tag, digest: Option<Digest> },
+    /// A digest goes and, with it, the tags that point to it.
+    DeleteDigest { digest: Digest, tags: Vec<Tag> },
+}
+
+impl Change {
+    pub fn is_deletion(&self) -> bool {
+        !matches!(self.kind, ChangeKind::Push { .. })
+    }
+
+    /// What may differ at a mirror afterwards, each reference once.
+    ///
+    /// A push by digest that sets tags is the matter of these tags alone: the digest travels
+    /// with them.
+    pub fn references(&self) -> Vec<Reference> {
+        let tagged = |tags: &[Tag]| tags.iter().cloned().map(Reference::Tag).collect::<Vec<_>>();
+        let mut references = match &self.kind {
+            ChangeKind::Push {
+                reference: Reference::Digest(_),
+                tags,
+                ..
+            } if !tags.is_empty() => tagged(tags),
+            ChangeKind::Push {
+                reference, tags, ..
+            } => {
+                let mut references = tagged(tags);
+                references.push(reference.clone());
+                references
+            }
+            ChangeKind::DeleteTag { tag, .. } => vec![Reference::Tag(tag.clone())],
+            ChangeKind::DeleteDigest { digest, tags } => {
+                let mut references = tagged(tags);
+                references.push(Reference::Digest(digest.clone()));
+                references
+            }
+        };
+        references.sort();
+        references.dedup();
+        references
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(kind: ChangeKind) -> Vec<String> {
+        let change = Change {
+            repository: "a/b".parse().unwrap(),
+            kind,
+            actor: String::new(),
+            origin: None,
+        };
+        change
+            .references()
+            .iter()
+            .map(|reference| reference.as_str().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn each_kind_of_change_concerns_its_references() {
+        let digest = Digest::sha256(b"x");
+        let tag = |text: &str| text.parse::<Tag>().unwrap();
+        let push = |reference: &str, tags: &[&str]| ChangeKind::Push {
+            reference: reference.parse().unwrap(),
+            tags: tags.iter().map(|text| tag(text)).collect(),
+            digest: digest.clone(),
+        };
+        assert_eq!(texts(push("v1", &[])), ["v1"]);
+        assert_eq!(texts(push("v1", &["v1", "v2"])), ["v1", "v2"]);
+        assert_eq!(texts(push(digest.as_str(), &[])), [digest.as_str()]);
+        assert_eq!(texts(push(digest.as_str(), &["a", "b"])), ["a", "b"]);
+        let delete = ChangeKind::DeleteDigest {
+            digest: digest.clone(),
+            tags: vec![tag("z")],
+        };
+        assert_eq!(texts(delete), ["z", digest.as_str()]);
+    }
+}

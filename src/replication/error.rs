@@ -1,0 +1,86 @@
+use super::{ExecutionId, PolicyId, RegistryId, TaskId};
+use crate::{jobs, registry, secret::SealError, store};
+
+/// What can go wrong in replication's own administration; copying reports `jobs::Failure`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("registry {0} does not exist")]
+    NoRegistry(RegistryId),
+    #[error("replication policy {0} does not exist")]
+    NoPolicy(PolicyId),
+    #[error("execution {0} does not exist")]
+    NoExecution(ExecutionId),
+    #[error("task {0} does not exist")]
+    NoTask(TaskId),
+    /// The name is taken; the text names it.
+    #[error("{0}")]
+    Duplicate(String),
+    /// The request is malformed; the text says what is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The request is well formed, but not now; the text says what is in the way.
+    #[error("{0}")]
+    Precondition(String),
+    #[error("too many changes wait to be recorded for replication")]
+    Overloaded,
+    /// The change could not be written down; nothing may be sent upstream (mode `required`).
+    #[error("the change could not be recorded for replication: {0}")]
+    Unrecorded(String),
+    #[error("the stored secret of registry {id}: {source}")]
+    Seal { id: RegistryId, source: SealError },
+    #[error("the secret could not be sealed: {0}")]
+    Unsealable(SealError),
+    /// A row holds what this program cannot read.
+    #[error("{table}, row {id}: {problem}")]
+    Row {
+        table: &'static str,
+        id: i64,
+        problem: String,
+    },
+    #[error("the change list {path}: {source}")]
+    ChangeList {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    #[error(transparent)]
+    Jobs(#[from] jobs::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Who is at fault, for the status code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    NotFound,
+    Conflict,
+    Invalid,
+    Precondition,
+    /// The database or a queue is away or full; the same call may work a moment later.
+    Unavailable,
+    /// The registry that was asked could not be reached or refused.
+    Registry,
+    Internal,
+}
+
+impl Error {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoRegistry(_) | Self::NoPolicy(_) | Self::NoExecution(_) | Self::NoTask(_) => {
+                Kind::NotFound
+            }
+            Self::Duplicate(_) => Kind::Conflict,
+            Self::Invalid(_) => Kind::Invalid,
+            Self::Precondition(_) => Kind::Precondition,
+            Self::Overloaded | Self::Unrecorded(_) => Kind::Unavailable,
+            Self::Store(error) if error.retryable() => Kind::Unavailable,
+            Self::Registry(_) => Kind::Registry,
+            _ => Kind::Internal,
+        }
+    }
+
+    pub fn retryable(&self) -> bool {
+        self.kind() == Kind::Unavailable
+    }
+}

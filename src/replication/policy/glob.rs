@@ -1,0 +1,162 @@
+use std::fmt;
+
+/// A doublestar glob: `*` stays within a path component, `**` does not, `?` is one character,
+/// `[a-z]` and `[^a]` are classes, `{a,b}` alternatives, `\` takes the next character as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pattern(Box<str>);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the pattern `{pattern}` {problem}")]
+pub struct InvalidPattern {
+    pattern: String,
+    problem: &'static str,
+}
+
+impl Pattern {
+    pub const MAX_BYTES: usize = 1024;
+
+    /// The matcher accepts whatever it is given, so what is malformed is refused here.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        match problem_of(text) {
+            None => Ok(Self(text.into())),
+            Some(problem) => Err(InvalidPattern {
+                pattern: text.chars().take(160).collect(),
+                problem,
+            }),
+        }
+    }
+
+    /// The empty pattern matches everything, as in Harbor.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_empty() || fast_glob::glob_match(&*self.0, text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn problem_of(text: &str) -> Option<&'static str> {
+    if text.len() > Pattern::MAX_BYTES {
+        return Some("is longer than 1024 bytes");
+    }
+    if text.starts_with('!') {
+        return Some("begins with `!`, which would select everything else; use `excludes`");
+    }
+    if !text.is_ascii() {
+        return Some("has characters that no repository name or tag can have");
+    }
+    let mut characters = text.chars();
+    let mut open_braces = 0_u32;
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if characters.next().is_none() => return Some("ends with a lone `\\`"),
+            '[' => {
+                if let Some(problem) = class_problem(&mut characters) {
+                    return Some(problem);
+                }
+            }
+            '{' => open_braces += 1,
+            '}' if open_braces == 0 => return Some("closes a `}` that was not opened"),
+            '}' => open_braces -= 1,
+            _ => {}
+        }
+    }
+    (open_braces > 0).then_some("does not close its `{`")
+}
+
+/// Reads a class after its `[`.
+fn class_problem(characters: &mut std::str::Chars<'_>) -> Option<&'static str> {
+    let rest = characters.as_str();
+    let negation = usize::from(rest.starts_with(['^', '!']));
+    if rest[negation..].starts_with(']') {
+        return Some("has an empty class `[]`");
+    }
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if characters.next().is_none() => break,
+            ']' => return None,
+            _ => {}
+        }
+    }
+    Some("does not close its `[`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_as_harbor_documents() {
+        let cases: &[(&str, &[&str], &[&str])] = &[
+            ("", &["library/hello-world", "x"], &[]),
+            (
+                "library/hello-world",
+                &["library/hello-world"],
+                &["library/hello", "a/library/hello-world"],
+            ),
+            (
+                "library/*",
+                &["library/hello-world"],
+                &["library/my/hello-world", "library"],
+            ),
+            (
+                "library/**",
+                &["library/hello-world", "library/my/hello-world"],
+                &["goharbor/core"],
+            ),
+            ("**", &["library/hello-world", "a/b/c/d", "v1"], &[]),
+            (
+                "{library,goharbor}/**",
+                &["library/hello-world", "goharbor/core"],
+                &["google/hello-world"],
+            ),
+            ("**/app", &["a/app", "a/b/app"], &["a/apps"]),
+            ("1.?", &["1.0", "1.9"], &["1.01", "1."]),
+            ("v1.*", &["v1.0", "v1.0-rc"], &["v2.0"]),
+            ("[0-9]*", &["1", "10-alpine"], &["latest"]),
+            ("[^l]*", &["main"], &["latest"]),
+            ("{v*,release-*}", &["v1", "release-2"], &["dev"]),
+        ];
+        for (pattern, matching, other) in cases {
+            let compiled = Pattern::parse(pattern).unwrap();
+            for text in *matching {
+                assert!(compiled.matches(text), "`{pattern}` should match `{text}`");
+            }
+            for text in *other {
+                assert!(
+                    !compiled.matches(text),
+                    "`{pattern}` should not match `{text}`"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_patterns_are_refused_with_a_reason() {
+        for (pattern, reason) in [
+            ("!library/**", "use `excludes`"),
+            ("a[", "close its `[`"),
+            ("a[b", "close its `[`"),
+            ("a[]", "empty class"),
+            ("a[^]", "empty class"),
+            ("{a,b", "close its `{`"),
+            ("a}", "not opened"),
+            ("a\\", "lone"),
+            ("ä", "characters"),
+            (&"a".repeat(1025), "longer"),
+        ] {
+            let error = Pattern::parse(pattern).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        for fine in ["a\\[", "[\\]]", "{a,{b,c}}", "[!a]", "a\\\\"] {
+            assert!(Pattern::parse(fine).is_ok(), "{fine}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a policy is and what it decides. Pure: no I/O, no clock. Start here, then `filter.rs`.
+
+mod filter;
+mod glob;
+mod namespace;
+
+use crate::{
+    clock::Timestamp,
+    oci::{Reference, RepositoryName},
+};
+
+pub use filter::{Decoration, Filter, InvalidFilter, RawFilter, Resource};
+pub use glob::{InvalidPattern, Pattern};
+pub use namespace::{Namespace, Replace, Unmappable};
+
+use super::{Change, PolicyId, RegistryId};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub id: PolicyId,
+    pub spec: PolicySpec,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the switches of Harbor's policy"
+)]
+pub struct PolicySpec {
+    pub name: String,
+    pub description: String,
+    pub source: RegistryId,
+    pub destination: RegistryId,
+    pub trigger: Trigger,
+    pub filters: Vec<Filter>,
+    pub namespace: Namespace,
+    /// Whether what is gone at the source goes at the destination.
+    pub deletion: bool,
+    /// Whether a tag that points elsewhere at the destination is moved.
+    pub overwrite: bool,
+    pub enabled: bool,
+    /// Kilobits (1024 bits) a second for all copying of this policy in this process; `None`
+    /// for no limit.
+    pub speed_kbps: Option<u32>,
+    /// Kept for Harbor's clients; blobs are streamed whole.
+    pub copy_by_chunk: bool,
+    /// Whether a manual or scheduled run is skipped while another one of the policy is live.
+    pub single_active: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    Manual,
+    /// Six fields, seconds first, UTC.
+    Scheduled {
+        cron: String,
+    },
+    EventBased,
+}
+
+impl Trigger {
+    /// Harbor's word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Scheduled { .. } => "scheduled",
+            Self::EventBased => "event_based",
+        }
+    }
+}
+
+impl PolicySpec {
+    /// The registry that is not the local one.
+    pub fn remote(&self) -> RegistryId {
+        if self.source.is_local() {
+            self.destination
+        } else {
+            self.source
+        }
+    }
+
+    pub fn accepts_repository(&self, repository: &RepositoryName) -> bool {
+        self.filters
+            .iter()
+            .all(|filter| filter.accepts_repository(repository.as_str()))
+    }
+
+    pub fn accepts_reference(&self, reference: &Reference) -> bool {
+        self.filters
+            .iter()
+            .all(|filter| filter.accepts_reference(reference))
+    }
+
+    pub fn accepts_resource(&self, resource: Resource) -> bool {
+        self.filters
+            .iter()
+            .all(|filter| filter.accepts_resource(resource))
+    }
+
+    /// Whether events of this gateway concern the policy at all.
+    pub fn hears_events(&self) -> bool {
+        self.enabled && self.source.is_local() && self.trigger == Trigger::EventBased
+    }
+
+    /// The references that `change` makes this policy look at; none for most.
+    pub fn affected(&self, change: &Change) -> Vec<Reference> {
+        let concerned = self.hears_events()
+            && (self.deletion || !change.is_deletion())
+            && self.accepts_repository(&change.repository);
+        if !concerned {
+            return Vec::new();
+        }
+        let mut references = change.references();
+        references.retain(|reference| self.accepts_reference(reference));
+        references
+    }
+}
+
+#[cfg(test)]
+mod tests;

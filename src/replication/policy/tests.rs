@@ -1,0 +1,106 @@
+use serde_json::json;
+
+use super::*;
+use crate::{oci::Digest, replication::ChangeKind};
+
+pub(crate) fn spec() -> PolicySpec {
+    PolicySpec {
+        name: "mirror".to_owned(),
+        description: String::new(),
+        source: RegistryId::LOCAL,
+        destination: RegistryId(1),
+        trigger: Trigger::EventBased,
+        filters: Vec::new(),
+        namespace: Namespace {
+            path: String::new(),
+            replace: Replace::All,
+        },
+        deletion: false,
+        overwrite: true,
+        enabled: true,
+        speed_kbps: None,
+        copy_by_chunk: false,
+        single_active: false,
+    }
+}
+
+fn push(repository: &str, reference: &str) -> Change {
+    Change {
+        repository: repository.parse().unwrap(),
+        kind: ChangeKind::Push {
+            reference: reference.parse().unwrap(),
+            tags: Vec::new(),
+            digest: Digest::sha256(b"x"),
+        },
+        actor: String::new(),
+        origin: None,
+    }
+}
+
+fn filters(raw: serde_json::Value) -> Vec<Filter> {
+    serde_json::from_value(raw).unwrap()
+}
+
+#[test]
+fn an_event_concerns_the_policies_whose_filters_all_accept_it() {
+    let policy = PolicySpec {
+        filters: filters(json!([
+            {"type": "name", "value": "library/**"},
+            {"type": "tag", "value": "v*", "decoration": "matches"},
+            {"type": "tag", "value": "*-rc", "decoration": "excludes"},
+        ])),
+        ..spec()
+    };
+    for (repository, reference, concerned) in [
+        ("library/app", "v1", true),
+        ("library/a/b", "v1", true),
+        ("other/app", "v1", false),
+        ("library/app", "latest", false),
+        ("library/app", "v1-rc", false),
+        ("library/app", Digest::sha256(b"x").as_str(), false),
+    ] {
+        let affected = policy.affected(&push(repository, reference));
+        assert_eq!(!affected.is_empty(), concerned, "{repository} {reference}");
+    }
+}
+
+#[test]
+fn only_enabled_event_based_policies_with_a_local_source_hear_events() {
+    let change = push("a/b", "v1");
+    assert_eq!(spec().affected(&change).len(), 1);
+    let deaf = [
+        PolicySpec {
+            enabled: false,
+            ..spec()
+        },
+        PolicySpec {
+            trigger: Trigger::Manual,
+            ..spec()
+        },
+        PolicySpec {
+            source: RegistryId(1),
+            destination: RegistryId::LOCAL,
+            ..spec()
+        },
+    ];
+    for policy in deaf {
+        assert!(policy.affected(&change).is_empty(), "{policy:?}");
+    }
+}
+
+#[test]
+fn deletions_concern_only_policies_that_replicate_them() {
+    let change = Change {
+        kind: ChangeKind::DeleteTag {
+            tag: "v1".parse().unwrap(),
+            digest: None,
+        },
+        ..push("a/b", "v1")
+    };
+    assert!(spec().affected(&change).is_empty());
+    let deleting = PolicySpec {
+        deletion: true,
+        ..spec()
+    };
+    assert_eq!(deleting.affected(&change).len(), 1);
+}

@@ -1,0 +1,72 @@
+//! The registries that policies copy from and to: their rows, secrets and health.
+
+use crate::{clock::Timestamp, secret::Secret};
+
+use super::RegistryId;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    pub id: RegistryId,
+    pub name: String,
+    pub description: String,
+    /// Harbor's adapter type; `docker-registry` for all that speak the distribution spec.
+    pub kind: String,
+    pub url: String,
+    /// `basic`; empty without a credential.
+    pub credential_type: String,
+    pub access_key: String,
+    pub has_secret: bool,
+    /// Whether the certificate is not verified.
+    pub insecure: bool,
+    /// PEM; trusted beside the system's roots.
+    pub ca_certificate: Option<String>,
+    pub health: Health,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    Healthy,
+    Unhealthy,
+}
+
+impl Health {
+    /// Harbor's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct NewRegistry {
+    pub name: String,
+    pub description: String,
+    pub kind: String,
+    pub url: String,
+    pub credential: NewCredential,
+    pub insecure: bool,
+    pub ca_certificate: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct NewCredential {
+    pub kind: String,
+    pub access_key: String,
+    pub access_secret: Secret,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct RegistryChange {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub url: Option<String>,
+    pub credential_type: Option<String>,
+    pub access_key: Option<String>,
+    pub access_secret: Option<Secret>,
+    pub insecure: Option<bool>,
+    pub ca_certificate: Option<String>,
+}
