@@ -1,0 +1,66 @@
+//! May the caller do this, and to which project.
+
+use super::{
+    Api,
+    caller::Caller,
+    error::Error,
+    path::{PathParameters, ProjectReference},
+};
+use crate::auth::{self, ProjectId, Resource, Verb, projects::Project};
+
+impl Api {
+    /// Refuses unless the caller may do this in the whole system.
+    pub(super) fn system(
+        &self,
+        caller: &Caller,
+        resource: Resource,
+        verb: Verb,
+    ) -> Result<(), Error> {
+        if self.auth.permits_system(&caller.principal, resource, verb) {
+            return Ok(());
+        }
+        Err(caller.refusal())
+    }
+
+    /// The project named in the path, if the caller may do this in it.
+    ///
+    /// That a project does not exist is told to system administrators only; others get the
+    /// same refusal as for a project they may not see.
+    pub(super) async fn project(
+        &self,
+        caller: &Caller,
+        path: &PathParameters,
+        (resource, verb): (Resource, Verb),
+    ) -> Result<Project, Error> {
+        let reference = path.project();
+        let found = self.find_project(&reference).await?;
+        let Some(project) = found else {
+            if caller.principal.is_system_admin() {
+                return Err(Error::not_found("project", reference));
+            }
+            return Err(caller.refusal());
+        };
+        let principal = &caller.principal;
+        let permitted = self.auth.permits(principal, project.id, resource, verb);
+        if permitted.await? {
+            Ok(project)
+        } else {
+            Err(caller.refusal())
+        }
+    }
+
+    pub(super) async fn find_project(
+        &self,
+        reference: &ProjectReference,
+    ) -> Result<Option<Project>, Error> {
+        let found = match reference {
+            ProjectReference::Id(id) => self.auth.project(ProjectId(*id)).await,
+            ProjectReference::Name(name) => self.auth.project_named(name).await,
+        };
+        match found {
+            Ok(project) => Ok(Some(project)),
+            Err(error) if error.kind() == auth::Kind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Who makes the request: HTTP Basic, or nobody.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::extract::FromRequestParts;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderValue, header, request::Parts};
+
+use super::{Shared, error::Error};
+use crate::{
+    auth::{self, Principal},
+    secret::Secret,
+    wire::{Peer, RequestId},
+};
+
+/// The signed-in principal and where the request came from. Wrong credentials are refused even
+/// where nobody needs to sign in: who sends them believes to be somebody.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) principal: Principal,
+    pub(super) source: IpAddr,
+    pub(super) request_id: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// Refuses with 401 when nobody is signed in.
+    pub(super) fn signed_in(&self) -> Result<&Principal, Error> {
+        match &self.principal {
+            Principal::Anonymous => Err(Error::login_needed()),
+            principal => Ok(principal),
+        }
+    }
+
+    /// What to answer to somebody who may not: 401 to nobody, 403 to everybody else.
+    pub(super) fn refusal(&self) -> Error {
+        match &self.principal {
+            Principal::Anonymous => Error::login_needed(),
+            principal => {
+                Error::Forbidden(format!("{} has no permission for this", principal.name()))
+            }
+        }
+    }
+}
+
+impl FromRequestParts<Shared> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Error> {
+        let peer = parts.extensions.get::<Peer>();
+        let source = peer
+            .ok_or_else(|| Error::internal("the request has no peer"))?
+            .address;
+        let principal = match parts.headers.get(header::AUTHORIZATION) {
+            None => Principal::Anonymous,
+            Some(value) => {
+                let (name, password) = basic(value)?;
+                api.auth.login(source, &name, &password).await?
+            }
+        };
+        Ok(Self {
+            principal,
+            source,
+            request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+        })
+    }
+}
+
+/// User name and password of a Basic `Authorization` (RFC 7617).
+fn basic(value: &HeaderValue) -> Result<(String, Secret), Error> {
+    let refused = |why: &str| Error::Unauthorized(why.to_owned());
+    let text = value.to_str().unwrap_or_default();
+    let (scheme, encoded) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(refused("this API takes HTTP Basic authentication only"));
+    }
+    let decoded = STANDARD.decode(encoded.trim()).unwrap_or_default();
+    let decoded = String::from_utf8(decoded).unwrap_or_default();
+    let (name, password) = decoded
+        .split_once(':')
+        .ok_or_else(|| refused("the Basic credentials do not parse"))?;
+    Ok((name.to_owned(), Secret::new(password)))
+}
+
+impl From<auth::Error> for Error {
+    fn from(error: auth::Error) -> Self {
+        let message = error.to_string();
+        match (error.kind(), error) {
+            (_, auth::Error::TooManyAttempts { retry_after }) => {
+                Self::TooManyRequests { retry_after }
+            }
+            (auth::Kind::Unauthorized, _) => Self::Unauthorized(message),
+            (auth::Kind::Invalid, _) => Self::BadRequest(message),
+            (auth::Kind::Conflict, _) => Self::Conflict(message),
+            (auth::Kind::NotFound, _) => Self::NotFound(message),
+            (auth::Kind::Forbidden, _) => Self::Forbidden(message),
+            (auth::Kind::Precondition, _) => Self::Precondition(message),
+            (auth::Kind::Unavailable | auth::Kind::TooManyRequests, error) => {
+                Self::Unavailable(error.into())
+            }
+            (auth::Kind::Internal, error) => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_well_formed_basic_credentials_are_taken() {
+        let (name, password) = basic(&HeaderValue::from_static("basic YTpiOmM=")).unwrap();
+        assert_eq!((name.as_str(), password.expose()), ("a", "b:c"));
+        for bad in [
+            "Bearer abc",
+            "Basic",
+            "Basic !!",
+            "Basic YWI=",
+            "",
+            "Basic /w==",
+        ] {
+            let refused = basic(&HeaderValue::from_static(bad));
+            assert!(matches!(refused, Err(Error::Unauthorized(_))), "{bad}");
+        }
+    }
+}

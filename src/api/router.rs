@@ -1,0 +1,57 @@
+//! The API as one service.
+
+use std::convert::Infallible;
+
+use http::{Method, Request, Response};
+use tower::ServiceExt;
+
+use super::{
+    Api, ROOT, Shared,
+    error::{Error, Fault},
+    users,
+};
+use crate::wire::{Body, RequestId};
+
+/// Answers everything below `/api/`. Cheap to clone.
+///
+/// Requests carry the extensions [`crate::wire::Peer`] and [`RequestId`].
+#[derive(Debug, Clone)]
+pub struct Router(axum::Router);
+
+impl Api {
+    /// The API's routes over this state.
+    pub fn router(self) -> Router {
+        let operations = axum::Router::new().merge(users::routes());
+        let router = axum::Router::new()
+            .nest(ROOT, operations)
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(Shared::new(self));
+        Router(router)
+    }
+}
+
+impl Router {
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let id = request.extensions().get::<RequestId>().cloned();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answered: Result<_, Infallible> = self.0.clone().oneshot(request).await;
+        let Ok(response) = answered;
+        if let Some(Fault(cause)) = response.extensions().get() {
+            let id = id.as_ref().map_or("", |id| &id.0);
+            tracing::error!(
+                request.id = id, %method, path,
+                "an API request failed: {cause}"
+            );
+        }
+        response.map(Body::boxed)
+    }
+}
+
+async fn unknown_path(uri: http::Uri) -> Error {
+    Error::NotFound(format!("there is no {} in this API", uri.path()))
+}
+
+async fn wrong_method(method: Method) -> Error {
+    Error::MethodNotAllowed(method)
+}

@@ -1,0 +1,318 @@
+//! Tag `user`: people, their profiles, passwords and permissions.
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::{get, put},
+};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::{Json, created},
+    paging::ListQuery,
+    path::PathParameters,
+};
+use crate::{
+    audit::Operation,
+    auth::{
+        Principal, Resource, UserId, Verb,
+        users::{NewUser, Profile, User},
+    },
+    clock::Timestamp,
+    secret::Secret,
+    store::Test,
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/users", get(list).post(create))
+        .route("/users/search", get(search))
+        .route("/users/current", get(current))
+        .route("/users/{user_id}", get(read).put(update).delete(delete))
+        .route("/users/{user_id}/sysadmin", put(set_system_admin))
+        .route("/users/{user_id}/password", put(set_password))
+        .route("/users/{user_id}/cli_secret", put(set_cli_secret))
+}
+
+/// `UserResp`.
+#[derive(Debug, Serialize)]
+struct UserShape {
+    user_id: i64,
+    username: String,
+    email: String,
+    realname: String,
+    comment: String,
+    sysadmin_flag: bool,
+    /// True when an identity provider, not this database, makes the user an administrator.
+    admin_role_in_auth: bool,
+    creation_time: Timestamp,
+    update_time: Timestamp,
+}
+
+impl From<User> for UserShape {
+    fn from(user: User) -> Self {
+        Self {
+            user_id: user.id.0,
+            username: user.name,
+            email: user.email.unwrap_or_default(),
+            realname: user.realname,
+            comment: user.comment,
+            sysadmin_flag: user.system_admin,
+            admin_role_in_auth: false,
+            creation_time: Timestamp::from_millis(user.created_ms),
+            update_time: Timestamp::from_millis(user.updated_ms),
+        }
+    }
+}
+
+async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    api.system(&caller, Resource::User, Verb::List)?;
+    let page = api.auth.users(query.listing()).await?;
+    Ok(query.answer(page, UserShape::from))
+}
+
+/// `UserSearchRespItem`.
+#[derive(Debug, Serialize)]
+struct FoundUser {
+    user_id: i64,
+    username: String,
+}
+
+async fn search(
+    State(api): State<Shared>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    caller.signed_in()?;
+    if query.parameter("username").is_none() {
+        return Err(Error::Unprocessable("username in query is required".into()));
+    }
+    let query = query.and_parameter("username", "username", Test::Contains);
+    let page = api.auth.users(query.listing()).await?;
+    Ok(query.answer(page, |user| FoundUser {
+        user_id: user.id.0,
+        username: user.name,
+    }))
+}
+
+/// `UserCreationReq`.
+#[derive(Debug, Deserialize)]
+struct Registration {
+    username: String,
+    password: Secret,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    realname: Option<String>,
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+async fn create(
+    State(api): State<Shared>,
+    caller: Caller,
+    Json(registration): Json<Registration>,
+) -> Result<Response, Error> {
+    api.system(&caller, Resource::User, Verb::Create)?;
+    let name = registration.username;
+    let user = NewUser {
+        name: name.clone(),
+        password: registration.password,
+        profile: Profile {
+            email: registration.email.filter(|email| !email.is_empty()),
+            realname: registration.realname.unwrap_or_default(),
+            comment: registration.comment.unwrap_or_default(),
+        },
+    };
+    let id = api.auth.create_user(user).await?;
+    let description = format!("created the user {name}");
+    record(&api, &caller, Operation::Create, &name, description);
+    Ok(created("/users", id))
+}
+
+async fn current(State(api): State<Shared>, caller: Caller) -> Result<Response, Error> {
+    match caller.signed_in()? {
+        Principal::User { id, .. } => {
+            let user = api.auth.user(*id).await?;
+            Ok(axum::Json(UserShape::from(user)).into_response())
+        }
+        other => Err(Error::Precondition(format!(
+            "{} is a robot account and has no profile",
+            other.name()
+        ))),
+    }
+}
+
+async fn read(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<Response, Error> {
+    let user = self_or_permitted(&api, &caller, &path, Verb::Read).await?;
+    Ok(axum::Json(UserShape::from(user)).into_response())
+}
+
+/// `UserProfile`; what is left out stays as it is.
+#[derive(Debug, Deserialize)]
+struct ProfileChange {
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    realname: Option<String>,
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+async fn update(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(change): Json<ProfileChange>,
+) -> Result<StatusCode, Error> {
+    let user = self_or_permitted(&api, &caller, &path, Verb::Update).await?;
+    let profile = Profile {
+        email: match change.email {
+            None => user.email,
+            Some(email) => (!email.is_empty()).then_some(email),
+        },
+        realname: change.realname.unwrap_or(user.realname),
+        comment: change.comment.unwrap_or(user.comment),
+    };
+    api.auth.update_profile(user.id, profile).await?;
+    let description = format!("changed the profile of {}", user.name);
+    record(&api, &caller, Operation::Update, &user.name, description);
+    Ok(StatusCode::OK)
+}
+
+async fn delete(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    api.system(&caller, Resource::User, Verb::Delete)?;
+    let user = api.auth.user(UserId(path.id("user_id")?)).await?;
+    if caller.principal.user_id() == Some(user.id) {
+        return Err(Error::Forbidden("nobody can delete themselves".into()));
+    }
+    api.auth.delete_user(user.id).await?;
+    let description = format!("deleted the user {}", user.name);
+    record(&api, &caller, Operation::Delete, &user.name, description);
+    Ok(StatusCode::OK)
+}
+
+/// `UserSysAdminFlag`.
+#[derive(Debug, Deserialize)]
+struct SystemAdminFlag {
+    sysadmin_flag: bool,
+}
+
+async fn set_system_admin(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(flag): Json<SystemAdminFlag>,
+) -> Result<StatusCode, Error> {
+    // A robot that may update users must not make administrators.
+    if !caller.principal.is_system_admin() {
+        return Err(caller.refusal());
+    }
+    let user = api.auth.user(UserId(path.id("user_id")?)).await?;
+    let description = if flag.sysadmin_flag {
+        api.auth.grant_system_admin(user.id).await?;
+        format!("made {} a system administrator", user.name)
+    } else {
+        api.auth.revoke_system_admin(user.id).await?;
+        format!("took system administration from {}", user.name)
+    };
+    record(&api, &caller, Operation::Update, &user.name, description);
+    Ok(StatusCode::OK)
+}
+
+/// `PasswordReq`.
+#[derive(Debug, Deserialize)]
+struct PasswordChange {
+    #[serde(default)]
+    old_password: Secret,
+    new_password: Secret,
+}
+
+/// Everybody changes their own password with the old one; system administrators change those
+/// of others without.
+async fn set_password(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(change): Json<PasswordChange>,
+) -> Result<StatusCode, Error> {
+    caller.signed_in()?;
+    let id = UserId(path.id("user_id")?);
+    let is_own = caller.principal.user_id() == Some(id);
+    if !is_own && !caller.principal.is_system_admin() {
+        return Err(caller.refusal());
+    }
+    let user = api.auth.user(id).await?;
+    if is_own {
+        let checked = api
+            .auth
+            .check_password(caller.source, id, &change.old_password);
+        checked.await.map_err(|error| match error {
+            crate::auth::Error::BadCredentials => {
+                Error::Forbidden("the old password is not correct".into())
+            }
+            other => other.into(),
+        })?;
+    }
+    if change.old_password == change.new_password {
+        return Err(Error::BadRequest(
+            "the new password is the old one; choose another".into(),
+        ));
+    }
+    api.auth.set_password(id, &change.new_password).await?;
+    let description = format!("changed the password of {}", user.name);
+    record(&api, &caller, Operation::Update, &user.name, description);
+    Ok(StatusCode::OK)
+}
+
+/// CLI secrets belong to users of an OIDC provider; here passwords do that work.
+async fn set_cli_secret(caller: Caller) -> Result<StatusCode, Error> {
+    caller.signed_in()?;
+    Err(Error::Precondition(
+        "the auth mode is db_auth: users have passwords, not CLI secrets".into(),
+    ))
+}
+
+/// The user in the path, for themselves or somebody who may do this to users.
+async fn self_or_permitted(
+    api: &Api,
+    caller: &Caller,
+    path: &PathParameters,
+    verb: Verb,
+) -> Result<User, Error> {
+    caller.signed_in()?;
+    let id = UserId(path.id("user_id")?);
+    if caller.principal.user_id() != Some(id) {
+        api.system(caller, Resource::User, verb)?;
+    }
+    Ok(api.auth.user(id).await?)
+}
+
+fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, description: String) {
+    let act = Act {
+        operation,
+        resource_type: "user",
+        resource: name,
+        project: None,
+        description,
+    };
+    api.record(caller, act);
+}
