@@ -1,1 +1,42 @@
-//! The durable job engine: queue, dispatcher, worker pool, schedules and logs.
+//! The job engine: a durable queue, its workers and its schedules, for every background kind.
+//!
+//! Jobs live in the database; [`Jobs`] is the handle that enqueues, stops, retries and reads
+//! them, [`Runner`] claims and runs them with the [`Handler`] of their kind, and [`Schedules`]
+//! enqueues them by [`Cron`] expressions. At least one run follows every accepted wish; a run
+//! may happen twice, so handlers bring about a state instead of counting.
+//!
+//! This room knows no kind of job: what is replicated, collected or delivered is its callers'.
+//! Start with `lifecycle.rs` (what may happen to a job), then `queue.rs` and `runner.rs`.
+
+mod config;
+mod cron;
+mod error;
+mod failure;
+mod handler;
+mod job;
+mod lease;
+mod lifecycle;
+mod log;
+mod metrics;
+pub(crate) mod queries;
+mod queue;
+mod runner;
+mod schedule;
+mod slots;
+mod state;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use config::Config;
+pub use cron::{Cron, CronError};
+pub use error::Error;
+pub use failure::{Class, Failure};
+pub use handler::{Handler, Running};
+pub use job::{Enqueued, Job, JobId, NewJob};
+pub use log::Log;
+pub use metrics::Metrics;
+pub use queue::{Jobs, Stopping};
+pub use runner::Runner;
+pub use schedule::Schedules;
+pub use state::{State, UnknownState};

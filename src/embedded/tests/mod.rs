@@ -1,6 +1,0 @@
-//! Everything goes through the exchange, as the gateway uses it.
-
-mod fixture;
-mod pushing;
-
-use fixture::Fixture;

@@ -1,0 +1,34 @@
+use super::{JobId, State};
+use crate::store;
+
+/// Why a job could not be enqueued, changed or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("job {0} does not exist")]
+    NotFound(JobId),
+    /// The job's state forbids the verb; nothing was changed.
+    #[error("job {id} is {state} and cannot be {verb}")]
+    Refused {
+        id: JobId,
+        state: State,
+        verb: &'static str,
+    },
+    /// A newer row of the same kind and key is live and does what this one would.
+    #[error("job {0} cannot run again: a newer job for the same key is waiting or running")]
+    Superseded(JobId),
+    #[error("jobs row {id}: column {column} holds `{value}`, which this Tidegate does not know")]
+    Damaged {
+        id: JobId,
+        column: &'static str,
+        value: String,
+    },
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    /// Whether the same call may work a moment later.
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.retryable())
+    }
+}

@@ -1,0 +1,32 @@
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, JobId, Log};
+
+/// What runs the jobs of one kind.
+///
+/// A job may be run more than once for one wish (a crash, a lost lease), so a run brings about a
+/// state and does nothing where it holds already.
+pub trait Handler: Send + Sync {
+    /// The kind of its jobs; unique within a [`Runner`](super::Runner).
+    fn kind(&self) -> &'static str;
+
+    /// Runs one job. A panic fails the job with [`Failure::Permanent`] and ends nothing else.
+    fn run<'a>(&'a self, job: &'a Running) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// A job in the hands of its handler.
+#[derive(Debug)]
+pub struct Running {
+    pub id: JobId,
+    pub key: String,
+    /// As enqueued, or as replaced by a newer wish before this run began.
+    pub params: serde_json::Value,
+    /// The first attempt is number 1.
+    pub attempt: u32,
+    /// Cancelled when the run must end: a person stopped the job, the process shuts down, or the
+    /// lease is lost. Abort what is under way within a second and return [`Failure::Stopped`].
+    pub stop: CancellationToken,
+    /// What people read to learn what happened.
+    pub log: Log,
+}

@@ -1,0 +1,243 @@
+//! What instances agree on through the database: who runs which job, and that a run whose lease
+//! was lost writes nothing any more.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    Error, Failure, JobId, State,
+    lifecycle::{Lifecycle, Refused},
+    queries::{self, Entry, JobRow, Lease},
+    queue::{BATCH, Inner},
+    slots::{Reason, Slot},
+};
+use crate::{clock::Timestamp, secret, store::Db};
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ending {
+    Succeeded,
+    Failed(Failure),
+    /// Handed back because the process shuts down.
+    Released,
+}
+
+impl Inner {
+    /// Takes up to `limit` due jobs of `kinds` under leases of this process.
+    pub(super) async fn claim(&self, kinds: &[&str], limit: usize) -> Result<Vec<JobRow>, Error> {
+        let now = self.clock.now();
+        let lease = Lease {
+            owner: &self.boot,
+            now,
+            until: now.plus(self.config.lease()),
+        };
+        Ok(queries::claim(&self.db, lease, kinds, limit).await?)
+    }
+
+    /// Writes how a run ended, with the rest of its log. `None`: the run's lease was lost, and
+    /// nothing was written.
+    pub(super) async fn settle(
+        &self,
+        slot: &Slot,
+        ending: &Ending,
+        log: &[Entry],
+    ) -> Result<Option<State>, Error> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let changed = self
+            .transition(&mut tx, &[slot.id], now, |job, _row| {
+                self.ended(job, slot.epoch, ending, now)
+            })
+            .await?;
+        let Some((_row, next)) = changed.into_iter().next() else {
+            return Ok(None);
+        };
+        if !log.is_empty() {
+            queries::append_log(&mut tx, log).await?;
+        }
+        tx.commit().await?;
+        Ok(Some(next.state))
+    }
+
+    fn ended(
+        &self,
+        job: &Lifecycle,
+        epoch: i64,
+        ending: &Ending,
+        now: Timestamp,
+    ) -> Result<Lifecycle, Refused> {
+        match ending {
+            Ending::Succeeded => job.succeed(epoch),
+            Ending::Released => job.release(epoch),
+            Ending::Failed(failure) => job.fail(epoch, failure, self.retry_at(job, failure, now)),
+        }
+    }
+
+    fn retry_at(&self, job: &Lifecycle, failure: &Failure, now: Timestamp) -> Timestamp {
+        let random = u64::from_le_bytes(secret::random_bytes());
+        let delay = match failure {
+            Failure::Throttled { retry_after, .. } => *retry_after,
+            Failure::TargetDown { .. } => {
+                // Spread over half to one and a half of the delay, so that not all come at once.
+                let middle_ms = self.config.target_down_seconds.saturating_mul(1000);
+                let spread_ms = random % middle_ms.saturating_add(1);
+                std::time::Duration::from_millis(middle_ms / 2 + spread_ms)
+            }
+            _ => {
+                let attempt = u32::try_from(job.attempts).unwrap_or(u32::MAX);
+                self.config.backoff().delay(attempt, random)
+            }
+        };
+        now.plus(delay)
+    }
+
+    /// Extends the leases of this process; ends runs that were stopped or whose lease is lost.
+    pub(super) async fn beat(&self) -> Result<(), Error> {
+        let slots = self.slots.all();
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<JobId> = slots.iter().map(|slot| slot.id).collect();
+        let until = self.clock.now().plus(self.config.lease());
+        let held = queries::beat(&self.db, &self.boot, until, &ids).await?;
+        let held: HashMap<(i64, i64), bool> = held
+            .into_iter()
+            .map(|beat| ((beat.id, beat.epoch), beat.stopping))
+            .collect();
+        for slot in slots {
+            match held.get(&(slot.id.0, slot.epoch)) {
+                Some(false) => {}
+                Some(true) => slot.end(Reason::Requested),
+                // A run that settled in the meantime has left the slots and needs no end.
+                None if self.slots.find(slot.id).is_none() => {}
+                None => slot.end(Reason::LeaseLost),
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees jobs whose process is gone: on SQLite, which serves one process, at its start all
+    /// that another life of it held; otherwise those whose lease ended. Returns how many.
+    pub(super) async fn rescue_at_start(&self) -> Result<usize, Error> {
+        match self.db {
+            Db::Lite { .. } => self.rescue_all(Dead::Foreign).await,
+            Db::Pg(_) => self.rescue_all(Dead::Expired).await,
+        }
+    }
+
+    /// Frees jobs whose lease ended. Returns how many.
+    pub(super) async fn rescue(&self) -> Result<usize, Error> {
+        self.rescue_all(Dead::Expired).await
+    }
+
+    async fn rescue_all(&self, dead: Dead) -> Result<usize, Error> {
+        let mut rescued = 0;
+        loop {
+            let now = self.clock.now();
+            let ids = match dead {
+                Dead::Foreign => queries::foreign(&self.db, &self.boot, BATCH).await?,
+                Dead::Expired => queries::expired(&self.db, now, BATCH).await?,
+            };
+            // Ours are alive, whatever the clock says; a lost lease is found by `beat`.
+            let ids: Vec<JobId> = ids
+                .into_iter()
+                .filter(|id| self.slots.find(*id).is_none())
+                .collect();
+            let freed = self.free(&ids, dead, now).await?;
+            rescued += freed;
+            if freed == 0 {
+                return Ok(rescued);
+            }
+        }
+    }
+
+    async fn free(&self, ids: &[JobId], dead: Dead, now: Timestamp) -> Result<usize, Error> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let random = u64::from_le_bytes(secret::random_bytes());
+        let mut tx = self.db.begin().await?;
+        let changed = self
+            .transition(&mut tx, ids, now, |job, row| {
+                if !dead.holds(row, &self.boot, now) {
+                    return Err(Refused);
+                }
+                let crashes = u32::try_from(job.crashes).unwrap_or(u32::MAX);
+                let delay = self.config.backoff().delay(crashes, random);
+                job.crash(i64::from(self.config.max_crashes), now.plus(delay))
+            })
+            .await?;
+        for (row, next) in &changed {
+            let message = next.fault.as_ref().map_or("", |fault| &fault.message);
+            queries::note(&mut tx, JobId(row.id), now, message).await?;
+            tracing::warn!(
+                job.id = row.id,
+                kind = row.kind,
+                state = next.state.as_str(),
+                "took a job from a process that is gone: {message}"
+            );
+        }
+        tx.commit().await?;
+        Ok(changed.len())
+    }
+
+    /// Writes the buffered log lines of running jobs.
+    pub(super) async fn write_logs(&self, slots: &[Arc<Slot>]) -> Result<(), Error> {
+        let taken: Vec<(&Arc<Slot>, Vec<Entry>)> = slots
+            .iter()
+            .map(|slot| (slot, slot.log.take()))
+            .filter(|(_slot, entries)| !entries.is_empty())
+            .collect();
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let written = self
+            .append(taken.iter().flat_map(|(_slot, entries)| entries))
+            .await;
+        if written.is_err() {
+            for (slot, entries) in taken {
+                slot.log.put_back(entries);
+            }
+        }
+        written
+    }
+
+    async fn append<'a>(
+        &self,
+        entries: impl Iterator<Item = &'a Entry> + Send,
+    ) -> Result<(), Error> {
+        let entries: Vec<Entry> = entries.cloned().collect();
+        let mut tx = self.db.begin().await?;
+        queries::append_log(&mut tx, &entries).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The number of the last line that earlier runs of a job wrote, of which the newest
+    /// [`Config::log_lines`](super::Config::log_lines) are kept.
+    pub(super) async fn continue_log(&self, id: JobId) -> Result<i64, Error> {
+        let mut tx = self.db.begin().await?;
+        let last = queries::last_line(&mut tx, id).await?;
+        let kept = i64::try_from(self.config.log_lines).unwrap_or(i64::MAX);
+        if last > kept {
+            queries::trim_log(&mut tx, id, last - kept).await?;
+        }
+        tx.commit().await?;
+        Ok(last)
+    }
+}
+
+/// Which running jobs count as left behind.
+#[derive(Debug, Clone, Copy)]
+enum Dead {
+    Foreign,
+    Expired,
+}
+
+impl Dead {
+    fn holds(self, row: &JobRow, boot: &str, now: Timestamp) -> bool {
+        match self {
+            Self::Foreign => row.lease_owner.as_deref() != Some(boot),
+            Self::Expired => row.lease_until_ms.is_none_or(|until| until < now.millis()),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The room's statements, and the functions that run them.
+//!
+//! Lists of rows travel as one JSON parameter, so that one statement serves one row and many.
+
+mod rows;
+mod statements;
+
+use serde::Serialize;
+
+pub(super) use rows::{Accepted, Beat, Depth, Entry, JobRow, LogRow, Next, ScheduleRow, Wish};
+#[cfg(test)]
+pub(crate) use statements::ALL;
+
+use statements::{
+    JOB_BEAT, JOB_BY_ID, JOB_CLAIM, JOB_ENQUEUE, JOB_LOCK, JOB_SAVE, JOBS_DEPTH, JOBS_EXPIRED,
+    JOBS_FAILED_SINCE, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LOG_APPEND, LOG_LAST, LOG_LINES,
+    LOG_NOTE, LOG_TRIM, SCHEDULE_ADVANCE, SCHEDULE_BY_KEY, SCHEDULE_PUT, SCHEDULE_REMOVE,
+    SCHEDULES_DUE,
+};
+
+use super::JobId;
+use crate::{
+    clock::Timestamp,
+    store::{Db, Error, Tx, read, run, write},
+};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Adds wishes, no two for the same key.
+pub(super) async fn enqueue(
+    tx: &mut Tx,
+    wishes: &[Wish<'_>],
+    now: Timestamp,
+) -> Result<Vec<Accepted>> {
+    let wishes = json(wishes);
+    Ok(run!(tx, |connection, sql = JOB_ENQUEUE| {
+        sqlx::query_as(sql)
+            .bind(wishes)
+            .bind(now.millis())
+            .fetch_all(connection)
+            .await?
+    }))
+}
+
+/// Whose jobs are claimed, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lease<'a> {
+    pub owner: &'a str,
+    pub now: Timestamp,
+    pub until: Timestamp,
+}
+
+/// Takes up to `limit` jobs of `kinds` that are due, oldest first.
+pub(super) async fn claim(
+    db: &Db,
+    lease: Lease<'_>,
+    kinds: &[&str],
+    limit: usize,
+) -> Result<Vec<JobRow>> {
+    let kinds = json(kinds);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut claimed: Vec<JobRow> = write!(db, |pool, sql = JOB_CLAIM| {
+        sqlx::query_as(sql)
+            .bind(lease.now.millis())
+            .bind(lease.owner)
+            .bind(lease.until.millis())
+            .bind(kinds)
+            .bind(limit)
+            .fetch_all(pool)
+            .await?
+    });
+    claimed.sort_by_key(|row| (row.run_at_ms, row.id));
+    Ok(claimed)
+}
+
+/// Reads jobs and holds them unchanged until the transaction ends.
+pub(super) async fn lock(tx: &mut Tx, ids: &[JobId]) -> Result<Vec<JobRow>> {
+    let ids = json(ids);
+    Ok(run!(tx, |connection, sql = JOB_LOCK| {
+        sqlx::query_as(sql).bind(ids).fetch_all(connection).await?
+    }))
+}
+
+/// Writes transitions; returns how many rows still had the revision they were made from.
+pub(super) async fn save(tx: &mut Tx, next: &[Next<'_>], now: Timestamp) -> Result<u64> {
+    let next = json(next);
+    Ok(run!(tx, |connection, sql = JOB_SAVE| {
+        sqlx::query(sql)
+            .bind(next)
+            .bind(now.millis())
+            .execute(connection)
+            .await?
+            .rows_affected()
+    }))
+}
+
+/// Extends the leases of those of `ids` that `owner` still holds, and returns these.
+pub(super) async fn beat(
+    db: &Db,
+    owner: &str,
+    until: Timestamp,
+    ids: &[JobId],
+) -> Result<Vec<Beat>> {
+    let ids = json(ids);
+    Ok(write!(db, |pool, sql = JOB_BEAT| {
+        sqlx::query_as(sql)
+            .bind(until.millis())
+            .bind(owner)
+            .bind(ids)
+            .fetch_all(pool)
+            .await?
+    }))
+}
+
+/// Running jobs whose lease ended before `now`.
+pub(super) async fn expired(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<JobId>> {
+    let ids: Vec<i64> = read!(db, |pool, sql = JOBS_EXPIRED| {
+        sqlx::query_scalar(sql)
+            .bind(now.millis())
+            .bind(limit)
+            .fetch_all(pool)
+            .await?
+    });
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+/// Running jobs that somebody other than `owner` holds.
+pub(super) async fn foreign(db: &Db, owner: &str, limit: i64) -> Result<Vec<JobId>> {
+    let ids: Vec<i64> = read!(db, |pool, sql = JOBS_FOREIGN| {
+        sqlx::query_scalar(sql)
+            .bind(owner)
+            .bind(limit)
+            .fetch_all(pool)
+            .await?
+    });
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+/// For each key of `kind` without a live job, the newest job that failed at or after `since`.
+pub(super) async fn failed_since(
+    tx: &mut Tx,
+    kind: &str,
+    since: Timestamp,
+    limit: i64,
+) -> Result<Vec<JobId>> {
+    let ids: Vec<i64> = run!(tx, |connection, sql = JOBS_FAILED_SINCE| {
+        sqlx::query_scalar(sql)
+            .bind(kind)
+            .bind(since.millis())
+            .bind(limit)
+            .fetch_all(connection)
+            .await?
+    });
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+pub(super) async fn job(db: &Db, id: JobId) -> Result<Option<JobRow>> {
+    Ok(read!(db, |pool, sql = JOB_BY_ID| {
+        sqlx::query_as(sql).bind(id.0).fetch_optional(pool).await?
+    }))
+}
+
+/// Jobs with ids below `before`, newest first; empty `kind` or `state` means any.
+pub(super) async fn newest(
+    db: &Db,
+    before: JobId,
+    (kind, state): (&str, &str),
+    limit: i64,
+) -> Result<Vec<JobRow>> {
+    Ok(read!(db, |pool, sql = JOBS_NEWEST| {
+        sqlx::query_as(sql)
+            .bind(before.0)
+            .bind(kind)
+            .bind(state)
+            .bind(limit)
+            .fetch_all(pool)
+            .await?
+    }))
+}
+
+pub(super) async fn depth(db: &Db) -> Result<Vec<Depth>> {
+    Ok(read!(db, |pool, sql = JOBS_DEPTH| {
+        sqlx::query_as(sql).fetch_all(pool).await?
+    }))
+}
+
+/// Deletes up to `limit` jobs, with their logs, that finished before `before`.
+pub(super) async fn sweep(db: &Db, before: Timestamp, limit: i64) -> Result<u64> {
+    Ok(write!(db, |pool, sql = JOBS_SWEEP| {
+        sqlx::query(sql)
+            .bind(before.millis())
+            .bind(limit)
+            .execute(pool)
+            .await?
+            .rows_affected()
+    }))
+}
+
+/// The number of the log's last line; 0 for none.
+pub(super) async fn last_line(tx: &mut Tx, id: JobId) -> Result<i64> {
+    Ok(run!(tx, |connection, sql = LOG_LAST| {
+        sqlx::query_scalar(sql)
+            .bind(id.0)
+            .fetch_one(connection)
+            .await?
+    }))
+}
+
+/// Deletes the log's lines up to number `seq`.
+pub(super) async fn trim_log(tx: &mut Tx, id: JobId, seq: i64) -> Result<()> {
+    run!(tx, |connection, sql = LOG_TRIM| {
+        sqlx::query(sql)
+            .bind(id.0)
+            .bind(seq)
+            .execute(connection)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+/// Appends lines of runs that are still the newest of their jobs.
+pub(super) async fn append_log(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
+    let entries = json(entries);
+    run!(tx, |connection, sql = LOG_APPEND| {
+        sqlx::query(sql)
+            .bind(entries)
+            .execute(connection)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+/// Appends one line to a log while no run writes to it.
+pub(super) async fn note(tx: &mut Tx, id: JobId, now: Timestamp, line: &str) -> Result<()> {
+    run!(tx, |connection, sql = LOG_NOTE| {
+        sqlx::query(sql)
+            .bind(id.0)
+            .bind(now.millis())
+            .bind(line)
+            .execute(connection)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+pub(super) async fn log_lines(db: &Db, id: JobId) -> Result<Vec<LogRow>> {
+    Ok(read!(db, |pool, sql = LOG_LINES| {
+        sqlx::query_as(sql).bind(id.0).fetch_all(pool).await?
+    }))
+}
+
+/// Adds or changes a schedule; the next slot moves only when the expression changes.
+pub(super) async fn put_schedule(tx: &mut Tx, row: &ScheduleRow) -> Result<()> {
+    run!(tx, |connection, sql = SCHEDULE_PUT| {
+        sqlx::query(sql)
+            .bind(&row.key)
+            .bind(&row.kind)
+            .bind(&row.cron)
+            .bind(&row.params)
+            .bind(row.next_ms)
+            .execute(connection)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+pub(super) async fn remove_schedule(tx: &mut Tx, key: &str) -> Result<u64> {
+    Ok(run!(tx, |connection, sql = SCHEDULE_REMOVE| {
+        sqlx::query(sql)
+            .bind(key)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    }))
+}
+
+pub(super) async fn schedule(db: &Db, key: &str) -> Result<Option<ScheduleRow>> {
+    Ok(read!(db, |pool, sql = SCHEDULE_BY_KEY| {
+        sqlx::query_as(sql).bind(key).fetch_optional(pool).await?
+    }))
+}
+
+pub(super) async fn due_schedules(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<ScheduleRow>> {
+    Ok(read!(db, |pool, sql = SCHEDULES_DUE| {
+        sqlx::query_as(sql)
+            .bind(now.millis())
+            .bind(limit)
+            .fetch_all(pool)
+            .await?
+    }))
+}
+
+/// Moves a schedule from `slot` to `next`; false if another instance has done so.
+pub(super) async fn advance_schedule(
+    tx: &mut Tx,
+    key: &str,
+    slot: i64,
+    next: Option<i64>,
+) -> Result<bool> {
+    let moved = run!(tx, |connection, sql = SCHEDULE_ADVANCE| {
+        sqlx::query(sql)
+            .bind(key)
+            .bind(slot)
+            .bind(next)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    });
+    Ok(moved == 1)
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the rows are plain structs of numbers and text"
+)]
+fn json<T: Serialize + ?Sized>(rows: &T) -> String {
+    serde_json::to_string(rows).expect("numbers and text are JSON")
+}

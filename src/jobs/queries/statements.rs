@@ -1,0 +1,164 @@
+use crate::store::sqls;
+
+sqls! {
+    JOB_ENQUEUE = "
+        insert into jobs (kind, key, params, target, state, max_attempts, run_at_ms, created_ms, updated_ms)
+        select json_extract(value, '$.kind'), json_extract(value, '$.key'),
+               json_extract(value, '$.params'), json_extract(value, '$.target'), 'ready',
+               json_extract(value, '$.max_attempts'), json_extract(value, '$.run_at_ms'), $2, $2
+          from json_each($1) where true
+        on conflict (kind, key) where finished_ms is null do update set
+            params = excluded.params, target = excluded.target,
+            max_attempts = excluded.max_attempts,
+            generation = jobs.generation + 1, rev = jobs.rev + 1,
+            attempts = case when jobs.state = 'running' then jobs.attempts else 0 end,
+            state = case when jobs.state = 'running' then 'running' else 'ready' end,
+            run_at_ms = case
+                when jobs.state = 'running'
+                     and jobs.generation <= max(jobs.run_generation, jobs.stop_generation)
+                then excluded.run_at_ms
+                else min(jobs.run_at_ms, excluded.run_at_ms) end,
+            updated_ms = excluded.updated_ms
+        returning id, kind, key, generation"
+      | "
+        insert into jobs (kind, key, params, target, state, max_attempts, run_at_ms, created_ms, updated_ms)
+        select kind, key, params, target, 'ready', max_attempts, run_at_ms, $2, $2
+          from jsonb_to_recordset($1::jsonb) as wish (kind text, key text, params text, target text,
+                                                      max_attempts bigint, run_at_ms bigint)
+        on conflict (kind, key) where finished_ms is null do update set
+            params = excluded.params, target = excluded.target,
+            max_attempts = excluded.max_attempts,
+            generation = jobs.generation + 1, rev = jobs.rev + 1,
+            attempts = case when jobs.state = 'running' then jobs.attempts else 0 end,
+            state = case when jobs.state = 'running' then 'running' else 'ready' end,
+            run_at_ms = case
+                when jobs.state = 'running'
+                     and jobs.generation <= greatest(jobs.run_generation, jobs.stop_generation)
+                then excluded.run_at_ms
+                else least(jobs.run_at_ms, excluded.run_at_ms) end,
+            updated_ms = excluded.updated_ms
+        returning id, kind, key, generation";
+    JOB_CLAIM = "
+        update jobs set state = 'running', lease_owner = $2, lease_until_ms = $3,
+               epoch = epoch + 1, rev = rev + 1, attempts = attempts + 1,
+               run_generation = generation, started_ms = $1, updated_ms = $1
+         where id in (select id from jobs
+                       where state in ('ready', 'retry') and run_at_ms <= $1
+                         and kind in (select value from json_each($4))
+                       order by run_at_ms, id limit $5)
+        returning *"
+      | "
+        with due as materialized (
+            select id from jobs
+             where state in ('ready', 'retry') and run_at_ms <= $1
+               and kind in (select value from jsonb_array_elements_text($4::jsonb))
+             order by run_at_ms, id limit $5 for update skip locked)
+        update jobs set state = 'running', lease_owner = $2, lease_until_ms = $3,
+               epoch = epoch + 1, rev = rev + 1, attempts = attempts + 1,
+               run_generation = generation, started_ms = $1, updated_ms = $1
+         where id in (select id from due)
+        returning *";
+    JOB_LOCK = "
+        select * from jobs where id in (select value from json_each($1)) order by id"
+      | "
+        select * from jobs
+         where id in (select value::bigint from jsonb_array_elements_text($1::jsonb))
+         order by id for update";
+    JOB_SAVE = "
+        update jobs set state = next.state, generation = next.generation,
+               stop_generation = next.stop_generation, attempts = next.attempts,
+               crashes = next.crashes, run_at_ms = next.run_at_ms, rev = next.rev,
+               error = next.error, error_class = next.error_class,
+               finished_ms = next.finished_ms, updated_ms = $2,
+               lease_owner = case when next.state = 'running' then lease_owner end,
+               lease_until_ms = case when next.state = 'running' then lease_until_ms end
+          from (select json_extract(value, '$.id') as id, json_extract(value, '$.state') as state,
+                       json_extract(value, '$.generation') as generation,
+                       json_extract(value, '$.stop_generation') as stop_generation,
+                       json_extract(value, '$.attempts') as attempts,
+                       json_extract(value, '$.crashes') as crashes,
+                       json_extract(value, '$.run_at_ms') as run_at_ms,
+                       json_extract(value, '$.rev') as rev,
+                       json_extract(value, '$.error') as error,
+                       json_extract(value, '$.error_class') as error_class,
+                       json_extract(value, '$.finished_ms') as finished_ms
+                  from json_each($1)) as next
+         where jobs.id = next.id and jobs.rev = next.rev - 1"
+      | "
+        update jobs set state = next.state, generation = next.generation,
+               stop_generation = next.stop_generation, attempts = next.attempts,
+               crashes = next.crashes, run_at_ms = next.run_at_ms, rev = next.rev,
+               error = next.error, error_class = next.error_class,
+               finished_ms = next.finished_ms, updated_ms = $2,
+               lease_owner = case when next.state = 'running' then lease_owner end,
+               lease_until_ms = case when next.state = 'running' then lease_until_ms end
+          from jsonb_to_recordset($1::jsonb) as next (id bigint, state text, generation bigint,
+                   stop_generation bigint, attempts bigint, crashes bigint, run_at_ms bigint,
+                   rev bigint, error text, error_class text, finished_ms bigint)
+         where jobs.id = next.id and jobs.rev = next.rev - 1";
+    JOB_BEAT = "
+        update jobs set lease_until_ms = $1
+         where state = 'running' and lease_owner = $2
+           and id in (select value from json_each($3))
+        returning id, epoch, stop_generation >= run_generation as stopping"
+      | "
+        update jobs set lease_until_ms = $1
+         where state = 'running' and lease_owner = $2
+           and id in (select value::bigint from jsonb_array_elements_text($3::jsonb))
+        returning id, epoch, stop_generation >= run_generation as stopping";
+    JOBS_EXPIRED = "
+        select id from jobs where state = 'running' and lease_until_ms < $1
+         order by lease_until_ms limit $2";
+    JOBS_FOREIGN = "
+        select id from jobs where state = 'running' and lease_owner <> $1 order by id limit $2";
+    JOBS_FAILED_SINCE = "
+        select max(id) from jobs failed
+         where state = 'failed' and kind = $1 and finished_ms >= $2
+           and not exists (select 1 from jobs live where live.kind = failed.kind
+                              and live.key = failed.key and live.finished_ms is null)
+         group by key order by 1 limit $3";
+    JOB_BY_ID = "select * from jobs where id = $1";
+    JOBS_NEWEST = "
+        select * from jobs where id < $1 and ($2 = '' or kind = $2) and ($3 = '' or state = $3)
+         order by id desc limit $4";
+    JOBS_DEPTH = "
+        select kind, state, count(*) as jobs from jobs where finished_ms is null
+         group by kind, state";
+    JOBS_SWEEP = "
+        delete from jobs where id in
+            (select id from jobs where finished_ms < $1 order by finished_ms limit $2)";
+    LOG_LAST = "select coalesce(max(seq), 0) from job_logs where job_id = $1";
+    LOG_TRIM = "delete from job_logs where job_id = $1 and seq <= $2";
+    LOG_APPEND = "
+        insert into job_logs (job_id, seq, at_ms, line)
+        select jobs.id, json_extract(value, '$.seq'), json_extract(value, '$.at_ms'),
+               json_extract(value, '$.line')
+          from json_each($1) join jobs on jobs.id = json_extract(value, '$.job_id')
+                                      and jobs.epoch = json_extract(value, '$.epoch')
+         where true
+        on conflict (job_id, seq) do nothing"
+      | "
+        insert into job_logs (job_id, seq, at_ms, line)
+        select jobs.id, seq, at_ms, line
+          from jsonb_to_recordset($1::jsonb)
+               as entry (job_id bigint, epoch bigint, seq bigint, at_ms bigint, line text)
+          join jobs on jobs.id = entry.job_id and jobs.epoch = entry.epoch
+        on conflict (job_id, seq) do nothing";
+    LOG_NOTE = "
+        insert into job_logs (job_id, seq, at_ms, line)
+        select id, (select coalesce(max(seq), 0) + 1 from job_logs where job_id = jobs.id), $2, $3
+          from jobs where id = $1";
+    LOG_LINES = "select seq, at_ms, line from job_logs where job_id = $1 order by seq";
+    SCHEDULE_PUT = "
+        insert into schedules (key, kind, cron, params, next_ms) values ($1, $2, $3, $4, $5)
+        on conflict (key) do update set kind = excluded.kind, params = excluded.params,
+            next_ms = case when schedules.cron = excluded.cron then schedules.next_ms
+                           else excluded.next_ms end,
+            cron = excluded.cron";
+    SCHEDULE_REMOVE = "delete from schedules where key = $1";
+    SCHEDULES_DUE = "
+        select * from schedules where next_ms <= $1 order by next_ms, key limit $2";
+    SCHEDULE_BY_KEY = "select * from schedules where key = $1";
+    SCHEDULE_ADVANCE = "
+        update schedules set last_ms = next_ms, next_ms = $3 where key = $1 and next_ms = $2";
+}

@@ -1,0 +1,283 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::Notify;
+
+use super::{
+    Config, Enqueued, Error, Job, JobId, Metrics, NewJob, State,
+    lifecycle::{Lifecycle, Refused},
+    log, queries,
+    queries::{JobRow, Next, Wish},
+    slots::{Reason, Slots},
+};
+use crate::{
+    clock::{SharedClock, Timestamp},
+    secret,
+    store::{self, Db, Tx},
+};
+
+/// The queue of this process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub db: Db,
+    pub clock: SharedClock,
+    pub config: Config,
+    pub metrics: Metrics,
+    pub slots: Slots,
+    pub woken: Notify,
+    /// Names this life of the process in leases; random, so that no restart inherits them.
+    pub boot: String,
+}
+
+/// What a stop did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopping {
+    /// The job was waiting; it is stopped.
+    Stopped,
+    /// The job is running; its run was told to end.
+    Requested,
+    /// The job had ended before.
+    AlreadyFinished,
+}
+
+impl Jobs {
+    pub fn new(db: Db, clock: SharedClock, config: Config) -> Self {
+        let inner = Inner {
+            db,
+            clock,
+            config,
+            metrics: Metrics::default(),
+            slots: Slots::default(),
+            woken: Notify::new(),
+            boot: hex::encode(secret::random_bytes::<16>()),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Accepts a wish within the caller's transaction; call [`Jobs::wake`] after its commit.
+    ///
+    /// A live job of the same kind and key takes the wish in: while it waits, the wish replaces
+    /// its parameters; while it runs, exactly one more run follows, however many wishes come.
+    pub async fn enqueue(&self, tx: &mut Tx, job: NewJob) -> Result<Enqueued, Error> {
+        let accepted = self.enqueue_all(tx, std::slice::from_ref(&job)).await?;
+        let lost = || store::Error::Sql(sqlx::Error::RowNotFound);
+        Ok(accepted.first().copied().ok_or_else(lost)?)
+    }
+
+    /// Accepts several wishes in one statement; the answers stand in the same order. Of several
+    /// for one key the last gives the parameters and the first in time when to run.
+    pub async fn enqueue_all(&self, tx: &mut Tx, jobs: &[NewJob]) -> Result<Vec<Enqueued>, Error> {
+        let now = self.inner.clock.now();
+        // Ordered by key, so that concurrent transactions lock rows in one order.
+        let mut wishes: BTreeMap<(&str, &str), Wish<'_>> = BTreeMap::new();
+        for job in jobs {
+            let mut wish = self.wish(job, now);
+            let key = (wish.kind, wish.key);
+            if let Some(earlier) = wishes.get(&key) {
+                wish.run_at_ms = wish.run_at_ms.min(earlier.run_at_ms);
+            }
+            wishes.insert(key, wish);
+        }
+        let wishes: Vec<Wish<'_>> = wishes.into_values().collect();
+        if wishes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = queries::enqueue(tx, &wishes, now).await?;
+        let mut accepted: BTreeMap<(&str, &str), Enqueued> = rows
+            .iter()
+            .map(|row| {
+                let enqueued = Enqueued {
+                    id: JobId(row.id),
+                    coalesced: row.generation > 1,
+                };
+                ((row.kind.as_str(), row.key.as_str()), enqueued)
+            })
+            .collect();
+        let answers = jobs.iter().filter_map(|job| {
+            let slot = accepted.get_mut(&(job.kind.as_ref(), job.key.as_str()))?;
+            let answer = *slot;
+            slot.coalesced = true;
+            Some(answer)
+        });
+        Ok(answers.collect())
+    }
+
+    /// Makes the dispatcher of this process look at once; other processes poll.
+    pub fn wake(&self) {
+        self.inner.woken.notify_one();
+    }
+
+    /// Stops a job: at once while it waits, within a second while it runs. It stays stopped; a
+    /// later wish for its key is a new job.
+    pub async fn stop(&self, id: JobId) -> Result<Stopping, Error> {
+        let (before, after) = self
+            .step(id, "stopped", |job, _now| job.stop())
+            .await
+            .map(|(before, after)| (before.state, after.state))
+            .or_else(|error| match error {
+                Error::Refused { state, .. } => Ok((state, state)),
+                error => Err(error),
+            })?;
+        if before.is_final() {
+            return Ok(Stopping::AlreadyFinished);
+        }
+        if after == State::Stopped {
+            return Ok(Stopping::Stopped);
+        }
+        if let Some(slot) = self.inner.slots.find(id) {
+            slot.end(Reason::Requested);
+        }
+        Ok(Stopping::Requested)
+    }
+
+    /// Runs a failed or stopped job again with all its attempts, or a waiting one now.
+    pub async fn retry(&self, id: JobId) -> Result<(), Error> {
+        self.step(id, "retried", Lifecycle::retry)
+            .await
+            .map_err(|error| match error {
+                Error::Store(store::Error::Duplicate) => Error::Superseded(id),
+                error => error,
+            })?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Retries the jobs of `kind` that failed at or after `since`: of each key the newest, unless
+    /// a live job does its work already. Returns how many.
+    pub async fn retry_failed(&self, kind: &str, since: Timestamp) -> Result<u64, Error> {
+        let mut retried = 0;
+        loop {
+            match self.retry_some_failed(kind, since).await {
+                Ok(0) => break,
+                Ok(count) => retried += count,
+                // A wish for one of the keys came in between; that job is not due any more.
+                Err(Error::Store(store::Error::Duplicate)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.wake();
+        Ok(retried)
+    }
+
+    async fn retry_some_failed(&self, kind: &str, since: Timestamp) -> Result<u64, Error> {
+        let now = self.inner.clock.now();
+        let mut tx = self.inner.db.begin().await?;
+        let ids = queries::failed_since(&mut tx, kind, since, BATCH).await?;
+        let changed = self
+            .inner
+            .transition(&mut tx, &ids, now, |job, _row| job.retry(now))
+            .await?;
+        tx.commit().await?;
+        Ok(u64::try_from(changed.len()).unwrap_or(u64::MAX))
+    }
+
+    pub async fn job(&self, id: JobId) -> Result<Job, Error> {
+        let row = queries::job(&self.inner.db, id).await?;
+        row.ok_or(Error::NotFound(id))?.try_into()
+    }
+
+    /// Up to `limit` jobs with ids below `before`, newest first, of one kind and state if given.
+    pub async fn newest(
+        &self,
+        before: Option<JobId>,
+        kind: Option<&str>,
+        state: Option<State>,
+        limit: u16,
+    ) -> Result<Vec<Job>, Error> {
+        let filter = (kind.unwrap_or(""), state.map_or("", State::as_str));
+        let before = before.unwrap_or(JobId(i64::MAX));
+        let rows = queries::newest(&self.inner.db, before, filter, limit.into()).await?;
+        rows.into_iter().map(Job::try_from).collect()
+    }
+
+    /// The log of all runs as text, `TIME LINE` a line; the same from every instance, but for
+    /// the last [`Config::heartbeat_ms`] of a run on another one.
+    pub async fn log(&self, id: JobId) -> Result<String, Error> {
+        if let Some(slot) = self.inner.slots.find(id) {
+            self.inner.write_logs(&[slot]).await?;
+        }
+        if queries::job(&self.inner.db, id).await?.is_none() {
+            return Err(Error::NotFound(id));
+        }
+        Ok(log::render(&queries::log_lines(&self.inner.db, id).await?))
+    }
+
+    fn wish<'a>(&self, job: &'a NewJob, now: Timestamp) -> Wish<'a> {
+        let max_attempts = job.max_attempts.unwrap_or(self.inner.config.max_attempts);
+        Wish {
+            kind: &job.kind,
+            key: &job.key,
+            params: job.params.to_string(),
+            target: job.target.as_deref(),
+            max_attempts: i64::from(max_attempts.max(1)),
+            run_at_ms: job.run_at.unwrap_or(now).millis(),
+        }
+    }
+
+    /// Takes one step that a person asked for.
+    async fn step(
+        &self,
+        id: JobId,
+        verb: &'static str,
+        step: impl Fn(&Lifecycle, Timestamp) -> Result<Lifecycle, Refused> + Send,
+    ) -> Result<(Lifecycle, Lifecycle), Error> {
+        let now = self.inner.clock.now();
+        let mut tx = self.inner.db.begin().await?;
+        let row = queries::lock(&mut tx, &[id]).await?.pop();
+        let row = row.ok_or(Error::NotFound(id))?;
+        let before = row.lifecycle()?;
+        let refused = |_refused| Error::Refused {
+            id,
+            state: before.state,
+            verb,
+        };
+        let after = step(&before, now).map_err(refused)?;
+        queries::save(&mut tx, &[Next::new(id.0, &after, now)], now).await?;
+        if before.state != State::Running {
+            queries::note(&mut tx, id, now, &format!("{verb} by hand")).await?;
+        }
+        tx.commit().await?;
+        Ok((before, after))
+    }
+}
+
+impl Inner {
+    /// Takes the same step for several jobs, leaving out those it does not apply to; returns the
+    /// rows as they were, with what they became.
+    pub(super) async fn transition(
+        &self,
+        tx: &mut Tx,
+        ids: &[JobId],
+        now: Timestamp,
+        step: impl Fn(&Lifecycle, &JobRow) -> Result<Lifecycle, Refused> + Send,
+    ) -> Result<Vec<(JobRow, Lifecycle)>, Error> {
+        let mut changed = Vec::with_capacity(ids.len());
+        if ids.is_empty() {
+            return Ok(changed);
+        }
+        for row in queries::lock(tx, ids).await? {
+            if let Ok(next) = step(&row.lifecycle()?, &row) {
+                changed.push((row, next));
+            }
+        }
+        let rows: Vec<Next<'_>> = changed
+            .iter()
+            .map(|(row, next)| Next::new(row.id, next, now))
+            .collect();
+        queries::save(tx, &rows, now).await?;
+        Ok(changed)
+    }
+}
+
+/// Rows changed in one transaction, so that it stays short.
+pub(super) const BATCH: i64 = 500;

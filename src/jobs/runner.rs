@@ -1,0 +1,268 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Error, Handler, Jobs, Schedules, State,
+    metrics::DepthLabels,
+    queries::{self, JobRow},
+    queue::{BATCH, Inner},
+    slots::Reason,
+    worker::Worker,
+};
+use crate::secret;
+
+/// Runs the jobs of this process: dispatcher, workers, leases, schedules and sweeping.
+pub struct Runner {
+    jobs: Jobs,
+    handlers: BTreeMap<&'static str, Arc<dyn Handler>>,
+    free: Arc<Semaphore>,
+    workers: TaskTracker,
+}
+
+impl Runner {
+    /// Jobs of kinds without a handler wait for an instance that has one.
+    pub fn new(jobs: Jobs, handlers: impl IntoIterator<Item = Arc<dyn Handler>>) -> Self {
+        let free = Arc::new(Semaphore::new(jobs.inner.config.workers.max(1)));
+        Self {
+            handlers: handlers
+                .into_iter()
+                .map(|handler| (handler.kind(), handler))
+                .collect(),
+            jobs,
+            free,
+            workers: TaskTracker::new(),
+        }
+    }
+
+    /// Runs until `shutdown`; then takes nothing more, tells running jobs to end, and returns when
+    /// each has been handed back or has ended, at the latest after twice
+    /// [`Config::stop_grace_seconds`](super::Config::stop_grace_seconds).
+    pub async fn run(self, shutdown: CancellationToken) {
+        let inner = self.jobs.inner.clone();
+        let keeping = CancellationToken::new();
+        let keeper = tokio::spawn(keep(inner.clone(), keeping.clone()));
+        let chores = tokio::spawn(chores(self.jobs.clone(), shutdown.clone()));
+        recover(&inner, &shutdown).await;
+        self.dispatch(&shutdown).await;
+        self.hand_back().await;
+        keeping.cancel();
+        for task in [keeper, chores] {
+            if task.await.is_err() {
+                tracing::error!("a task of the job engine panicked");
+            }
+        }
+    }
+
+    async fn dispatch(&self, shutdown: &CancellationToken) {
+        let kinds: Vec<&str> = self.handlers.keys().copied().collect();
+        while !shutdown.is_cancelled() {
+            let permits = tokio::select! {
+                permits = self.free_permits() => permits,
+                () = shutdown.cancelled() => return,
+            };
+            let wanted = permits.len();
+            // Once sent, a claim is waited for: what it took must not be forgotten.
+            let claimed = match self.jobs.inner.claim(&kinds, wanted).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!("cannot read the job queue: {error}");
+                    Vec::new()
+                }
+            };
+            let full = claimed.len() == wanted;
+            for (row, permit) in claimed.into_iter().zip(permits) {
+                self.start(row, permit);
+            }
+            if !full {
+                self.wait_for_work(shutdown).await;
+            }
+        }
+    }
+
+    /// Tells running jobs to end, and waits for them.
+    async fn hand_back(&self) {
+        for slot in self.jobs.inner.slots.all() {
+            slot.end(Reason::Shutdown);
+        }
+        self.workers.close();
+        // Runs are dropped after the grace; as long again for the database to hear of it.
+        let patience = self.jobs.inner.config.stop_grace() * 2;
+        if timeout(patience, self.workers.wait()).await.is_err() {
+            tracing::warn!("the database did not take in time how the last jobs ended");
+        }
+    }
+
+    /// All permits that are free, at least one.
+    async fn free_permits(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut permits = Vec::new();
+        permits.extend(self.free.clone().acquire_owned().await);
+        while let Ok(permit) = self.free.clone().try_acquire_owned() {
+            permits.push(permit);
+        }
+        permits
+    }
+
+    /// Until somebody wakes the queue, or the time to poll, which varies so that instances do
+    /// not poll in step.
+    async fn wait_for_work(&self, shutdown: &CancellationToken) {
+        let poll = self.jobs.inner.config.poll();
+        let [random] = secret::random_bytes();
+        let pause = poll.mul_f64(1.0 - f64::from(random) / 1024.0);
+        tokio::select! {
+            () = self.jobs.inner.woken.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
+    fn start(&self, row: JobRow, permit: OwnedSemaphorePermit) {
+        let Some(handler) = self.handlers.get(row.kind.as_str()).cloned() else {
+            return;
+        };
+        let inner = self.jobs.inner.clone();
+        let worker = Worker {
+            slot: inner.occupy(&row),
+            inner,
+            handler,
+            row,
+        };
+        self.workers.spawn(async move {
+            worker.run().await;
+            drop(permit);
+        });
+    }
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner")
+            .field("kinds", &self.handlers.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Frees what an earlier life of this process held, as soon as the database answers.
+async fn recover(inner: &Inner, shutdown: &CancellationToken) {
+    loop {
+        match inner.rescue_at_start().await {
+            Ok(0) => return,
+            Ok(count) => return tracing::info!(count, "freed the jobs of an earlier run"),
+            Err(error) => tracing::warn!("cannot free the jobs of an earlier run: {error}"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(inner.config.poll()) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+/// Keeps the leases of running jobs, writes their logs, and frees jobs of instances that died.
+async fn keep(inner: Arc<Inner>, done: CancellationToken) {
+    let mut beats = ticks(inner.config.heartbeat());
+    let mut beaten = Instant::now();
+    let mut rescued = Instant::now();
+    while next_tick(&mut beats, &done).await {
+        let sent = Instant::now();
+        match inner.beat().await {
+            Ok(()) => beaten = sent,
+            Err(error) => tracing::warn!("cannot extend the leases of running jobs: {error}"),
+        }
+        // Others may take the jobs when the lease ends; the runs here must have ended by then.
+        if beaten.elapsed() + 2 * inner.config.heartbeat() > inner.config.lease() {
+            for slot in inner.slots.all() {
+                slot.end(Reason::LeaseLost);
+            }
+        }
+        report("write job logs", inner.write_logs(&inner.slots.all()).await);
+        if rescued.elapsed() >= inner.config.poll() {
+            rescued = Instant::now();
+            let freed = inner.rescue().await;
+            if matches!(freed, Ok(1..)) {
+                inner.woken.notify_one();
+            }
+            report("free the jobs of a dead instance", freed);
+        }
+    }
+}
+
+/// Fires schedules, measures the queue and deletes old jobs.
+async fn chores(jobs: Jobs, shutdown: CancellationToken) {
+    let schedules = Schedules::new(jobs.clone());
+    let inner = &jobs.inner;
+    let mut seconds = ticks(inner.config.poll());
+    let (mut measured, mut swept) = (None::<Instant>, None::<Instant>);
+    let due = |last: &mut Option<Instant>, every: Duration| {
+        let due = last.is_none_or(|last| last.elapsed() >= every);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    };
+    while next_tick(&mut seconds, &shutdown).await {
+        report("fire schedules", schedules.fire().await);
+        if due(&mut measured, MEASURE_EVERY) {
+            report("measure the job queue", measure(inner).await);
+        }
+        if due(&mut swept, SWEEP_EVERY) {
+            report("delete old jobs", sweep(inner).await);
+        }
+    }
+}
+
+/// Sets the depth of the queue by kind and state.
+async fn measure(inner: &Inner) -> Result<(), Error> {
+    let rows = queries::depth(&inner.db).await?;
+    inner.metrics.depth.clear();
+    for row in rows {
+        let Ok(state) = row.state.parse::<State>() else {
+            continue;
+        };
+        let labels = DepthLabels {
+            kind: row.kind,
+            state: state.as_str(),
+        };
+        inner.metrics.depth.get_or_create(&labels).set(row.jobs);
+    }
+    Ok(())
+}
+
+/// Deletes finished jobs past their history.
+pub(super) async fn sweep(inner: &Inner) -> Result<u64, Error> {
+    let before = inner.clock.now().minus(inner.config.history());
+    let mut deleted = 0;
+    loop {
+        let count = queries::sweep(&inner.db, before, BATCH).await?;
+        deleted += count;
+        if count == 0 {
+            return Ok(deleted);
+        }
+    }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Waits for the next tick; false once `done` is cancelled.
+async fn next_tick(ticks: &mut Interval, done: &CancellationToken) -> bool {
+    tokio::select! {
+        _instant = ticks.tick() => true,
+        () = done.cancelled() => false,
+    }
+}
+
+fn report<T>(what: &str, result: Result<T, Error>) {
+    if let Err(error) = result {
+        tracing::warn!("cannot {what}: {error}");
+    }
+}
+
+const MEASURE_EVERY: Duration = Duration::from_secs(15);
+const SWEEP_EVERY: Duration = Duration::from_hours(1);

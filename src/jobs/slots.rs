@@ -1,0 +1,84 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{JobId, Log};
+
+/// The jobs that run in this process.
+#[derive(Debug, Default)]
+pub(super) struct Slots(Mutex<HashMap<JobId, Arc<Slot>>>);
+
+/// One running job, as the engine sees it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub id: JobId,
+    pub epoch: i64,
+    pub log: Log,
+    pub stop: CancellationToken,
+    reason: OnceLock<Reason>,
+}
+
+/// Why a run was told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// A person asked for it.
+    Requested,
+    /// The process shuts down.
+    Shutdown,
+    /// Another instance may hold the job by now; what this run writes is fenced by its epoch.
+    LeaseLost,
+}
+
+impl Slots {
+    pub(super) fn insert(&self, slot: Arc<Slot>) {
+        self.map().insert(slot.id, slot);
+    }
+
+    pub(super) fn remove(&self, slot: &Slot) {
+        let mut map = self.map();
+        if map
+            .get(&slot.id)
+            .is_some_and(|held| held.epoch == slot.epoch)
+        {
+            map.remove(&slot.id);
+        }
+    }
+
+    pub(super) fn find(&self, id: JobId) -> Option<Arc<Slot>> {
+        self.map().get(&id).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Slot>> {
+        self.map().values().cloned().collect()
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Arc<Slot>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    pub(super) fn new(id: JobId, epoch: i64, log: Log) -> Self {
+        Self {
+            id,
+            epoch,
+            log,
+            stop: CancellationToken::new(),
+            reason: OnceLock::new(),
+        }
+    }
+
+    /// Tells the run to end; the first reason stands.
+    pub(super) fn end(&self, reason: Reason) {
+        // An error means that a reason stands already.
+        let _ = self.reason.set(reason);
+        self.stop.cancel();
+    }
+
+    pub(super) fn reason(&self) -> Option<Reason> {
+        self.reason.get().copied()
+    }
+}
