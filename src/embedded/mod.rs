@@ -1,1 +1,28 @@
-//! A complete OCI registry on the local file system, served in process.
+//! A complete OCI registry (distribution-spec 1.1) on the local file system, in process.
+//!
+//! [`Registry::exchange`] is the door: requests under `/v2/` go in, answers come out, and whoever
+//! forwards to it cannot tell it from a remote registry. Nobody is signed in or refused here:
+//! whoever holds the exchange may do everything.
+//!
+//! Read `registry.rs` first, then `disk/` (what lies where, and in which order it is written) and
+//! `upload/` (sessions). `endpoint/` holds one file for each group of endpoints. This room knows
+//! no users, no projects and no network.
+//!
+//! What is missing: blobs that no repository links any more stay on the disk, for there is no
+//! garbage collection yet.
+
+mod answer;
+mod config;
+mod disk;
+mod endpoint;
+mod error;
+mod registry;
+mod threads;
+mod upload;
+
+pub use config::{Config, Durability};
+pub use error::Error;
+pub use registry::Registry;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{Disk, StoredManifest, files, files::Batch};
+use crate::{
+    embedded::error::Failure,
+    oci::{Digest, Manifest, RepositoryName},
+};
+
+/// A manifest that has a subject, as the referrers list shows it
+/// (OCI distribution-spec, "Listing Referrers").
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::embedded) struct Referrer {
+    media_type: String,
+    digest: Digest,
+    size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::embedded) artifact_type: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Referrer {
+    pub(super) fn new(stored: &StoredManifest, manifest: &Manifest) -> Self {
+        Self {
+            media_type: stored.media_type.clone(),
+            digest: stored.digest.clone(),
+            size: stored.bytes.len() as u64,
+            artifact_type: manifest.artifact_type.clone(),
+            annotations: manifest.annotations.clone(),
+        }
+    }
+}
+
+impl Disk {
+    /// The manifests whose subject is `subject`, ordered by digest. The subject itself need not
+    /// be in the repository.
+    pub(in crate::embedded) fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<Referrer>, Failure> {
+        let folder = self.layout.referrers(name, subject);
+        let mut entries = files::names(&folder)?;
+        entries.sort_unstable();
+        let mut referrers = Vec::new();
+        for entry in entries {
+            let Ok(digest) = entry.replacen('-', ":", 1).parse() else {
+                continue;
+            };
+            // An entry is written before its manifest's link and removed after it.
+            if !self.has_revision(name, &digest)? {
+                continue;
+            }
+            let content = files::read(&folder.join(entry))?;
+            referrers.extend(content.and_then(|json| serde_json::from_slice(&json).ok()));
+        }
+        Ok(referrers)
+    }
+
+    pub(super) fn add_referrer(
+        &self,
+        batch: &mut Batch<'_>,
+        name: &RepositoryName,
+        subject: &Digest,
+        referrer: &Referrer,
+    ) -> Result<(), Failure> {
+        let path = self.referrer(name, subject, &referrer.digest);
+        let json = serde_json::to_vec(referrer)
+            .map_err(|error| Failure::storage("write", &path, error.into()))?;
+        batch.write(&path, &json)
+    }
+
+    pub(super) fn remove_referrer(
+        &self,
+        batch: &mut Batch<'_>,
+        name: &RepositoryName,
+        subject: &Digest,
+        digest: &Digest,
+    ) -> Result<(), Failure> {
+        batch.remove(&self.referrer(name, subject, digest))?;
+        Ok(())
+    }
+
+    fn referrer(&self, name: &RepositoryName, subject: &Digest, digest: &Digest) -> PathBuf {
+        let entry = digest.as_str().replacen(':', "-", 1);
+        self.layout.referrers(name, subject).join(entry)
+    }
+}

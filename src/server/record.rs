@@ -1,0 +1,169 @@
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use tokio::time::Instant;
+
+use super::{
+    access_log::Line,
+    connection::{Doorway, Link},
+    metrics::CLIENT_CLOSED,
+};
+
+/// The name under which a request is logged; a request extension set by the listener. Whoever
+/// learns who the user is fills it in. Clones of one request share it.
+#[derive(Debug, Clone, Default)]
+pub struct LoggedUser(Arc<OnceLock<Box<str>>>);
+
+impl LoggedUser {
+    /// The first name stays.
+    pub fn set(&self, name: &str) {
+        let _ = self.0.set(name.into());
+    }
+}
+
+/// What the request body has come to; shared between the body and the record.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    bytes: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn add(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}
+
+/// One exchange, from the request's head to the end of the answer's body; counted and logged
+/// when it is dropped, however it ends.
+#[derive(Debug)]
+pub(super) struct Record {
+    door: Arc<Doorway>,
+    link: Arc<Link>,
+    started: Instant,
+    pub(super) id: Arc<str>,
+    pub(super) user: LoggedUser,
+    pub(super) received: Arc<Progress>,
+    /// The client's address; the connection's until the request is resolved.
+    pub(super) remote: IpAddr,
+    method: Method,
+    target: String,
+    version: Version,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    pub(super) status: Option<StatusCode>,
+    pub(super) sent_bytes: u64,
+}
+
+impl Record {
+    pub(super) fn begin(door: Arc<Doorway>, link: Arc<Link>, parts: &Parts) -> Self {
+        link.request_began();
+        let target = parts.uri.path_and_query();
+        Self {
+            started: Instant::now(),
+            id: request_id(&parts.headers),
+            user: LoggedUser::default(),
+            received: Arc::default(),
+            remote: link.remote,
+            method: parts.method.clone(),
+            target: target.map_or_else(|| parts.uri.to_string(), ToString::to_string),
+            version: parts.version,
+            referer: parts.headers.get(header::REFERER).cloned(),
+            user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+            status: None,
+            sent_bytes: 0,
+            door,
+            link,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.link.request_ended();
+        let duration = self.started.elapsed();
+        let cancelled = || StatusCode::from_u16(CLIENT_CLOSED).unwrap_or_default();
+        let status = self.status.unwrap_or_else(cancelled);
+        let bytes_in = self.received.bytes.load(Ordering::Relaxed);
+        let metrics = &self.door.metrics;
+        metrics.answered(&self.method, status, duration);
+        metrics.moved(bytes_in, self.sent_bytes);
+        self.door.access_log.send(|| Line {
+            remote: self.remote,
+            method: self.method.clone(),
+            target: std::mem::take(&mut self.target),
+            version: self.version,
+            status,
+            bytes_in,
+            bytes_out: self.sent_bytes,
+            duration,
+            user: self.user.0.get().cloned(),
+            request_id: self.id.clone(),
+            referer: self.referer.take(),
+            user_agent: self.user_agent.take(),
+        });
+    }
+}
+
+/// The caller's request id if it is harmless in logs and headers, else a new one.
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| is_harmless(id))
+        .map_or_else(
+            || hex::encode(crate::secret::random_bytes::<16>()).into(),
+            Arc::from,
+        )
+}
+
+fn is_harmless(id: &str) -> bool {
+    (1..=REQUEST_ID_LENGTH).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+pub(super) const REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-request-id");
+/// Long enough for every id format in use (UUID 36, trace ids 55), short enough for log lines.
+const REQUEST_ID_LENGTH: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn harmless_request_ids_are_kept() {
+        for (sent, kept) in [
+            ("abc-1_2.3", true),
+            (&"a".repeat(128) as &str, true),
+            (&"a".repeat(129), false),
+            ("", false),
+            ("a b", false),
+            ("a\"b", false),
+            ("ä", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                REQUEST_ID,
+                HeaderValue::from_bytes(sent.as_bytes()).unwrap(),
+            );
+            assert_eq!(&*request_id(&headers) == sent, kept, "{sent:?}");
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+}
