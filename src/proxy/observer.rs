@@ -1,0 +1,110 @@
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use http::StatusCode;
+
+use super::Refusal;
+use crate::{
+    clock::Timestamp,
+    oci::{Digest, Manifest, Reference, RepositoryName, Tag},
+    wire::RequestId,
+};
+
+/// Who listens to changes: pushes and deletes of manifests. Implemented above the proxy.
+///
+/// For a repository that somebody wants, [`Observer::intend`] returns before the registry behind
+/// can commit the change; every change ends with one [`Observer::conclude`], wanted or not.
+pub trait Observer: Send + Sync + 'static {
+    /// Whether changes of this repository must be written down before they happen. Called on
+    /// every push and delete: an answer from memory.
+    fn wants(&self, repository: &RepositoryName) -> bool;
+
+    /// Writes the change down; once it returns the intent survives a crash.
+    fn intend(&self, change: Arc<Change>) -> BoxFuture<'_, Result<Ticket, Refusal>>;
+
+    /// The change is over, as far as this gateway will ever know. Must not wait.
+    fn conclude(&self, change: &Arc<Change>, outcome: &Outcome);
+}
+
+/// A push or delete of a manifest that a client asked for.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub repository: RepositoryName,
+    pub kind: ChangeKind,
+    pub actor: Actor,
+    /// The gateway that a mirroring push says it comes from ([`super::ORIGIN_HEADER`]).
+    pub origin: Option<String>,
+    pub request_id: Option<RequestId>,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+pub enum ChangeKind {
+    Push(Push),
+    /// A tag goes, its digest stays.
+    DeleteTag {
+        tag: Tag,
+        /// What the tag pointed to; looked up only when the repository is wanted.
+        digest: Option<Digest>,
+    },
+    /// A digest goes and, with it, the tags that point to it.
+    DeleteDigest {
+        digest: Digest,
+        /// Those tags; looked up only when the repository is wanted.
+        tags: Vec<Tag>,
+    },
+}
+
+/// A manifest PUT whose bytes match its digest.
+#[derive(Debug, Clone)]
+pub struct Push {
+    pub reference: Reference,
+    /// Asked for with `?tag=` beside a digest.
+    pub tags: Vec<Tag>,
+    pub digest: Digest,
+    pub media_type: String,
+    pub size_bytes: u64,
+    /// Parsed only when the repository is wanted; `None` also for what is no known manifest.
+    pub manifest: Option<Manifest>,
+}
+
+/// Who makes a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Empty when anonymous.
+    pub name: String,
+    pub address: Option<IpAddr>,
+}
+
+/// How a change ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The registry behind committed it. `tags` are those of [`Push::tags`] that it says it set.
+    Committed { tags: Vec<Tag> },
+    /// The registry behind, or a rule of ours, refused it: nothing changed.
+    Refused { status: StatusCode },
+    /// The answer was lost or was a server error: it may have happened or not.
+    Unknown,
+}
+
+/// An intent that was written down; tells its keeper how the change ended.
+///
+/// Dropped unsettled it stays as [`Outcome::Unknown`] does: somebody has to look.
+pub struct Ticket(Box<dyn FnOnce(&Outcome) + Send>);
+
+impl Ticket {
+    /// `settle` must not wait.
+    pub fn new(settle: impl FnOnce(&Outcome) + Send + 'static) -> Self {
+        Self(Box::new(settle))
+    }
+
+    pub(super) fn settle(self, outcome: &Outcome) {
+        (self.0)(outcome);
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").finish_non_exhaustive()
+    }
+}

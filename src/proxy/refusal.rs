@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use http::{
+    HeaderValue, Response,
+    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+
+use crate::{
+    auth,
+    oci::{ErrorCode, RouteError},
+    wire::{Body, ExchangeError},
+};
+
+/// An answer that the gateway gives itself instead of the registry behind: the specification's
+/// error JSON, whose message the client's user reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    code: ErrorCode,
+    message: String,
+    retry_after: Option<Duration>,
+    allow: Option<&'static str>,
+    challenge: Option<HeaderValue>,
+}
+
+impl Refusal {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+            allow: None,
+            challenge: None,
+        }
+    }
+
+    /// 503 with `Retry-After`: it will work again, without the client changing anything.
+    pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(ErrorCode::Unavailable, message)
+        }
+    }
+
+    #[must_use]
+    pub(super) fn with_challenge(mut self, challenge: HeaderValue) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    pub const fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.code.body(&self.message)));
+        *response.status_mut() = self.code.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(after) = self.retry_after {
+            headers.insert(RETRY_AFTER, after.as_secs().max(1).into());
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        headers.extend(self.challenge.map(|value| (WWW_AUTHENTICATE, value)));
+        response
+    }
+}
+
+impl From<RouteError> for Refusal {
+    fn from(error: RouteError) -> Self {
+        Self {
+            allow: error.allow,
+            ..Self::new(error.code, error.message)
+        }
+    }
+}
+
+/// Failures of the account database; wrong passwords are answered with a challenge instead.
+impl From<auth::Error> for Refusal {
+    fn from(error: auth::Error) -> Self {
+        match &error {
+            auth::Error::TooManyAttempts { retry_after } => Self {
+                retry_after: Some(*retry_after),
+                ..Self::new(ErrorCode::TooManyRequests, error.to_string())
+            },
+            auth::Error::Busy => Self::unavailable(error.to_string(), RETRY_SOON),
+            other => match other.kind() {
+                auth::Kind::Unauthorized => Self::new(ErrorCode::Unauthorized, error.to_string()),
+                auth::Kind::Unavailable => {
+                    tracing::warn!(%error, "the account database did not answer");
+                    Self::unavailable("accounts cannot be read at the moment", RETRY_LATER)
+                }
+                _ => {
+                    tracing::error!(%error, "an account could not be read");
+                    Self::new(ErrorCode::Unknown, "the request could not be decided")
+                }
+            },
+        }
+    }
+}
+
+impl From<ExchangeError> for Refusal {
+    fn from(error: ExchangeError) -> Self {
+        tracing::warn!(%error, "the registry behind did not answer");
+        match error {
+            ExchangeError::Unreachable { .. } => {
+                Self::unavailable("the registry behind cannot be reached", RETRY_LATER)
+            }
+            ExchangeError::Overloaded { .. } => {
+                Self::unavailable("the registry behind has too much to do", RETRY_SOON)
+            }
+            ExchangeError::Interrupted { .. } => Self {
+                retry_after: Some(RETRY_SOON),
+                ..Self::new(
+                    ErrorCode::BadGateway,
+                    "the registry behind broke off before it answered",
+                )
+            },
+        }
+    }
+}
+
+/// A queue that is full empties in about a second.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+/// A process that is away is restarted in some seconds.
+const RETRY_LATER: Duration = Duration::from_secs(5);

@@ -1,0 +1,169 @@
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Serialize, Serializer};
+
+use super::{Config, Error, KeyReference, Keys};
+use crate::{
+    clock::{SharedClock, Timestamp},
+    oci::{ActionSet, Scope},
+    secret::random_bytes,
+};
+
+/// Makes tokens. Cheap to clone.
+///
+/// The header is encoded once and the private key parsed once, so that a token costs little
+/// more than its signature.
+#[derive(Debug, Clone)]
+pub struct Issuer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    keys: Arc<Keys>,
+    config: Config,
+    clock: SharedClock,
+    /// The base64url header and the dot behind it.
+    header: String,
+}
+
+/// A signed token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub text: String,
+    pub issued_at: Timestamp,
+    pub expires_in_seconds: u64,
+}
+
+/// What a token lets its bearer do with one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Grant {
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    pub name: String,
+    pub actions: Actions,
+}
+
+/// The actions of a [`Grant`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actions {
+    On(ActionSet),
+    /// `*`, which distribution wants for the catalogue.
+    All,
+}
+
+impl Issuer {
+    pub fn new(keys: Arc<Keys>, config: Config, clock: SharedClock) -> Result<Self, Error> {
+        let public = keys.signing().public();
+        let header = Header {
+            alg: public.algorithm().name(),
+            typ: "JWT",
+            kid: public.key_id(config.key_reference),
+            x5c: match config.key_reference {
+                KeyReference::X5c => Some([public.certificate_base64()]),
+                KeyReference::Jwks | KeyReference::Libtrust => None,
+            },
+        };
+        let json = serde_json::to_vec(&header).map_err(|_unwritable| Error::Sign)?;
+        let header = format!("{}.", URL_SAFE_NO_PAD.encode(json));
+        Ok(Self(Arc::new(Inner {
+            keys,
+            config,
+            clock,
+            header,
+        })))
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// Signs what `subject` was granted; the empty subject is anonymous.
+    pub fn issue(&self, subject: &str, access: &[Grant]) -> Result<Token, Error> {
+        let inner = &*self.0;
+        let issued_at = inner.clock.now();
+        let lifetime = inner.config.lifetime().as_secs();
+        let now = issued_at.seconds();
+        let jti: [u8; 16] = random_bytes();
+        let claims = Claims {
+            iss: &inner.config.issuer,
+            sub: subject,
+            aud: &inner.config.service,
+            exp: now.saturating_add_unsigned(lifetime),
+            nbf: now,
+            iat: now,
+            jti: URL_SAFE_NO_PAD.encode(jti),
+            access,
+        };
+        let json = serde_json::to_vec(&claims).map_err(|_unwritable| Error::Sign)?;
+        let mut text = String::with_capacity(inner.header.len() + json.len() * 4 / 3 + 400);
+        text.push_str(&inner.header);
+        URL_SAFE_NO_PAD.encode_string(json, &mut text);
+        let signature = inner.keys.signing().sign(text.as_bytes())?;
+        text.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut text);
+        Ok(Token {
+            text,
+            issued_at,
+            expires_in_seconds: lifetime,
+        })
+    }
+}
+
+impl Grant {
+    pub fn repository(name: impl Into<String>, actions: ActionSet) -> Self {
+        Self {
+            resource_type: "repository".into(),
+            name: name.into(),
+            actions: Actions::On(actions),
+        }
+    }
+
+    /// The grant as the token endpoint's `scope` field writes it.
+    pub fn to_scope(&self) -> Scope {
+        let (actions, wildcard) = match self.actions {
+            Actions::On(actions) => (actions, false),
+            Actions::All => (ActionSet::ALL, true),
+        };
+        Scope {
+            resource_type: self.resource_type.clone(),
+            name: self.name.clone(),
+            actions,
+            wildcard,
+        }
+    }
+}
+
+impl Serialize for Actions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::On(actions) => serializer.collect_seq(actions.iter().map(|a| a.as_str())),
+            Self::All => serializer.collect_seq(["*"]),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'static str,
+    typ: &'static str,
+    kid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x5c: Option<[&'a str; 1]>,
+}
+
+/// `aud` is a string, not a list, for distribution 2.8; times are whole seconds for every one.
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: i64,
+    nbf: i64,
+    iat: i64,
+    jti: String,
+    access: &'a [Grant],
+}
