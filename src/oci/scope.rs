@@ -38,6 +38,17 @@ impl ActionSet {
         self.0 & needed.0 == needed.0
     }
 
+    /// The actions among `words`; `*` is all of them, what is not known is left out.
+    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        words.into_iter().fold(Self::NONE, |set, word| match word {
+            "pull" => set.with(Action::Pull),
+            "push" => set.with(Action::Push),
+            "delete" => set.with(Action::Delete),
+            "*" => Self::ALL,
+            _unknown => set,
+        })
+    }
+
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -123,25 +134,12 @@ impl Scope {
         if resource_type.is_empty() || name.is_empty() {
             return None;
         }
-        let mut scope = Self {
+        Some(Self {
             resource_type: resource_type.into(),
             name: name.into(),
-            actions: ActionSet::NONE,
-            wildcard: false,
-        };
-        for action in actions.split(',') {
-            match action {
-                "pull" => scope.actions = scope.actions.with(Action::Pull),
-                "push" => scope.actions = scope.actions.with(Action::Push),
-                "delete" => scope.actions = scope.actions.with(Action::Delete),
-                "*" => {
-                    scope.actions = ActionSet::ALL;
-                    scope.wildcard = true;
-                }
-                _unknown => {}
-            }
-        }
-        Some(scope)
+            actions: ActionSet::from_words(actions.split(',')),
+            wildcard: actions.split(',').any(|action| action == "*"),
+        })
     }
 }
 

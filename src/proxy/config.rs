@@ -1,14 +1,13 @@
 use std::time::Duration;
 
+use crate::oci::MAX_MANIFEST_BYTES;
+
 /// `[proxy]`: the limits of forwarding.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// A body whose sender is silent for so long is broken off. There is no total limit.
+    /// A request body whose sender is silent for so long is broken off. There is no total limit.
     pub idle_timeout_seconds: u64,
-    /// How long the registry behind may take to answer once it has the whole request; storing
-    /// a large blob in an object store takes minutes.
-    pub answer_timeout_seconds: u64,
     /// Memory for manifests that are being pushed, each at most 4 MiB; past it pushes wait.
     pub manifest_memory_mib: u32,
     /// Upload sessions that are remembered, so that they can be finished with an expired token.
@@ -24,8 +23,10 @@ impl Config {
         Duration::from_secs(self.idle_timeout_seconds)
     }
 
-    pub fn answer_timeout(&self) -> Duration {
-        Duration::from_secs(self.answer_timeout_seconds)
+    /// At least room for one manifest of the largest size.
+    pub(super) fn manifest_memory_kib(&self) -> usize {
+        let mib = usize::try_from(self.manifest_memory_mib).unwrap_or(usize::MAX);
+        mib.saturating_mul(1024).max(MAX_MANIFEST_BYTES / 1024)
     }
 }
 
@@ -33,7 +34,6 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             idle_timeout_seconds: 120,
-            answer_timeout_seconds: 900,
             manifest_memory_mib: 64,
             upload_sessions: 10_000,
             delete_tags_examined: 1000,

@@ -1,1 +1,149 @@
-//! The way of a request to `/v2/`: parse, authenticate, authorise, intend, forward, conclude.
+//! Everything under `/v2/`: who asks, may they, and what the registry behind says to it.
+//!
+//! [`Proxy::handle`] is the page to read first: a request passes one phase after another, and
+//! each has a file of its own: `parse`, `authenticate`, `authorise`, `guard`, then for pushes
+//! and deletes `push` and `delete` with `intend` (written down before it can happen) and
+//! `conclude`, for everything else `forward`. The room talks to a [`crate::wire::Exchange`] and
+//! does not know whether a remote or the embedded registry answers; nor who listens to changes
+//! ([`Observer`]).
+
+mod authenticate;
+mod authorise;
+mod catalog;
+mod challenge;
+mod conclude;
+mod config;
+mod delete;
+mod forward;
+mod guard;
+mod intend;
+mod metrics;
+mod observer;
+mod parse;
+mod push;
+mod refusal;
+mod sessions;
+mod upstream;
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    auth::{Auth, bearer::Verifier},
+    clock::SharedClock,
+    oci::Route,
+    wire::Body,
+};
+
+pub use challenge::PublicAddress;
+pub use config::Config;
+pub use metrics::Metrics;
+pub use observer::{Actor, Change, ChangeKind, Observer, Outcome, Push, Ticket};
+use parse::Asked;
+pub use refusal::Refusal;
+use sessions::Sessions;
+pub use upstream::Upstream;
+
+/// The registry API, guarded. Cheap to clone.
+#[derive(Clone)]
+pub struct Proxy(Arc<Inner>);
+
+/// What a [`Proxy`] is made of.
+pub struct Parts {
+    pub config: Config,
+    pub auth: Auth,
+    pub verifier: Verifier,
+    pub upstream: Upstream,
+    pub observer: Arc<dyn Observer>,
+    pub address: PublicAddress,
+    pub clock: SharedClock,
+    pub metrics: Metrics,
+    /// Runs the exchanges that must end even when the client is gone; await it when draining.
+    pub tasks: TaskTracker,
+}
+
+struct Inner {
+    parts: Parts,
+    sessions: Sessions,
+    /// KiB that manifests in flight may still take.
+    manifest_memory: tokio::sync::Semaphore,
+}
+
+impl Proxy {
+    pub fn new(parts: Parts) -> Self {
+        let kib = parts.config.manifest_memory_kib();
+        Self(Arc::new(Inner {
+            sessions: Sessions::new(parts.config.upload_sessions),
+            manifest_memory: tokio::sync::Semaphore::new(kib),
+            parts,
+        }))
+    }
+
+    /// Answers one request under `/v2/`.
+    ///
+    /// Its extensions should hold [`crate::wire::Peer`] and [`crate::wire::RequestId`]. The body
+    /// is not touched before the request is allowed, so a client that waits for
+    /// `100 Continue` gets its refusal first.
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let mut body = Some(body);
+        let (endpoint, answer) = match Asked::parse(head) {
+            Ok(asked) => (asked.route.endpoint(), self.pass(asked, &mut body).await),
+            Err(refusal) => ("unknown", Err(refusal)),
+        };
+        let response = answer.unwrap_or_else(|refusal| {
+            self.0.drain(body.take());
+            refusal.into_response()
+        });
+        self.0
+            .parts
+            .metrics
+            .observe(endpoint, response.status(), started.elapsed());
+        response
+    }
+
+    /// The phases, in order.
+    async fn pass(&self, asked: Asked, body: &mut Option<Body>) -> Result<Response<Body>, Refusal> {
+        let inner = &self.0;
+        let caller = inner.authenticate(&asked).await?;
+        let admitted = inner.authorise(asked, caller).await?;
+        inner.guard(&admitted)?;
+        match (&admitted.asked.route, &admitted.asked.method) {
+            (Route::Ping, _) => Ok(forward::pong()),
+            (Route::Catalog { page }, _) => inner.catalog(&admitted, page).await,
+            (Route::Manifest { .. }, &Method::PUT) => Arc::clone(inner).push(admitted, body).await,
+            (Route::Manifest { .. }, &Method::DELETE) => Arc::clone(inner).delete(admitted).await,
+            _ => {
+                inner
+                    .forward(admitted, body.take().unwrap_or_default())
+                    .await
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts")
+            .field("config", &self.config)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A push or delete that a mirroring gateway makes carries the name of the gateway where it
+/// began, so that two which mirror each other do not do so for ever.
+pub const ORIGIN_HEADER: &str = "tidegate-origin";
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,7 @@ pub struct Push {
     pub media_type: String,
     pub size_bytes: u64,
     /// Parsed only when the repository is wanted; `None` also for what is no known manifest.
-    pub manifest: Option<Manifest>,
+    pub manifest: Option<Box<Manifest>>,
 }
 
 /// Who makes a change.

@@ -37,7 +37,7 @@ impl Default for Config {
     }
 }
 
-/// Signature algorithms (RFC 7518 §3.1). EdDSA is left out: distribution 2.8 does not know it.
+/// Signature algorithms (RFC 7518 §3.1). `EdDSA` is left out: distribution 2.8 does not know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
 pub enum Algorithm {
     #[serde(rename = "ES256")]

@@ -24,7 +24,7 @@ impl Error {
         }
     }
 
-    pub(super) fn key(path: &Path, reason: impl ToString) -> Self {
+    pub(super) fn key(path: &Path, reason: &impl ToString) -> Self {
         Self::Key {
             path: path.into(),
             reason: reason.to_string(),

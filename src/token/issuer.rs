@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::{Config, Error, KeyReference, Keys};
 use crate::{
     clock::{SharedClock, Timestamp},
-    oci::{ActionSet, Scope},
+    oci::{Action, ActionSet, Scope},
     secret::random_bytes,
 };
 
@@ -140,7 +140,7 @@ impl Grant {
 impl Serialize for Actions {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::On(actions) => serializer.collect_seq(actions.iter().map(|a| a.as_str())),
+            Self::On(actions) => serializer.collect_seq(actions.iter().map(Action::as_str)),
             Self::All => serializer.collect_seq(["*"]),
         }
     }

@@ -129,6 +129,12 @@ impl Verifier {
         Err(Error::WrongSignature)
     }
 
+    /// Like [`Verifier::verify`] for a token that may have expired: an upload that began while
+    /// it was valid may be finished with it.
+    pub fn verify_expired(&self, _token: &str) -> Result<Arc<Claims>, Error> {
+        Err(Error::WrongSignature)
+    }
+
     /// Takes other keys from now on, as when they are rotated.
     pub fn replace_keys(&self, _keys: Vec<PublicKey>) {}
 }

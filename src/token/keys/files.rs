@@ -33,17 +33,16 @@ impl Folder {
         let Some(pem) = read(&path)? else {
             return Ok(None);
         };
-        let pair = KeyPair::from_pem(&pem).map_err(|error| Error::key(&path, error))?;
+        let pair = KeyPair::from_pem(&pem).map_err(|error| Error::key(&path, &error))?;
         let certificate_path = self.0.join(format!("{name}.crt"));
-        let stored = read(&certificate_path)?
-            .and_then(|pem| pair::certificate_of(&pair, &pem));
+        let stored = read(&certificate_path)?.and_then(|pem| pair::certificate_of(&pair, &pem));
         let certificate = match stored {
             Some(certificate) => certificate,
             None => self.certify(name, &pair, clock)?,
         };
         SigningKey::new(&pair, certificate)
             .map(Some)
-            .map_err(|reason| Error::key(&path, reason))
+            .map_err(|reason| Error::key(&path, &reason))
     }
 
     pub(super) fn create(
@@ -54,7 +53,11 @@ impl Folder {
     ) -> Result<SigningKey, Error> {
         let pair = KeyPair::generate_for(pair::rcgen_algorithm(algorithm))
             .map_err(|error| Error::Generate(error.to_string()))?;
-        self.write(&format!("{name}.key"), pair.serialize_pem().as_bytes(), 0o600)?;
+        self.write(
+            &format!("{name}.key"),
+            pair.serialize_pem().as_bytes(),
+            0o600,
+        )?;
         let certificate = self.certify(name, &pair, clock)?;
         SigningKey::new(&pair, certificate).map_err(Error::Generate)
     }
@@ -78,8 +81,8 @@ impl Folder {
     }
 
     fn certify(&self, name: &str, pair: &KeyPair, clock: &SharedClock) -> Result<Vec<u8>, Error> {
-        let certificate =
-            pair::self_sign(pair, clock.now()).map_err(|error| Error::Generate(error.to_string()))?;
+        let certificate = pair::self_sign(pair, clock.now())
+            .map_err(|error| Error::Generate(error.to_string()))?;
         self.write(&format!("{name}.crt"), certificate.pem().as_bytes(), 0o644)?;
         Ok(certificate.der().to_vec())
     }

@@ -76,7 +76,9 @@ impl Keys {
 
     /// The certificates as PEM, the signing key's first.
     pub fn certificates_pem(&self) -> String {
-        self.verifying().map(VerifyingKey::certificate_pem).collect()
+        self.verifying()
+            .map(VerifyingKey::certificate_pem)
+            .collect()
     }
 }
 

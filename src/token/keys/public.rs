@@ -6,7 +6,10 @@ use base64::{
 use rcgen::{KeyPair, PublicKeyData};
 use serde::Serialize;
 
-use crate::{secret::sha256, token::{Algorithm, KeyReference}};
+use crate::{
+    secret::sha256,
+    token::{Algorithm, KeyReference},
+};
 
 /// The public half of a key, with its certificate and its names.
 #[derive(Debug)]
@@ -143,7 +146,11 @@ impl VerifyingKey {
 /// RFC 7468 §2.
 fn pem(label: &str, der: &[u8]) -> String {
     let body = STANDARD.encode(der);
-    let lines: Vec<_> = body.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    let lines: Vec<_> = body
+        .as_bytes()
+        .chunks(64)
+        .map(String::from_utf8_lossy)
+        .collect();
     let lines = lines.join("\n");
     format!("-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n")
 }
@@ -153,7 +160,9 @@ fn base32(bytes: &[u8]) -> Vec<u8> {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut letters = Vec::with_capacity(bytes.len() * 8 / 5);
     for chunk in bytes.chunks_exact(5) {
-        let bits = chunk.iter().fold(0_u64, |bits, b| bits << 8 | u64::from(*b));
+        let bits = chunk
+            .iter()
+            .fold(0_u64, |bits, b| bits << 8 | u64::from(*b));
         for shift in (0..8).rev() {
             let index = usize::try_from(bits >> (shift * 5) & 31).unwrap_or_default();
             letters.push(ALPHABET[index]);

@@ -1,0 +1,81 @@
+//! Phase 7: the answer is known; who listens is told.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+
+use super::{Change, ChangeKind, Inner, Outcome, Ticket};
+use crate::{
+    oci::Tag,
+    wire::{Body, ExchangeError},
+};
+
+impl Inner {
+    pub(super) fn conclude(&self, change: &Arc<Change>, ticket: Option<Ticket>, outcome: &Outcome) {
+        if let Some(ticket) = ticket {
+            ticket.settle(outcome);
+        }
+        self.parts.observer.conclude(change, outcome);
+    }
+
+    /// Reads a little of what a refused client still sends. A connection closed on unread data
+    /// is reset, and the client may lose the refusal with it.
+    pub(super) fn drain(&self, body: Option<Body>) {
+        let Some(mut body @ Body::Incoming(_)) = body else {
+            return;
+        };
+        if http_body::Body::is_end_stream(&body) {
+            return;
+        }
+        let drained = async move {
+            let mut left = DRAINED_BYTES;
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        self.parts
+            .tasks
+            .spawn(tokio::time::timeout(DRAINED_FOR, drained));
+    }
+}
+
+/// How the exchange of a change ended.
+pub(super) fn outcome(change: &Change, answer: &Result<Response<Body>, ExchangeError>) -> Outcome {
+    match answer {
+        Ok(answer) if answer.status().is_success() => Outcome::Committed {
+            tags: tags_set(change, answer),
+        },
+        Ok(answer) if answer.status().is_client_error() => Outcome::Refused {
+            status: answer.status(),
+        },
+        // A gateway between us and the registry may answer 502 for what was stored.
+        Ok(_server_error) => Outcome::Unknown,
+        Err(error) if error.nothing_sent() => Outcome::Refused {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+        },
+        Err(_interrupted) => Outcome::Unknown,
+    }
+}
+
+/// The tags of `?tag=` that the registry says it set (`OCI-Tag`, distribution-spec 1.2): without
+/// the header it knows nothing of the parameter.
+fn tags_set(change: &Change, answer: &Response<Body>) -> Vec<Tag> {
+    let ChangeKind::Push(push) = &change.kind else {
+        return Vec::new();
+    };
+    let echoed = answer.headers().get_all("oci-tag").iter();
+    let echoed: Vec<&str> = echoed
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        .collect();
+    let is_set = |tag: &&Tag| echoed.contains(&tag.as_str());
+    push.tags.iter().filter(is_set).cloned().collect()
+}
+
+/// A small upload fits; of a large one this is as much as a refusal may cost.
+const DRAINED_BYTES: usize = 256 * 1024;
+const DRAINED_FOR: Duration = Duration::from_secs(5);

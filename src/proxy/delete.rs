@@ -1,0 +1,106 @@
+//! A manifest DELETE (end-9).
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::Response;
+
+use super::{ChangeKind, Inner, Outcome, Refusal, authorise::Admitted, conclude::outcome, forward};
+use crate::{
+    failpoint,
+    oci::{Digest, ErrorCode, Reference, RepositoryName, Route, Tag},
+    wire::Body,
+};
+
+impl Inner {
+    /// Runs to its end even if the client goes away.
+    pub(super) async fn delete(
+        self: Arc<Self>,
+        admitted: Admitted,
+    ) -> Result<Response<Body>, Refusal> {
+        let inner = Arc::clone(&self);
+        let exchange = self
+            .parts
+            .tasks
+            .spawn(async move { inner.commit_delete(&admitted).await });
+        exchange.await.unwrap_or_else(|_panicked| {
+            Err(Refusal::new(
+                ErrorCode::Unknown,
+                "the delete could not be finished",
+            ))
+        })
+    }
+
+    /// Looks up what goes while it is still there, writes it down, and deletes it.
+    async fn commit_delete(&self, admitted: &Admitted) -> Result<Response<Body>, Refusal> {
+        let Route::Manifest {
+            name, reference, ..
+        } = &admitted.asked.route
+        else {
+            return Err(Refusal::new(ErrorCode::NotFound, "this is no manifest"));
+        };
+        let kind = self.deleted(name, reference).await?;
+        let change = self
+            .change(admitted, kind)
+            .map(Arc::new)
+            .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
+        let ticket = self.intend(&change).await.inspect_err(|refusal| {
+            let status = refusal.code().status();
+            self.conclude(&change, None, &Outcome::Refused { status });
+        })?;
+        let request = forward::build_request(&admitted.asked, &self.parts.address, Body::Empty)?;
+        let answer = self.parts.upstream.send(request).await;
+        failpoint::hit("proxy.upstream-answered");
+        self.conclude(&change, ticket, &outcome(&change, &answer));
+        self.relay(admitted, answer?)
+    }
+
+    async fn deleted(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<ChangeKind, Refusal> {
+        let is_wanted = self.parts.observer.wants(name);
+        Ok(match reference.clone() {
+            Reference::Tag(tag) => ChangeKind::DeleteTag {
+                digest: if is_wanted {
+                    self.parts.upstream.digest(name, reference.clone()).await?
+                } else {
+                    None
+                },
+                tag,
+            },
+            Reference::Digest(digest) => ChangeKind::DeleteDigest {
+                tags: if is_wanted {
+                    self.siblings(name, &digest).await?
+                } else {
+                    Vec::new()
+                },
+                digest,
+            },
+        })
+    }
+
+    /// The tags that point to a digest: a registry deletes them with it. Of a repository with
+    /// more tags than `delete_tags_examined` the first are looked at.
+    async fn siblings(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Refusal> {
+        let upstream = &self.parts.upstream;
+        let tags = upstream
+            .tags(name, self.parts.config.delete_tags_examined)
+            .await?;
+        let examined = stream::iter(tags).map(|tag| async move {
+            let points_to = upstream.digest(name, Reference::Tag(tag.clone())).await?;
+            Ok::<_, Refusal>((tag, points_to))
+        });
+        let pointing =
+            examined.buffer_unordered(LOOKUPS_AT_ONCE).try_filter_map(
+                |(tag, points_to)| async move {
+                    Ok((points_to.as_ref() == Some(digest)).then_some(tag))
+                },
+            );
+        pointing.try_collect().await
+    }
+}
+
+/// Enough to hide the way to the registry, few enough to leave room for pulls.
+const LOOKUPS_AT_ONCE: usize = 16;

@@ -1,0 +1,83 @@
+//! Phase 6: the request is built anew from its parts, and the answer is cleaned on its way back.
+
+mod location;
+mod request;
+mod response;
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::{Inner, Refusal, authorise::Admitted};
+use crate::{oci::Route, wire::Body};
+
+use location::Origins;
+
+impl Inner {
+    /// Streams the request to the registry behind and its answer back.
+    pub(super) async fn forward(
+        &self,
+        admitted: Admitted,
+        body: Body,
+    ) -> Result<Response<Body>, Refusal> {
+        let asked = &admitted.asked;
+        let body = request::body(asked, body, self.parts.config.idle_timeout());
+        let request = request::build(asked, &self.parts.address, body)?;
+        let answer = self.parts.upstream.send(request).await?;
+        let response = self.relay(&admitted, answer)?;
+        self.follow_upload(&admitted, &response);
+        Ok(response)
+    }
+
+    /// What of the answer the client may see.
+    pub(super) fn relay(
+        &self,
+        admitted: &Admitted,
+        answer: Response<Body>,
+    ) -> Result<Response<Body>, Refusal> {
+        let origins = Origins {
+            public: self.parts.address.origin(&admitted.asked.peer),
+            upstream: self.parts.upstream.url.as_ref(),
+        };
+        response::clean(answer, &admitted.asked, &origins)
+    }
+
+    /// Remembers who began an upload session, and forgets sessions that are over.
+    fn follow_upload(&self, admitted: &Admitted, response: &Response<Body>) {
+        let asked = &admitted.asked;
+        match (&asked.route, response.status()) {
+            (Route::StartUpload { .. }, StatusCode::ACCEPTED) => {
+                let location = response.headers().get(header::LOCATION);
+                let begun = location
+                    .and_then(|value| value.to_str().ok())
+                    .and_then(|text| text.split('?').next())
+                    .and_then(|path| Route::parse(&Method::PATCH, path, None).ok());
+                if let Some(Route::Upload { name, id, .. }) = begun {
+                    self.sessions.begin(name, id, admitted.principal.name());
+                }
+            }
+            (Route::Upload { name, id, .. }, StatusCode::CREATED) => self.sessions.end(name, id),
+            (Route::Upload { name, id, .. }, StatusCode::NO_CONTENT)
+                if asked.method == Method::DELETE =>
+            {
+                self.sessions.end(name, id);
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) use request::build as build_request;
+
+/// The answer to `/v2/`: the registry speaks version 2 (end-1).
+pub(super) fn pong() -> Response<Body> {
+    let mut response = Response::new(Body::from("{}"));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        "docker-distribution-api-version",
+        HeaderValue::from_static("registry/2.0"),
+    );
+    response
+}

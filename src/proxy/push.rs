@@ -1,0 +1,206 @@
+//! A manifest PUT (end-7), read whole: it is small, and its digest decides what it is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use http_body::Body as _;
+use tokio::sync::SemaphorePermit;
+
+use super::{
+    Change, ChangeKind, Inner, Outcome, Push, Refusal, Ticket, authorise::Admitted,
+    conclude::outcome, forward, intend::gated,
+};
+use crate::{
+    failpoint,
+    oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, Manifest, Reference, Route},
+    wire::{Body, CollectError, ExchangeError, IdleTimeout, collect},
+};
+
+impl Inner {
+    /// Checks the manifest and hands it on. From then on the exchange belongs to the gateway: a
+    /// client that goes away does not stop it half way.
+    pub(super) async fn push(
+        self: Arc<Self>,
+        admitted: Admitted,
+        body: &mut Option<Body>,
+    ) -> Result<Response<Body>, Refusal> {
+        let Route::Manifest {
+            reference, tags, ..
+        } = &admitted.asked.route
+        else {
+            return Err(Refusal::new(ErrorCode::NotFound, "this is no manifest"));
+        };
+        let body = body.take().unwrap_or_default();
+        let length = body.size_hint().upper();
+        let _memory = self.reserve(length).await?;
+        let bytes = self.read(body).await?;
+        let digest = check_digest(reference, &bytes)?;
+        let push = Push {
+            reference: reference.clone(),
+            tags: tags.clone(),
+            digest,
+            media_type: admitted
+                .asked
+                .header(CONTENT_TYPE.as_str())
+                .unwrap_or_default()
+                .into(),
+            size_bytes: bytes.len() as u64,
+            manifest: None,
+        };
+        let inner = Arc::clone(&self);
+        let exchange = self
+            .parts
+            .tasks
+            .spawn(async move { inner.commit_push(&admitted, push, bytes).await });
+        exchange.await.unwrap_or_else(|_panicked| {
+            Err(Refusal::new(
+                ErrorCode::Unknown,
+                "the push could not be finished",
+            ))
+        })
+    }
+
+    /// Memory for the manifest, by the length it says it has; waits while others use it up.
+    async fn reserve(&self, length: Option<u64>) -> Result<SemaphorePermit<'_>, Refusal> {
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let bytes = length.unwrap_or(MAX_MANIFEST_BYTES).min(MAX_MANIFEST_BYTES);
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        let most = u32::try_from(MAX_MANIFEST_BYTES / 1024).unwrap_or(u32::MAX);
+        self.manifest_memory
+            .acquire_many(kib.min(most))
+            .await
+            .map_err(|_closed| Refusal::new(ErrorCode::Unavailable, "the gateway is shutting down"))
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        let body = IdleTimeout::new(body, self.parts.config.idle_timeout());
+        let bytes = collect(body, MAX_MANIFEST_BYTES)
+            .await
+            .map_err(|error| match error {
+                CollectError::TooLarge { limit } => Refusal::new(
+                    ErrorCode::ManifestTooLarge,
+                    format!("the manifest is larger than {limit} bytes"),
+                ),
+                CollectError::Read(_) => {
+                    Refusal::new(ErrorCode::BadRequest, "the manifest did not arrive whole")
+                }
+            })?;
+        if bytes.is_empty() {
+            return Err(Refusal::new(
+                ErrorCode::ManifestInvalid,
+                "the manifest is empty",
+            ));
+        }
+        Ok(bytes)
+    }
+
+    async fn commit_push(
+        &self,
+        admitted: &Admitted,
+        mut push: Push,
+        bytes: Bytes,
+    ) -> Result<Response<Body>, Refusal> {
+        let wanted = admitted
+            .asked
+            .route
+            .repository()
+            .is_some_and(|name| self.parts.observer.wants(name));
+        if wanted {
+            let manifest = Manifest::parse(&push.media_type, &bytes);
+            push.manifest = manifest.ok().map(Box::new);
+        }
+        let digest = push.digest.clone();
+        let change = self
+            .change(admitted, ChangeKind::Push(push))
+            .map(Arc::new)
+            .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
+        let (answer, ticket) = if wanted {
+            self.send_gated(admitted, &change, &bytes).await?
+        } else {
+            let request = forward::build_request(
+                &admitted.asked,
+                &self.parts.address,
+                Body::Full(bytes.clone()),
+            )?;
+            (self.parts.upstream.send(request).await, None)
+        };
+        let answer = match answer {
+            Err(ExchangeError::Interrupted { .. }) => self.resend(admitted, bytes).await,
+            other => other,
+        };
+        failpoint::hit("proxy.upstream-answered");
+        self.conclude(&change, ticket, &outcome(&change, &answer));
+        let mut response = self.relay(admitted, answer?)?;
+        name_digest(&mut response, &digest);
+        Ok(response)
+    }
+
+    /// Sends the manifest while the change is being written down.
+    async fn send_gated(
+        &self,
+        admitted: &Admitted,
+        change: &Arc<Change>,
+        bytes: &Bytes,
+    ) -> Result<(Result<Response<Body>, ExchangeError>, Option<Ticket>), Refusal> {
+        let (gate, body) = gated(bytes);
+        let request = forward::build_request(&admitted.asked, &self.parts.address, body)?;
+        let intent = async {
+            let intent = self.intend(change).await;
+            match &intent {
+                Ok(_) => gate.open(),
+                Err(_) => drop(gate),
+            }
+            intent
+        };
+        let (answer, intent) = tokio::join!(self.parts.upstream.send(request), intent);
+        match intent {
+            Ok(ticket) => Ok((answer, ticket)),
+            Err(refusal) => {
+                let status = refusal.code().status();
+                self.conclude(change, None, &Outcome::Refused { status });
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Once more, for a pooled connection that the registry closed at that moment: the bytes are
+    /// the same and so is their effect, and docker never tries a manifest twice itself.
+    async fn resend(
+        &self,
+        admitted: &Admitted,
+        bytes: Bytes,
+    ) -> Result<Response<Body>, ExchangeError> {
+        let body = Body::Full(bytes);
+        match forward::build_request(&admitted.asked, &self.parts.address, body) {
+            Ok(request) => self.parts.upstream.send(request).await,
+            Err(refusal) => Err(ExchangeError::Interrupted {
+                address: String::new(),
+                source: refusal.message().into(),
+            }),
+        }
+    }
+}
+
+fn check_digest(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {
+    let Reference::Digest(expected) = reference else {
+        return Ok(Digest::sha256(bytes));
+    };
+    let actual = Digest::of(expected.algorithm(), bytes);
+    if actual == *expected {
+        return Ok(actual);
+    }
+    let message = format!("the manifest's digest is {actual}, not {expected}");
+    Err(Refusal::new(ErrorCode::DigestInvalid, message))
+}
+
+/// docker fails a push whose answer does not name the digest.
+fn name_digest(response: &mut Response<Body>, digest: &Digest) {
+    const NAME: &str = "docker-content-digest";
+    if !response.status().is_success() || response.headers().contains_key(NAME) {
+        return;
+    }
+    if let Ok(value) = HeaderValue::from_str(digest.as_str()) {
+        response.headers_mut().insert(NAME, value);
+    }
+}

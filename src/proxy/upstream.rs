@@ -1,0 +1,133 @@
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header::ACCEPT};
+use serde::Deserialize;
+use tower::ServiceExt;
+use url::Url;
+
+use super::Refusal;
+use crate::{
+    oci::{Digest, ErrorCode, MANIFEST_MEDIA_TYPES, Page, Reference, RepositoryName, Route, Tag},
+    wire::{Body, Exchange, ExchangeError, collect},
+};
+
+/// The registry behind.
+#[derive(Debug)]
+pub struct Upstream {
+    pub exchange: Exchange,
+    /// What it may call itself in `Location`; a path of it stands before `/v2/`. `None` for the
+    /// embedded registry, which knows no host.
+    pub url: Option<Url>,
+}
+
+impl Upstream {
+    pub(super) async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, ExchangeError> {
+        self.exchange.clone().oneshot(request).await
+    }
+
+    /// What a reference points to; `None` when it does not exist or the registry does not say.
+    pub(super) async fn digest(
+        &self,
+        name: &RepositoryName,
+        reference: Reference,
+    ) -> Result<Option<Digest>, Refusal> {
+        let route = Route::Manifest {
+            name: name.clone(),
+            reference,
+            tags: Vec::new(),
+        };
+        let answer = self.ask(Method::HEAD, &route).await?;
+        let digest = answer.headers().get("docker-content-digest");
+        Ok(digest
+            .filter(|_| answer.status().is_success())
+            .and_then(|value| value.to_str().ok()?.parse().ok()))
+    }
+
+    /// The first tags of a repository, at most `limit`; none when it does not exist.
+    pub(super) async fn tags(
+        &self,
+        name: &RepositoryName,
+        limit: usize,
+    ) -> Result<Vec<Tag>, Refusal> {
+        let page = Page {
+            n: u32::try_from(limit).ok(),
+            last: None,
+        };
+        let route = Route::Tags {
+            name: name.clone(),
+            page,
+        };
+        let listed: Option<TagList> = self.list(&route).await?;
+        let tags = listed.and_then(|list| list.tags).unwrap_or_default();
+        let tags = tags.iter().filter_map(|tag| tag.parse().ok());
+        Ok(tags.take(limit).collect())
+    }
+
+    /// One page of all repository names; empty at the end.
+    pub(super) async fn repositories(&self, page: Page) -> Result<Vec<String>, Refusal> {
+        let listed: Option<Catalog> = self.list(&Route::Catalog { page }).await?;
+        Ok(listed
+            .and_then(|list| list.repositories)
+            .unwrap_or_default())
+    }
+
+    async fn list<T: for<'de> Deserialize<'de>>(
+        &self,
+        route: &Route,
+    ) -> Result<Option<T>, Refusal> {
+        let unreadable = || {
+            Refusal::new(
+                ErrorCode::BadGateway,
+                "the registry behind sent a list that cannot be read",
+            )
+        };
+        let answer = self.ask(Method::GET, route).await?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            status => {
+                tracing::warn!(
+                    status = status.as_u16(),
+                    "the registry behind does not list"
+                );
+                let message = "the registry behind does not list what it has";
+                return Err(Refusal::new(ErrorCode::BadGateway, message));
+            }
+        }
+        let body = collect(answer.into_body(), MAX_LIST_BYTES).await;
+        let body = body.map_err(|_broken| unreadable())?;
+        serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_not_json| unreadable())
+    }
+
+    async fn ask(&self, method: Method, route: &Route) -> Result<Response<Body>, Refusal> {
+        let mut request = Request::new(Body::Empty);
+        *request.method_mut() = method;
+        *request.uri_mut() = Uri::try_from(route.path_and_query()).map_err(|_invalid| {
+            Refusal::new(
+                ErrorCode::BadRequest,
+                "the request target cannot be forwarded",
+            )
+        })?;
+        let accept = HeaderValue::from_static(MANIFEST_MEDIA_TYPES);
+        request.headers_mut().insert(ACCEPT, accept);
+        Ok(self.send(request).await?)
+    }
+}
+
+#[derive(Deserialize)]
+struct TagList {
+    /// distribution writes `null` for none.
+    tags: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Catalog {
+    repositories: Option<Vec<String>>,
+}
+
+/// A thousand names of 255 bytes take a quarter of a megabyte; distribution 2 lists all tags
+/// at once, a hundred thousand of them fit.
+const MAX_LIST_BYTES: usize = 16 * 1024 * 1024;
