@@ -28,7 +28,7 @@ impl Api {
             resource: act.resource.to_owned(),
             project: act.project.map(ToOwned::to_owned),
             outcome: Outcome::Succeeded,
-            source: Some(caller.source),
+            source: Some(caller.peer.address),
             request_id: caller.request_id.clone(),
         });
     }

@@ -1,6 +1,6 @@
 //! Who makes the request: HTTP Basic, or nobody.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
-    pub(super) source: IpAddr,
+    pub(super) peer: Peer,
     pub(super) request_id: Option<Arc<str>>,
 }
 
@@ -47,19 +47,17 @@ impl FromRequestParts<Shared> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Error> {
         let peer = parts.extensions.get::<Peer>();
-        let source = peer
-            .ok_or_else(|| Error::internal("the request has no peer"))?
-            .address;
+        let peer = peer.ok_or_else(|| Error::internal("the request has no peer"))?;
         let principal = match parts.headers.get(header::AUTHORIZATION) {
             None => Principal::Anonymous,
             Some(value) => {
                 let (name, password) = basic(value)?;
-                api.auth.login(source, &name, &password).await?
+                api.auth.login(peer.address, &name, &password).await?
             }
         };
         Ok(Self {
             principal,
-            source,
+            peer: peer.clone(),
             request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
         })
     }

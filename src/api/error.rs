@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::wire::BoxError;
+use crate::{store, wire::BoxError};
 
 /// Why a request was refused, each with the status and the code Harbor gives it
 /// (`harbor.md` 7.1). The message is for the caller; what is inside stays in the log.
@@ -122,12 +122,18 @@ impl IntoResponse for Error {
     }
 }
 
-impl From<crate::store::Error> for Error {
-    fn from(error: crate::store::Error) -> Self {
-        if error.retryable() {
-            Self::Unavailable(error.into())
-        } else {
-            Self::internal(error)
+impl From<store::ListingError> for Error {
+    fn from(error: store::ListingError) -> Self {
+        Self::BadRequest(error.to_string())
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Listing(error) => error.into(),
+            error if error.retryable() => Self::Unavailable(error.into()),
+            error => Self::internal(error),
         }
     }
 }

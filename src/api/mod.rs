@@ -12,11 +12,20 @@ mod caller;
 mod catalog;
 mod error;
 mod filter;
+mod health;
 mod json;
+mod members;
+mod metadata;
 mod paging;
 mod path;
+mod permissions;
+mod projects;
+mod record;
+mod robots;
 mod router;
+mod search;
 mod sort;
+mod system;
 mod users;
 
 use std::{path::PathBuf, sync::Arc};
@@ -26,9 +35,9 @@ use crate::{audit::Recorder, auth::Auth, clock::SharedClock};
 pub use catalog::{Catalog, Probe};
 pub use router::Router;
 
-/// What the API stands on; [`Api::router`] makes a service of it.
+/// What the API stands on.
 #[derive(Debug)]
-pub struct Api {
+pub struct Parts {
     pub auth: Auth,
     pub audit: Recorder,
     pub clock: SharedClock,
@@ -37,6 +46,23 @@ pub struct Api {
     pub probes: Vec<Arc<dyn Probe>>,
     pub installation: Installation,
 }
+
+/// The API's state in its handlers.
+#[derive(Debug)]
+struct Api {
+    parts: Parts,
+    last_health: health::LastHealth,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+type Shared = Arc<Api>;
 
 /// What is fixed about this gateway, for `GET /systeminfo`.
 #[derive(Debug, Clone, Default)]
@@ -48,9 +74,6 @@ pub struct Installation {
     /// Where the embedded registry keeps its blobs; none with a remote one.
     pub storage: Option<PathBuf>,
 }
-
-/// The API's state in its handlers.
-type Shared = Arc<Api>;
 
 /// Where every path of the contract begins.
 const ROOT: &str = "/api/v2.0";

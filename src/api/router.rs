@@ -6,9 +6,10 @@ use http::{Method, Request, Response};
 use tower::ServiceExt;
 
 use super::{
-    Api, ROOT, Shared,
+    Api, Parts, ROOT, Shared,
     error::{Error, Fault},
-    users,
+    health::{self, LastHealth},
+    members, metadata, permissions, projects, robots, search, system, users,
 };
 use crate::wire::{Body, RequestId};
 
@@ -18,20 +19,31 @@ use crate::wire::{Body, RequestId};
 #[derive(Debug, Clone)]
 pub struct Router(axum::Router);
 
-impl Api {
-    /// The API's routes over this state.
-    pub fn router(self) -> Router {
-        let operations = axum::Router::new().merge(users::routes());
+impl Router {
+    /// The API over these parts.
+    pub fn new(parts: Parts) -> Self {
+        let operations = axum::Router::new()
+            .merge(health::routes())
+            .merge(members::routes())
+            .merge(metadata::routes())
+            .merge(permissions::routes())
+            .merge(projects::routes())
+            .merge(robots::routes())
+            .merge(search::routes())
+            .merge(system::routes())
+            .merge(users::routes());
         let router = axum::Router::new()
             .nest(ROOT, operations)
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
-            .with_state(Shared::new(self));
-        Router(router)
+            .with_state(Shared::new(Api {
+                parts,
+                last_health: LastHealth::default(),
+            }));
+        Self(router)
     }
-}
 
-impl Router {
+    /// Answers one request.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -264,7 +264,7 @@ async fn set_password(
     if is_own {
         let checked = api
             .auth
-            .check_password(caller.source, id, &change.old_password);
+            .check_password(caller.peer.address, id, &change.old_password);
         checked.await.map_err(|error| match error {
             crate::auth::Error::BadCredentials => {
                 Error::Forbidden("the old password is not correct".into())

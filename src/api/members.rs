@@ -1,0 +1,250 @@
+//! Tag `member`: who has which role in a project.
+
+use axum::{Router, extract::State, response::Response, routing::get};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::{Json, created},
+    paging::ListQuery,
+    path::PathParameters,
+};
+use crate::{
+    audit::Operation,
+    auth::{
+        self, MemberId, Resource, Role, UserId, Verb, members::Member, projects::Project,
+        users::User,
+    },
+    store::Test,
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route(
+            "/projects/{project_name_or_id}/members",
+            get(list).post(create),
+        )
+        .route(
+            "/projects/{project_name_or_id}/members/{mid}",
+            get(read).put(update).delete(delete),
+        )
+}
+
+/// `ProjectMemberEntity`.
+#[derive(Debug, Serialize)]
+struct MemberShape {
+    id: i64,
+    project_id: i64,
+    entity_name: String,
+    role_name: &'static str,
+    role_id: i64,
+    entity_id: i64,
+    entity_type: String,
+}
+
+impl From<Member> for MemberShape {
+    fn from(member: Member) -> Self {
+        Self {
+            id: member.id.0,
+            project_id: member.project_id.0,
+            role_name: member.role().map_or("", Role::as_str),
+            role_id: member.role_id,
+            entity_name: member.entity_name,
+            entity_id: member.entity_id,
+            entity_type: member.entity_type,
+        }
+    }
+}
+
+async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    let may = (Resource::Member, Verb::List);
+    let project = api.project(&caller, &path, may).await?;
+    let query = query.and_parameter("entityname", "entity_name", Test::Contains);
+    let page = api.auth.members(project.id, query.listing()).await?;
+    Ok(query.answer(page, MemberShape::from))
+}
+
+/// `ProjectMember`.
+#[derive(Debug, Deserialize)]
+struct NewMember {
+    role_id: i64,
+    #[serde(default)]
+    member_user: Option<UserReference>,
+    #[serde(default)]
+    member_group: Option<GroupReference>,
+}
+
+/// `UserEntity`: by id or by name.
+#[derive(Debug, Deserialize)]
+struct UserReference {
+    #[serde(default)]
+    user_id: i64,
+    #[serde(default)]
+    username: String,
+}
+
+/// `UserGroup`; parsed to be refused only when something is in it.
+#[derive(Debug, Deserialize)]
+struct GroupReference {
+    #[serde(default)]
+    id: i64,
+    #[serde(default)]
+    group_name: String,
+    #[serde(default)]
+    ldap_group_dn: String,
+}
+
+impl GroupReference {
+    fn is_empty(&self) -> bool {
+        self.id == 0 && self.group_name.is_empty() && self.ldap_group_dn.is_empty()
+    }
+}
+
+async fn create(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(new): Json<NewMember>,
+) -> Result<Response, Error> {
+    let may = (Resource::Member, Verb::Create);
+    let project = api.project(&caller, &path, may).await?;
+    let role = role(new.role_id)?;
+    if new.member_group.is_some_and(|group| !group.is_empty()) {
+        return Err(Error::BadRequest(
+            "groups come from LDAP or OIDC, the auth mode here is db_auth; add users".into(),
+        ));
+    }
+    let user = find_user(&api, new.member_user).await?;
+    let id = api.auth.add_member(project.id, user.id, role).await?;
+    let description = format!("made {} {role} of project {}", user.name, project.name);
+    record(
+        &api,
+        &caller,
+        Operation::Create,
+        (&project, &user.name),
+        description,
+    );
+    Ok(created(&format!("/projects/{}/members", project.id), id))
+}
+
+async fn find_user(api: &Api, reference: Option<UserReference>) -> Result<User, Error> {
+    let nobody = || Error::BadRequest("member_user needs a user_id or a username".into());
+    let reference = reference.ok_or_else(nobody)?;
+    let found = match reference {
+        UserReference { user_id: 1.., .. } => api.auth.user(UserId(reference.user_id)).await,
+        UserReference { username, .. } if !username.is_empty() => {
+            api.auth.user_named(&username).await
+        }
+        UserReference { .. } => return Err(nobody()),
+    };
+    found.map_err(|error| match error.kind() {
+        auth::Kind::NotFound => Error::BadRequest(error.to_string()),
+        _ => error.into(),
+    })
+}
+
+async fn read(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<MemberShape>, Error> {
+    let may = (Resource::Member, Verb::Read);
+    let project = api.project(&caller, &path, may).await?;
+    let member = api
+        .auth
+        .member(project.id, MemberId(path.id("mid")?))
+        .await?;
+    Ok(axum::Json(member.into()))
+}
+
+/// `RoleRequest`.
+#[derive(Debug, Deserialize)]
+struct RoleChange {
+    role_id: i64,
+}
+
+async fn update(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(change): Json<RoleChange>,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::Member, Verb::Update);
+    let project = api.project(&caller, &path, may).await?;
+    let role = role(change.role_id)?;
+    let member = api
+        .auth
+        .member(project.id, MemberId(path.id("mid")?))
+        .await?;
+    api.auth
+        .set_member_role(project.id, member.id, role)
+        .await?;
+    let name = &member.entity_name;
+    let description = format!("made {name} {role} of project {}", project.name);
+    record(
+        &api,
+        &caller,
+        Operation::Update,
+        (&project, name),
+        description,
+    );
+    Ok(StatusCode::OK)
+}
+
+async fn delete(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::Member, Verb::Delete);
+    let project = api.project(&caller, &path, may).await?;
+    let member = api
+        .auth
+        .member(project.id, MemberId(path.id("mid")?))
+        .await?;
+    api.auth.remove_member(project.id, member.id).await?;
+    let name = &member.entity_name;
+    let description = format!("removed {name} from project {}", project.name);
+    record(
+        &api,
+        &caller,
+        Operation::Delete,
+        (&project, name),
+        description,
+    );
+    Ok(StatusCode::OK)
+}
+
+fn role(id: i64) -> Result<Role, Error> {
+    Role::from_id(id).ok_or_else(|| {
+        Error::BadRequest(format!(
+            "{id} is not a role: 1 projectAdmin, 2 developer, 3 guest, 4 maintainer, 5 limitedGuest"
+        ))
+    })
+}
+
+fn record(
+    api: &Api,
+    caller: &Caller,
+    operation: Operation,
+    (project, member): (&Project, &str),
+    description: String,
+) {
+    let act = Act {
+        operation,
+        resource_type: "member",
+        resource: member,
+        project: Some(&project.name),
+        description,
+    };
+    api.record(caller, act);
+}

@@ -1,0 +1,136 @@
+//! Tag `permissions`, and what the current user may do.
+
+use axum::{Router, extract::State, routing::get};
+use http::Uri;
+use serde::Serialize;
+
+use super::{Api, Shared, caller::Caller, error::Error, paging};
+use crate::{
+    auth::{
+        ProjectId, Resource, Verb,
+        access::{GRANTABLE_IN_PROJECT, GRANTABLE_IN_SYSTEM, Rule},
+        projects::Scope,
+    },
+    store::Listing,
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/permissions", get(grantable))
+        .route("/users/current/permissions", get(own))
+}
+
+/// `Permissions`: what a robot may be given.
+#[derive(Debug, Serialize)]
+struct Grantable {
+    system: Vec<PermissionShape>,
+    project: Vec<PermissionShape>,
+}
+
+/// `Permission`.
+#[derive(Debug, Serialize)]
+struct PermissionShape {
+    resource: String,
+    action: &'static str,
+}
+
+/// System administrators see all, project administrators what concerns projects.
+async fn grantable(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<Grantable>, Error> {
+    caller.signed_in()?;
+    let system = if caller.principal.is_system_admin() {
+        pairs(GRANTABLE_IN_SYSTEM)
+    } else if administers_a_project(&api, &caller).await? {
+        Vec::new()
+    } else {
+        return Err(caller.refusal());
+    };
+    let project = pairs(GRANTABLE_IN_PROJECT);
+    Ok(axum::Json(Grantable { system, project }))
+}
+
+async fn administers_a_project(api: &Api, caller: &Caller) -> Result<bool, Error> {
+    let (viewer, all) = (&caller.principal, Listing::default());
+    let joined = api.auth.projects(viewer, Scope::Joined, &all).await?;
+    for project in joined.items {
+        let permits = api
+            .auth
+            .permits(viewer, project.id, Resource::Robot, Verb::Create);
+        if permits.await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn pairs(rules: &[Rule]) -> Vec<PermissionShape> {
+    let shape = |resource: &Resource, verb: &Verb| PermissionShape {
+        resource: resource.to_string(),
+        action: verb.as_str(),
+    };
+    let rules = rules.iter();
+    rules
+        .flat_map(|(resource, verbs)| verbs.iter().map(move |verb| shape(resource, verb)))
+        .collect()
+}
+
+/// What the caller may do in `scope`: `/system`, or `/project/{id}`; in other scopes nothing.
+async fn own(
+    State(api): State<Shared>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<axum::Json<Vec<PermissionShape>>, Error> {
+    caller.signed_in()?;
+    let parameters = paging::parameters(&uri);
+    let scope = paging::find(&parameters, "scope").unwrap_or_default();
+    let relative = paging::find(&parameters, "relative");
+    let relative = relative.map(|text| paging::flag("relative", text));
+    let base = match relative.transpose()? {
+        Some(true) => "",
+        _ => scope,
+    };
+    let project = scope
+        .strip_prefix("/project/")
+        .and_then(|id| id.parse().ok());
+    if project.is_none() && scope != "/system" {
+        return Ok(axum::Json(Vec::new()));
+    }
+    let mut permitted = Vec::new();
+    for resource in Resource::ALL {
+        for verb in Verb::ALL {
+            if may(&api, &caller, project.map(ProjectId), (*resource, *verb)).await? {
+                permitted.push(PermissionShape {
+                    resource: name(base, project, *resource),
+                    action: verb.as_str(),
+                });
+            }
+        }
+    }
+    Ok(axum::Json(permitted))
+}
+
+async fn may(
+    api: &Api,
+    caller: &Caller,
+    project: Option<ProjectId>,
+    (resource, verb): (Resource, Verb),
+) -> Result<bool, Error> {
+    let principal = &caller.principal;
+    Ok(match project {
+        Some(project) => api.auth.permits(principal, project, resource, verb).await?,
+        None => api.auth.permits_system(principal, resource, verb),
+    })
+}
+
+/// Harbor writes a project itself as the scope, relative to it as `.`.
+fn name(base: &str, project: Option<i64>, resource: Resource) -> String {
+    let is_scope_itself = resource == Resource::Project && project.is_some();
+    match (base, is_scope_itself) {
+        ("", true) => ".".to_owned(),
+        ("", false) => resource.to_string(),
+        (base, true) => base.to_owned(),
+        (base, false) => format!("{base}/{resource}"),
+    }
+}

@@ -1,0 +1,155 @@
+//! What depends on what a project holds: whether it can be deleted, and its summary.
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::{
+    api::{Api, Shared, caller::Caller, error::Error, path::PathParameters},
+    audit::Operation,
+    auth::{Resource, Role, Verb, projects::Project},
+    store::Listing,
+};
+
+/// How many repositories a project has, at most [`COUNTED_REPOSITORIES`].
+pub(in crate::api) async fn repository_count(api: &Api, project: &str) -> Result<usize, Error> {
+    let prefix = format!("{project}/");
+    let names = api
+        .catalog
+        .repositories(&prefix, COUNTED_REPOSITORIES)
+        .await;
+    let names = names.map_err(Error::Unavailable)?;
+    Ok(names
+        .iter()
+        .filter(|name| name.project() == Some(project))
+        .count())
+}
+
+/// `ProjectDeletable`.
+#[derive(Debug, Serialize)]
+pub(super) struct Deletable {
+    deletable: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
+}
+
+pub(super) async fn deletable(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<Deletable>, Error> {
+    let may = (Resource::Project, Verb::Delete);
+    let project = api.project(&caller, &path, may).await?;
+    let message = obstacle(&api, &project).await?.unwrap_or_default();
+    Ok(axum::Json(Deletable {
+        deletable: message.is_empty(),
+        message,
+    }))
+}
+
+pub(super) async fn delete(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::Project, Verb::Delete);
+    let project = api.project(&caller, &path, may).await?;
+    if let Some(obstacle) = obstacle(&api, &project).await? {
+        return Err(Error::Precondition(obstacle));
+    }
+    api.auth.delete_project(project.id).await?;
+    let description = format!("deleted project {}", project.name);
+    super::record(&api, &caller, Operation::Delete, &project.name, description);
+    Ok(StatusCode::OK)
+}
+
+/// Why the project cannot be deleted now.
+async fn obstacle(api: &Api, project: &Project) -> Result<Option<String>, Error> {
+    let count = repository_count(api, &project.name).await?;
+    Ok((count > 0).then(|| {
+        format!(
+            "project {} still contains {count} repositories; delete them first",
+            project.name
+        )
+    }))
+}
+
+/// `ProjectSummary`. The counts of members are for those who may list them.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    repo_count: usize,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    members: Option<MemberCounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<Quota>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct MemberCounts {
+    project_admin_count: usize,
+    maintainer_count: usize,
+    developer_count: usize,
+    guest_count: usize,
+    limited_guest_count: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Quota {
+    hard: Storage,
+}
+
+/// Bytes; -1 is unlimited.
+#[derive(Debug, Serialize)]
+struct Storage {
+    storage: i64,
+}
+
+pub(super) async fn summary(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<Summary>, Error> {
+    let may = (Resource::Project, Verb::Read);
+    let project = api.project(&caller, &path, may).await?;
+    let sees = async |resource, verb| {
+        let permits = api
+            .auth
+            .permits(&caller.principal, project.id, resource, verb);
+        permits.await.map_err(Error::from)
+    };
+    let members = match sees(Resource::Member, Verb::List).await? {
+        true => Some(member_counts(&api, &project).await?),
+        false => None,
+    };
+    let hard = Storage {
+        storage: project.storage_limit,
+    };
+    let sees_quota = sees(Resource::Quota, Verb::Read).await?;
+    Ok(axum::Json(Summary {
+        repo_count: repository_count(&api, &project.name).await?,
+        members,
+        quota: sees_quota.then_some(Quota { hard }),
+    }))
+}
+
+async fn member_counts(api: &Api, project: &Project) -> Result<MemberCounts, Error> {
+    let members = api.auth.members(project.id, &Listing::default()).await?;
+    let mut counts = MemberCounts::default();
+    for role in members
+        .items
+        .iter()
+        .filter_map(crate::auth::members::Member::role)
+    {
+        *match role {
+            Role::ProjectAdmin => &mut counts.project_admin_count,
+            Role::Maintainer => &mut counts.maintainer_count,
+            Role::Developer => &mut counts.developer_count,
+            Role::Guest => &mut counts.guest_count,
+            Role::LimitedGuest => &mut counts.limited_guest_count,
+        } += 1;
+    }
+    Ok(counts)
+}
+
+/// Names are asked of the registry by the thousand; more of one project are not counted.
+pub(in crate::api) const COUNTED_REPOSITORIES: usize = 10_000;

@@ -1,0 +1,236 @@
+//! Tag `project`: namespaces of repositories. `shape.rs` is what a project looks like,
+//! `contents.rs` what depends on what it holds.
+
+mod contents;
+mod shape;
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use super::{
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::{Json, created},
+    metadata::{self, MetadataChange},
+    paging::ListQuery,
+    path::{PathParameters, ProjectReference},
+};
+use crate::{
+    audit::Operation,
+    auth::{
+        Principal, ProjectCreation, Resource, Verb,
+        projects::{Metadata, NewProject, Scope},
+    },
+    store::{Page, Test},
+};
+
+pub(super) use contents::COUNTED_REPOSITORIES;
+pub(super) use shape::{ProjectShape, plain};
+
+pub(super) fn routes() -> Router<Shared> {
+    let one = "/projects/{project_name_or_id}";
+    Router::new()
+        .route("/projects", get(list).head(exists).post(create))
+        .route(one, get(read).put(update).delete(contents::delete))
+        .route(&format!("{one}/_deletable"), get(contents::deletable))
+        .route(&format!("{one}/summary"), get(contents::summary))
+}
+
+async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    let with_detail = query.flag("with_detail")?.unwrap_or(true);
+    let public = query.flag("public")?;
+    let query = query
+        .and_parameter("name", "name", Test::Contains)
+        .and_parameter("owner", "owner", Test::Equals);
+    let query = match public {
+        Some(public) => query.and("public", Test::Equals(public.to_string())),
+        None => query,
+    };
+    let viewer = &caller.principal;
+    let page = api
+        .auth
+        .projects(viewer, Scope::Visible, query.listing())
+        .await?;
+    let shapes = stream::iter(page.items).map(|project| {
+        let api = &api;
+        async move {
+            if with_detail {
+                shape::detailed(api, viewer, project).await
+            } else {
+                shape::plain(api, project).await
+            }
+        }
+    });
+    let items = shapes.buffered(PROJECTS_AT_ONCE).try_collect().await?;
+    let total = page.total;
+    Ok(query.answer(Page { items, total }, |shape: ProjectShape| shape))
+}
+
+async fn exists(
+    State(api): State<Shared>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<StatusCode, Error> {
+    caller.signed_in()?;
+    let name = query.parameter("project_name");
+    let name = name.ok_or_else(|| Error::BadRequest("project_name in query is required".into()))?;
+    let reference = ProjectReference::Name(name.to_owned());
+    match api.find_project(&reference).await? {
+        Some(_) => Ok(StatusCode::OK),
+        None => Err(Error::not_found("project", reference)),
+    }
+}
+
+/// `ProjectReq`.
+#[derive(Debug, Deserialize)]
+struct ProjectRequest {
+    #[serde(default)]
+    project_name: Option<String>,
+    /// Of Harbor 1.x; `metadata.public` is the one that counts when both are there.
+    #[serde(default)]
+    public: Option<bool>,
+    #[serde(default)]
+    metadata: Option<MetadataChange>,
+    #[serde(default)]
+    cve_allowlist: Option<CveAllowlist>,
+    #[serde(default)]
+    storage_limit: Option<i64>,
+    #[serde(default)]
+    registry_id: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CveAllowlist {
+    #[serde(default)]
+    items: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+impl ProjectRequest {
+    /// The settings asked for, after refusing what this gateway does not do.
+    fn settings(&mut self) -> Result<Metadata, Error> {
+        if self.registry_id.is_some_and(|id| id > 0) {
+            return Err(Error::BadRequest(
+                "proxy cache projects are not supported; leave registry_id out".into(),
+            ));
+        }
+        let listed = self
+            .cve_allowlist
+            .as_ref()
+            .and_then(|list| list.items.as_ref());
+        if listed.is_some_and(|items| !items.is_empty()) {
+            return Err(Error::BadRequest(
+                "CVE allowlists need a scanner, which this gateway has not; leave the items out"
+                    .into(),
+            ));
+        }
+        let mut settings = metadata::checked(self.metadata.take().unwrap_or_default())?;
+        if let Some(public) = self.public {
+            settings
+                .entry("public".to_owned())
+                .or_insert_with(|| public.to_string());
+        }
+        Ok(settings)
+    }
+}
+
+async fn create(
+    State(api): State<Shared>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(mut request): Json<ProjectRequest>,
+) -> Result<Response, Error> {
+    may_create(&api, &caller)?;
+    let settings = request.settings()?;
+    let name = request.project_name.unwrap_or_default();
+    // As in Harbor, limits asked for by others are not heard.
+    let is_admin = caller.principal.is_system_admin();
+    let new = NewProject {
+        name: name.clone(),
+        metadata: settings,
+        storage_limit: request.storage_limit.filter(|_| is_admin),
+    };
+    let id = api.auth.create_project(&caller.principal, new).await?;
+    let description = format!("created project {name}");
+    record(&api, &caller, Operation::Create, &name, description);
+    let wants_name = headers.get("x-resource-name-in-location");
+    Ok(match wants_name {
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"true") => created("/projects", name),
+        _ => created("/projects", id),
+    })
+}
+
+/// People may as `auth.project_creation_restriction` says, robots if it was granted to them.
+fn may_create(api: &Api, caller: &Caller) -> Result<(), Error> {
+    let restriction = api.auth.config().project_creation_restriction;
+    match caller.signed_in()? {
+        Principal::User { .. } if restriction == ProjectCreation::Everyone => Ok(()),
+        _ => api.system(caller, Resource::Project, Verb::Create),
+    }
+}
+
+async fn read(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<Response, Error> {
+    let may = (Resource::Project, Verb::Read);
+    let project = api.project(&caller, &path, may).await?;
+    let shape = shape::detailed(&api, &caller.principal, project).await?;
+    Ok(axum::Json(shape).into_response())
+}
+
+async fn update(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(mut request): Json<ProjectRequest>,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::Project, Verb::Update);
+    let project = api.project(&caller, &path, may).await?;
+    let settings = request.settings()?;
+    if let Some(name) = &request.project_name
+        && !name.is_empty()
+        && *name != project.name
+    {
+        return Err(Error::BadRequest(format!(
+            "project {} cannot be renamed to {name}",
+            project.name
+        )));
+    }
+    api.auth.set_project_metadata(project.id, settings).await?;
+    if let Some(bytes) = request.storage_limit
+        && caller.principal.is_system_admin()
+    {
+        api.auth.set_storage_limit(project.id, bytes).await?;
+    }
+    let description = format!("changed project {}", project.name);
+    record(&api, &caller, Operation::Update, &project.name, description);
+    Ok(StatusCode::OK)
+}
+
+fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, description: String) {
+    let act = Act {
+        operation,
+        resource_type: "project",
+        resource: name,
+        project: Some(name),
+        description,
+    };
+    api.record(caller, act);
+}
+
+/// Projects of a list whose details are fetched together.
+const PROJECTS_AT_ONCE: usize = 4;

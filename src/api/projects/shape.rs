@@ -1,0 +1,103 @@
+//! `Project` of the contract.
+
+use serde::Serialize;
+
+use super::contents::repository_count;
+use crate::{
+    api::{Api, error::Error, metadata},
+    auth::{
+        Principal, Role,
+        projects::{Metadata, Project},
+    },
+    clock::Timestamp,
+    store::{Filter, Listing, Test},
+};
+
+#[derive(Debug, Serialize)]
+pub(in crate::api) struct ProjectShape {
+    project_id: i64,
+    name: String,
+    owner_id: i64,
+    owner_name: String,
+    creation_time: Timestamp,
+    update_time: Timestamp,
+    deleted: bool,
+    metadata: Metadata,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    detail: Option<Detail>,
+}
+
+/// What `with_detail=false` leaves out.
+#[derive(Debug, Serialize)]
+struct Detail {
+    /// The role that may most; 0 for none.
+    current_user_role_id: i64,
+    current_user_role_ids: Vec<i64>,
+    /// Left out when the registry does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repo_count: Option<usize>,
+}
+
+/// A project with its settings only.
+pub(in crate::api) async fn plain(api: &Api, project: Project) -> Result<ProjectShape, Error> {
+    Ok(ProjectShape {
+        metadata: metadata::settings(api, &project).await?,
+        project_id: project.id.0,
+        name: project.name,
+        owner_id: project.owner_id.0,
+        owner_name: project.owner_name,
+        creation_time: Timestamp::from_millis(project.created_ms),
+        update_time: Timestamp::from_millis(project.updated_ms),
+        deleted: false,
+        detail: None,
+    })
+}
+
+/// A project with the viewer's roles in it and the number of its repositories.
+pub(in crate::api) async fn detailed(
+    api: &Api,
+    viewer: &Principal,
+    project: Project,
+) -> Result<ProjectShape, Error> {
+    let roles = roles_of(api, viewer, &project).await?;
+    let most = MOST_FIRST.into_iter().find(|role| roles.contains(role));
+    let detail = Detail {
+        current_user_role_id: most.map_or(0, Role::id),
+        current_user_role_ids: roles.into_iter().map(Role::id).collect(),
+        repo_count: repository_count(api, &project.name).await.ok(),
+    };
+    Ok(ProjectShape {
+        detail: Some(detail),
+        ..plain(api, project).await?
+    })
+}
+
+async fn roles_of(api: &Api, viewer: &Principal, project: &Project) -> Result<Vec<Role>, Error> {
+    let Some(user) = viewer.user_id() else {
+        return Ok(Vec::new());
+    };
+    let own = Listing {
+        filters: vec![Filter {
+            field: "entity_id".to_owned(),
+            test: Test::Equals(user.to_string()),
+        }],
+        ..Listing::default()
+    };
+    let members = api.auth.members(project.id, &own).await?;
+    let people = members
+        .items
+        .iter()
+        .filter(|member| member.entity_type == "u");
+    Ok(people
+        .filter_map(crate::auth::members::Member::role)
+        .collect())
+}
+
+/// Harbor's order of roles by what they may.
+const MOST_FIRST: [Role; 5] = [
+    Role::ProjectAdmin,
+    Role::Maintainer,
+    Role::Developer,
+    Role::Guest,
+    Role::LimitedGuest,
+];

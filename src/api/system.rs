@@ -1,0 +1,146 @@
+//! Tag `systeminfo`: what this installation is.
+
+use std::path::Path;
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::header;
+use serde::Serialize;
+
+use super::{Shared, caller::Caller, error::Error};
+use crate::{
+    auth::{ProjectCreation, Resource, Verb},
+    clock::Timestamp,
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/systeminfo", get(info))
+        .route("/systeminfo/getcert", get(certificate))
+        .route("/systeminfo/volumes", get(volumes))
+}
+
+/// `GeneralInfo`.
+#[derive(Debug, Serialize)]
+struct Info {
+    auth_mode: &'static str,
+    primary_auth_mode: bool,
+    self_registration: bool,
+    current_time: Timestamp,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    protected: Option<ProtectedInfo>,
+}
+
+/// What only those who are signed in see.
+#[derive(Debug, Serialize)]
+struct ProtectedInfo {
+    registry_url: String,
+    external_url: String,
+    project_creation_restriction: &'static str,
+    has_ca_root: bool,
+    harbor_version: String,
+    registry_storage_provider_name: &'static str,
+    read_only: bool,
+    notification_enable: bool,
+}
+
+async fn info(State(api): State<Shared>, caller: Caller) -> axum::Json<Info> {
+    let config = api.auth.config();
+    let installation = &api.installation;
+    let external_url = match &installation.external_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => format!("{}://{}", caller.peer.scheme, caller.peer.host),
+    };
+    let protected = caller.signed_in().is_ok().then(|| ProtectedInfo {
+        registry_url: external_url
+            .split_once("://")
+            .map_or(external_url.as_str(), |(_, host)| host)
+            .to_owned(),
+        external_url,
+        project_creation_restriction: match config.project_creation_restriction {
+            ProjectCreation::Everyone => "everyone",
+            ProjectCreation::AdminOnly => "adminonly",
+        },
+        has_ca_root: installation
+            .ca_certificate
+            .as_deref()
+            .is_some_and(Path::exists),
+        harbor_version: format!("{HARBOR_VERSION}-tidegate-{}", env!("CARGO_PKG_VERSION")),
+        registry_storage_provider_name: match installation.storage {
+            Some(_) => "filesystem",
+            None => "remote",
+        },
+        read_only: false,
+        notification_enable: false,
+    });
+    axum::Json(Info {
+        auth_mode: "db_auth",
+        primary_auth_mode: false,
+        self_registration: config.self_registration,
+        current_time: api.clock.now(),
+        protected,
+    })
+}
+
+/// The certificate of the authority that clients must trust.
+async fn certificate(State(api): State<Shared>) -> Result<Response, Error> {
+    let missing = || Error::NotFound("this gateway has no root certificate of its own".into());
+    let path = api
+        .installation
+        .ca_certificate
+        .as_deref()
+        .ok_or_else(missing)?;
+    let pem = match tokio::fs::read(path).await {
+        Ok(pem) => pem,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
+        Err(error) => {
+            return Err(Error::internal(format!(
+                "reading {}: {error}",
+                path.display()
+            )));
+        }
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-pem-file"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=ca.crt"),
+    ];
+    Ok((headers, pem).into_response())
+}
+
+/// `SystemInfo`.
+#[derive(Debug, Serialize)]
+struct Volumes {
+    storage: [Volume; 1],
+}
+
+/// Bytes of the file system that holds the embedded registry.
+#[derive(Debug, Serialize)]
+struct Volume {
+    total: u64,
+    free: u64,
+}
+
+async fn volumes(State(api): State<Shared>, caller: Caller) -> Result<axum::Json<Volumes>, Error> {
+    api.system(&caller, Resource::SystemVolumes, Verb::Read)?;
+    let Some(path) = &api.installation.storage else {
+        return Err(Error::NotFound(
+            "the registry behind this gateway keeps its storage elsewhere".into(),
+        ));
+    };
+    let volume = rustix::fs::statvfs(path).map_err(|error| {
+        Error::internal(format!("the file system of {}: {error}", path.display()))
+    })?;
+    Ok(axum::Json(Volumes {
+        storage: [Volume {
+            total: volume.f_blocks.saturating_mul(volume.f_frsize),
+            free: volume.f_bavail.saturating_mul(volume.f_frsize),
+        }],
+    }))
+}
+
+/// The Harbor whose API this is; clients choose their requests by it.
+const HARBOR_VERSION: &str = "v2.16.0";
