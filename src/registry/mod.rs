@@ -1,1 +1,29 @@
-//! The client's side of the registry protocol: remote registries, their credentials, typed operations.
+//! The client's side of the registry protocol: remote registries and typed operations.
+//!
+//! [`Remote`] carries HTTP to one registry: connections, TLS trust, credentials, timeouts and
+//! limits. [`Client`] speaks the distribution API over any [`crate::wire::Exchange`], a remote
+//! one or the embedded registry in the same process. This room must not know of projects,
+//! policies or jobs, nor who asks. Read `client/mod.rs` first, then `remote/mod.rs`.
+
+mod client;
+mod config;
+mod credential;
+mod endpoint;
+mod error;
+mod ping;
+mod remote;
+mod transport;
+
+pub use client::{
+    Blob, BlobRange, Client, Cursor, Deletion, Listing, ManifestHead, Mounted, PageOf, PutManifest,
+    Referrers, RemoteManifest, Upload, verified,
+};
+pub use config::Config;
+pub use credential::{Authentication, IssuedToken, TokenSource};
+pub use endpoint::{Credential, Endpoint, EndpointUrl};
+pub use error::{Error, Kind, Refusal};
+pub use ping::{Unusable, ping};
+pub use remote::Remote;
+
+/// What this client calls itself.
+const USER_AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,321 @@
+use std::{fmt, str::FromStr};
+
+use http::{
+    HeaderValue, Uri,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use url::{Host, Url};
+
+use super::Error;
+use crate::secret::Secret;
+
+/// A remote registry: where it is, how to sign in there, what to trust.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub url: EndpointUrl,
+    pub credential: Option<Credential>,
+    /// Accept any certificate.
+    pub insecure: bool,
+    /// PEM certificates trusted besides the system's.
+    pub ca_certificate: Option<String>,
+}
+
+impl Endpoint {
+    /// An endpoint without credential that trusts what the system trusts.
+    pub fn new(url: EndpointUrl) -> Self {
+        Self {
+            url,
+            credential: None,
+            insecure: false,
+            ca_certificate: None,
+        }
+    }
+}
+
+/// Who the gateway is at a remote registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    Basic {
+        username: String,
+        password: Secret,
+    },
+    /// A refresh token of the registry's token service (Docker's "identity token").
+    IdentityToken(Secret),
+}
+
+/// The address of a registry: scheme, host, port and a path prefix before `/v2/`.
+///
+/// Text without a scheme means `https`; only `http://` means plain HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointUrl {
+    scheme: Scheme,
+    authority: Authority,
+    /// Empty, or begins and does not end with `/`.
+    prefix: String,
+    host_header: HeaderValue,
+}
+
+impl EndpointUrl {
+    pub fn is_plain(&self) -> bool {
+        self.scheme == Scheme::HTTP
+    }
+
+    /// Host and port as written, for logs and messages.
+    pub fn address(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.authority.host()
+    }
+
+    pub(super) fn host_header(&self) -> HeaderValue {
+        self.host_header.clone()
+    }
+
+    /// The full URI of a path and query of this registry's API.
+    pub(super) fn uri(&self, path_and_query: &PathAndQuery) -> Result<Uri, http::Error> {
+        let prefixed = if self.prefix.is_empty() {
+            path_and_query.clone()
+        } else {
+            format!("{}{path_and_query}", self.prefix).parse()?
+        };
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(prefixed);
+        Ok(Uri::from_parts(parts)?)
+    }
+
+    /// What a `Location` or `Link` target in the answer to `request` means: path and query of
+    /// this registry's API when it stays here, the absolute URL when it leads elsewhere.
+    ///
+    /// A registry that names itself with the wrong scheme (behind a TLS terminator it does not
+    /// know of) is still itself; it is spoken to with the scheme of this URL.
+    pub(super) fn localize(&self, request: &Uri, target: &str) -> Option<String> {
+        if self.prefix.is_empty() && target.starts_with('/') && !target.starts_with("//") {
+            return Some(target.to_owned());
+        }
+        let absolute = Url::parse(&request.to_string()).ok()?.join(target).ok()?;
+        if !self.is_origin_of(&absolute) {
+            return Some(absolute.into());
+        }
+        let path = absolute.path();
+        let path = path
+            .strip_prefix(&self.prefix)
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path);
+        Some(match absolute.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        })
+    }
+
+    fn is_origin_of(&self, other: &Url) -> bool {
+        let own_port = self.authority.port_u16();
+        let same_port = own_port == other.port()
+            || own_port.or(default_port(&self.scheme)) == other.port_or_known_default();
+        matches!(other.scheme(), "http" | "https")
+            && other
+                .host_str()
+                .is_some_and(|host| host.eq_ignore_ascii_case(self.host()))
+            && same_port
+    }
+}
+
+impl FromStr for EndpointUrl {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let invalid = |reason: &'static str| Error::InvalidUrl {
+            url: text.chars().take(200).collect(),
+            reason,
+        };
+        let text = text.trim();
+        let url = if text.contains("://") {
+            Url::parse(text)
+        } else {
+            Url::parse(&format!("https://{text}"))
+        };
+        let url = url.map_err(|_malformed| invalid("write it as https://host[:port]"))?;
+        let scheme = match url.scheme() {
+            "http" => Scheme::HTTP,
+            "https" => Scheme::HTTPS,
+            _ => return Err(invalid("the scheme must be https or http")),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid("credentials do not belong in the URL"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(invalid("it must end with the host or a path"));
+        }
+        let host = url.host().ok_or_else(|| invalid("the host is missing"))?;
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        let authority: Authority = authority
+            .parse()
+            .map_err(|_malformed| invalid("the host is malformed"))?;
+        let host_header = HeaderValue::from_str(authority.as_str())
+            .map_err(|_malformed| invalid("the host is malformed"))?;
+        let prefix = url.path().trim_end_matches('/');
+        Ok(Self {
+            scheme,
+            authority,
+            prefix: prefix.strip_suffix("/v2").unwrap_or(prefix).to_owned(),
+            host_header,
+        })
+    }
+}
+
+impl fmt::Display for EndpointUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+}
+
+/// Whether a registry at `registry` may send us on to `other`: a storage or token service of
+/// its own choosing. It may not lead an encrypted exchange into plain text, nor from a named
+/// host to addresses that only this machine or its network segment can see.
+pub(super) fn may_lead_to(registry: &EndpointUrl, other: &Uri) -> Result<(), &'static str> {
+    if other.scheme() != Some(&Scheme::HTTPS) && !registry.is_plain() {
+        return Err("an https registry may not lead to a plain http address");
+    }
+    let Some(host) = other.host() else {
+        return Err("the address has no host");
+    };
+    if host.eq_ignore_ascii_case(registry.host()) {
+        return Ok(());
+    }
+    let internal = match Host::parse(host) {
+        Ok(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
+        Ok(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
+        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Err(_malformed) => true,
+    };
+    if internal && !is_local(registry.host()) {
+        return Err("a registry may not lead to this machine's own addresses");
+    }
+    Ok(())
+}
+
+fn is_local(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Ipv4(ip)) => ip.is_loopback(),
+        Ok(Host::Ipv6(ip)) => ip.is_loopback(),
+        Ok(Host::Domain(name)) => name == "localhost",
+        Err(_malformed) => false,
+    }
+}
+
+fn default_port(scheme: &Scheme) -> Option<u16> {
+    if *scheme == Scheme::HTTP {
+        Some(80)
+    } else {
+        Some(443)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> EndpointUrl {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_parse_as_people_write_them() {
+        for (text, printed) in [
+            (
+                "https://registry.example.com",
+                "https://registry.example.com",
+            ),
+            ("registry.example.com", "https://registry.example.com"),
+            (
+                "registry.example.com:5000",
+                "https://registry.example.com:5000",
+            ),
+            ("http://127.0.0.1:5000/", "http://127.0.0.1:5000"),
+            (
+                "https://EXAMPLE.com:443/mirror/",
+                "https://example.com/mirror",
+            ),
+            ("https://[::1]:5000/v2/", "https://[::1]:5000"),
+        ] {
+            assert_eq!(url(text).to_string(), printed, "{text}");
+        }
+        for bad in [
+            "",
+            "ftp://a",
+            "https://",
+            "https://u:p@h",
+            "https://h/?a=b",
+            "http://h#x",
+            "https://a b",
+        ] {
+            assert!(bad.parse::<EndpointUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn locations_become_targets_of_this_registry_or_stay_absolute() {
+        let request: Uri = "https://reg.example/p/v2/a/blobs/uploads/".parse().unwrap();
+        let prefixed = url("https://reg.example/p");
+        for (location, expected) in [
+            (
+                "/p/v2/a/blobs/uploads/1?_state=x%3D%3D",
+                "/v2/a/blobs/uploads/1?_state=x%3D%3D",
+            ),
+            ("https://reg.example/p/v2/a", "/v2/a"),
+            ("https://reg.example:443/p/v2/a", "/v2/a"),
+            ("http://reg.example/p/v2/a", "/v2/a"),
+            ("1?x=y", "/v2/a/blobs/uploads/1?x=y"),
+            (
+                "https://storage.example/b?sig=1",
+                "https://storage.example/b?sig=1",
+            ),
+            ("//storage.example/b", "https://storage.example/b"),
+            (
+                "https://reg.example:8443/v2/a",
+                "https://reg.example:8443/v2/a",
+            ),
+        ] {
+            let localized = prefixed.localize(&request, location);
+            assert_eq!(localized.as_deref(), Some(expected), "{location}");
+        }
+        let bare = url("https://reg.example");
+        assert_eq!(
+            bare.localize(&request, "/v2/x?a=%3D").as_deref(),
+            Some("/v2/x?a=%3D")
+        );
+        assert_eq!(
+            bare.localize(&request, "//evil.example/v2/x").as_deref(),
+            Some("https://evil.example/v2/x")
+        );
+    }
+
+    #[test]
+    fn a_registry_may_not_lead_into_plain_text_or_into_this_machine() {
+        for (registry, other, allowed) in [
+            ("https://r.example", "https://storage.example/x", true),
+            ("https://r.example", "http://storage.example/x", false),
+            ("http://r.example", "http://storage.example/x", true),
+            ("http://r.example", "http://169.254.169.254/latest", false),
+            ("https://r.example", "https://127.0.0.1/x", false),
+            ("https://r.example", "https://localhost/x", false),
+            ("https://r.example", "https://[::1]/x", false),
+            ("https://r.example", "https://10.0.0.7/x", true),
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token", true),
+            ("http://127.0.0.1:5000", "http://localhost:5001/token", true),
+        ] {
+            let other: Uri = other.parse().unwrap();
+            assert_eq!(
+                may_lead_to(&url(registry), &other).is_ok(),
+                allowed,
+                "{registry} {other}"
+            );
+        }
+    }
+}

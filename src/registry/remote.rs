@@ -1,0 +1,218 @@
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+
+use super::{
+    Authentication, Config, Endpoint, EndpointUrl, Error, USER_AGENT,
+    credential::{Authorizer, Refused},
+    endpoint::may_lead_to,
+    transport::Transport,
+};
+use crate::{
+    tls,
+    wire::{self, Body, BoxError, Exchange, ExchangeError},
+};
+
+/// One remote registry: sends requests there with its own credential. Cheap to clone.
+///
+/// A request's URI is path and query of the registry's API. `Location` and `Link` of an answer
+/// are rewritten to that form when they stay at this registry, and are absolute URLs when they
+/// lead elsewhere. A request with an absolute URI follows such a URL, without any credential.
+#[derive(Debug, Clone)]
+pub struct Remote(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    url: EndpointUrl,
+    authorizer: Authorizer,
+    transport: Transport,
+}
+
+impl Remote {
+    /// Connects nowhere yet. The endpoint's own credential is not looked at: `authentication`
+    /// says what is sent.
+    pub fn new(
+        endpoint: &Endpoint,
+        authentication: Authentication,
+        config: &Config,
+    ) -> Result<Self, Error> {
+        let trust = tls::ClientTrust {
+            ca_certificate: endpoint.ca_certificate.clone(),
+            insecure: endpoint.insecure,
+        };
+        let tls = tls::client_config(&trust).map_err(|error| Error::Trust {
+            address: endpoint.url.address().to_owned(),
+            reason: error.to_string(),
+        })?;
+        let url = endpoint.url.clone();
+        Ok(Self(Arc::new(Inner {
+            authorizer: Authorizer::new(authentication, &url, config)?,
+            transport: Transport::new(config, tls),
+            url,
+        })))
+    }
+
+    /// A registry that is signed in to as its challenges ask, with the endpoint's credential.
+    pub fn challenged(endpoint: &Endpoint, config: &Config) -> Result<Self, Error> {
+        let authentication = Authentication::Challenge(endpoint.credential.clone());
+        Self::new(endpoint, authentication, config)
+    }
+
+    pub fn url(&self) -> &EndpointUrl {
+        &self.0.url
+    }
+
+    pub fn exchange(&self) -> Exchange {
+        let remote = self.clone();
+        Exchange::new(tower::service_fn(move |request| {
+            let remote = remote.clone();
+            async move { remote.send(request).await }
+        }))
+    }
+
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, ExchangeError> {
+        request.headers_mut().remove(header::AUTHORIZATION);
+        if !request.headers().contains_key(header::USER_AGENT) {
+            let agent = HeaderValue::from_static(USER_AGENT);
+            request.headers_mut().insert(header::USER_AGENT, agent);
+        }
+        if request.uri().authority().is_some() {
+            self.0.send_elsewhere(request).await
+        } else {
+            self.0.send_here(request).await
+        }
+    }
+}
+
+impl Inner {
+    async fn send_here(&self, request: Request<Body>) -> Result<Response<Body>, ExchangeError> {
+        let access = self.authorizer.access(&request);
+        let authorized = self
+            .authorizer
+            .authorize(&self.url, &self.transport, &access);
+        let used = match authorized.await {
+            Ok(header) => header,
+            Err(no_token) => return no_token.into_answer(),
+        };
+        let again = self
+            .authorizer
+            .can_reconsider()
+            .then(|| copy_of(&request))
+            .flatten();
+        let answer = self.forward(request, used.clone()).await?;
+        let Some(again) = again.filter(|_| answer.status() == StatusCode::UNAUTHORIZED) else {
+            return Ok(answer);
+        };
+        let answer = read_whole(answer).await;
+        let refusal = Refused {
+            used: used.as_ref(),
+            headers: answer.headers(),
+        };
+        let reconsidered = self
+            .authorizer
+            .reconsider(&self.url, &self.transport, &access, refusal)
+            .await;
+        match reconsidered {
+            Ok(Some(header)) => self.forward(again, Some(header)).await,
+            Ok(None) => Ok(answer),
+            Err(no_token) => no_token.into_answer(),
+        }
+    }
+
+    async fn forward(
+        &self,
+        mut request: Request<Body>,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Response<Body>, ExchangeError> {
+        let target = request.uri().path_and_query();
+        let uri = target.ok_or_else(|| self.not_sent("the request has no path"))?;
+        *request.uri_mut() = self.url.uri(uri).map_err(|error| self.not_sent(error))?;
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, self.url.host_header());
+        if let Some(value) = authorization {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let uri = request.uri().clone();
+        let mut answer = self.transport.exchange(request).await?;
+        self.localize(&uri, answer.headers_mut());
+        Ok(answer)
+    }
+
+    async fn send_elsewhere(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, ExchangeError> {
+        may_lead_to(&self.url, request.uri()).map_err(|reason| self.not_sent(reason))?;
+        let authority = request
+            .uri()
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let host = HeaderValue::from_str(authority).map_err(|error| self.not_sent(error))?;
+        request.headers_mut().insert(header::HOST, host);
+        self.transport.exchange(request).await
+    }
+
+    fn localize(&self, request: &Uri, headers: &mut HeaderMap) {
+        if let Some(location) = headers.get_mut(header::LOCATION) {
+            let target = location
+                .to_str()
+                .ok()
+                .and_then(|text| self.url.localize(request, text));
+            rewrite(location, target);
+        }
+        if let Some(link) = headers.get_mut(header::LINK) {
+            let target = link.to_str().ok().and_then(|text| {
+                let (target, parameters) = text.strip_prefix('<')?.split_once('>')?;
+                let target = self.url.localize(request, target)?;
+                Some(format!("<{target}>{parameters}"))
+            });
+            rewrite(link, target);
+        }
+    }
+
+    fn not_sent(&self, reason: impl Into<BoxError>) -> ExchangeError {
+        ExchangeError::Unreachable {
+            address: self.url.address().to_owned(),
+            source: reason.into(),
+        }
+    }
+}
+
+/// Takes a refusal's body into memory, so that its connection is free while a token is fetched;
+/// a body that breaks off or is too long for a refusal is left out.
+async fn read_whole(answer: Response<Body>) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
+    let body = wire::collect(body, MAX_REFUSAL_BYTES).await.map_or_else(
+        |_broken| {
+            head.headers.remove(header::CONTENT_LENGTH);
+            Body::Empty
+        },
+        Body::Full,
+    );
+    Response::from_parts(head, body)
+}
+
+/// Leaves alone what could not be understood.
+fn rewrite(value: &mut HeaderValue, text: Option<String>) {
+    if let Some(rewritten) = text.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        *value = rewritten;
+    }
+}
+
+/// A second copy of a request, unless its body can be read only once.
+fn copy_of(request: &Request<Body>) -> Option<Request<Body>> {
+    let body = match request.body() {
+        Body::Empty => Body::Empty,
+        Body::Full(bytes) => Body::Full(bytes.clone()),
+        Body::Incoming(_) | Body::Boxed(_) => return None,
+    };
+    let mut copy = Request::new(body);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    Some(copy)
+}
+
+/// Error bodies are some hundred bytes.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;

@@ -1,0 +1,64 @@
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::wire::BoxError;
+
+/// Connects over TCP, and TLS when the URI says `https`, within one time limit for all of it.
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    inner: HttpsConnector<HttpConnector>,
+    timeout: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(timeout: Duration, tls: rustls::ClientConfig) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+        let inner = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Self { inner, timeout }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = tokio::time::timeout(self.timeout, self.inner.call(uri));
+        let seconds = self.timeout.as_secs();
+        async move {
+            connecting.await.unwrap_or_else(|_elapsed| {
+                let message = format!("no connection within {seconds} s");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message).into())
+            })
+        }
+        .boxed()
+    }
+}
+
+/// Probes find a peer that vanished while it was silent.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// A peer that acknowledges nothing for this long is gone, even while data waits to be sent.
+const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
