@@ -1,6 +1,14 @@
 //! Everything goes through the exchange, as the gateway uses it.
 
+mod blobs;
 mod fixture;
+mod listing;
+mod manifests;
+mod mounting;
 mod pushing;
+mod referrers;
+mod refusals;
+mod resuming;
+mod safety;
 
-use fixture::Fixture;
+use fixture::{Fixture, Reply};
