@@ -1,89 +1,221 @@
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    Config, Error, Principal, ProjectId,
-    access::{Resource, Verb},
+    Config, Error, Metrics, Principal, ProjectId, Resource, RoleSet, UserId, Verb,
+    access::{self, AccessSet},
+    account::Account,
     bearer::Claims,
+    fresh::Fresh,
+    limiter::Limiter,
+    members,
+    password::Hashing,
+    projects,
+    remembered::Remembered,
+    robots::{self, ROBOT_PREFIX},
+    users,
 };
 use crate::{
-    clock::SharedClock,
-    oci::{ActionSet, RepositoryName},
-    secret::Secret,
+    audit,
+    clock::{SharedClock, Timestamp},
+    oci::{Action, ActionSet, RepositoryName},
     store::Db,
 };
 
 /// Accounts, logins and decisions. Cheap to clone.
+///
+/// Decisions are taken from what the database said at most 750 ms ago, and never from before a
+/// change that this process has made: see [`Fresh`]. Everything that changes accounts,
+/// projects or members ends with [`Auth::outdate`].
 #[derive(Debug, Clone)]
-pub struct Auth(Arc<Inner>);
+pub struct Auth(Arc<Parts>);
 
+/// What the files of this room share.
 #[derive(Debug)]
-struct Inner {
-    _db: Db,
-    _clock: SharedClock,
-    _config: Config,
+pub(super) struct Parts {
+    pub db: Db,
+    pub clock: SharedClock,
+    pub config: Config,
+    pub recorder: Option<audit::Recorder>,
+    pub metrics: Metrics,
+    pub hashing: Hashing,
+    pub limiter: Limiter,
+    pub remembered: Remembered,
+    accounts: Fresh<String, Option<Arc<Account>>>,
+    projects: Fresh<String, Option<ProjectFacts>>,
+    standings: Fresh<(ProjectId, UserId), Option<Standing>>,
+}
+
+/// What decisions need to know of a project.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProjectFacts {
+    pub id: ProjectId,
+    pub public: bool,
+}
+
+/// Where a user stands in a project.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    pub public: bool,
+    pub roles: RoleSet,
 }
 
 impl Auth {
+    /// An authority over the accounts of a database. Failed logins are not audited; see
+    /// [`Auth::audited`].
     pub fn new(db: Db, clock: SharedClock, config: Config) -> Self {
-        Self(Arc::new(Inner {
-            _db: db,
-            _clock: clock,
-            _config: config,
+        Self::build(db, clock, config, None)
+    }
+
+    /// An authority that records failed logins in the audit log.
+    pub fn audited(db: Db, clock: SharedClock, config: Config, recorder: audit::Recorder) -> Self {
+        Self::build(db, clock, config, Some(recorder))
+    }
+
+    fn build(
+        db: Db,
+        clock: SharedClock,
+        config: Config,
+        recorder: Option<audit::Recorder>,
+    ) -> Self {
+        let entries = config.cache_entries;
+        Self(Arc::new(Parts {
+            hashing: Hashing::new(&config),
+            limiter: Limiter::new(&config),
+            remembered: Remembered::new(&config, clock.clone()),
+            accounts: Fresh::new(entries, clock.clone()),
+            projects: Fresh::new(entries, clock.clone()),
+            standings: Fresh::new(entries, clock.clone()),
+            metrics: Metrics::default(),
+            db,
+            clock,
+            config,
+            recorder,
         }))
     }
 
     pub fn config(&self) -> &Config {
-        &self.0._config
+        &self.0.config
     }
 
-    /// Makes the first administrator and the project `library` in an empty database; returns
-    /// the administrator's password if it had to be generated, to be shown once.
-    pub async fn bootstrap(&self) -> Result<Option<Secret>, Error> {
-        Err(Error::Busy)
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
-    /// Who has this name and password: a user, or a robot (`robot$…`).
-    pub async fn login(
-        &self,
-        _source: IpAddr,
-        _name: &str,
-        _password: &Secret,
-    ) -> Result<Principal, Error> {
-        Err(Error::BadCredentials)
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    pub(super) fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Forgets what was read: something has changed.
+    pub(super) fn outdate(&self) {
+        self.0.accounts.outdate();
+        self.0.projects.outdate();
+        self.0.standings.outdate();
     }
 
     /// Who a token's `sub` is now; `None` when gone, disabled or expired. The empty subject is
-    /// anonymous. At most 750 ms old.
-    pub async fn principal(&self, _subject: &str) -> Result<Option<Principal>, Error> {
-        Ok(None)
+    /// anonymous.
+    pub async fn principal(&self, subject: &str) -> Result<Option<Principal>, Error> {
+        if subject.is_empty() {
+            return Ok(Some(Principal::Anonymous));
+        }
+        let account = self.account(subject).await?;
+        Ok(account.and_then(|account| account.principal(self.now())))
     }
 
-    /// Like [`Auth::principal`]; also `None` when the token is older than the account of its name.
-    pub async fn principal_of(&self, _claims: &Claims) -> Result<Option<Principal>, Error> {
-        Ok(None)
+    /// Like [`Auth::principal`]; also `None` when the token is older than the account that now
+    /// has its subject's name, and so was made for another.
+    pub async fn principal_of(&self, claims: &Claims) -> Result<Option<Principal>, Error> {
+        if claims.sub.is_empty() {
+            return Ok(Some(Principal::Anonymous));
+        }
+        let account = self.account(&claims.sub).await?;
+        Ok(account
+            .filter(|account| claims.iat >= account.created_at().seconds())
+            .and_then(|account| account.principal(self.now())))
     }
 
-    /// What the principal may do now with a repository; at most 750 ms old.
+    /// What the principal may do now with a repository.
     ///
-    /// A project that does not exist allows nothing, only system administrators may pull and
-    /// delete what lies there. Names without a project are for system administrators alone.
+    /// Names without a project are for system administrators alone. A project that does not
+    /// exist allows nothing, but system administrators may pull and delete what lies there.
     pub async fn repository_actions(
         &self,
-        _principal: &Principal,
-        _repository: &RepositoryName,
+        principal: &Principal,
+        repository: &RepositoryName,
     ) -> Result<ActionSet, Error> {
-        Ok(ActionSet::NONE)
+        let Some(name) = repository.project() else {
+            return Ok(if principal.is_system_admin() {
+                ActionSet::ALL
+            } else {
+                ActionSet::NONE
+            });
+        };
+        let load = || projects::queries::facts(self.db(), name);
+        let Some(project) = self.0.projects.value(name, load).await? else {
+            return Ok(if principal.is_system_admin() {
+                ActionSet::PULL.union(ActionSet::DELETE)
+            } else {
+                ActionSet::NONE
+            });
+        };
+        let access = match principal {
+            _ if principal.is_system_admin() => return Ok(ActionSet::ALL),
+            Principal::Anonymous => public_access(project.public),
+            Principal::Robot { grants, .. } => grants
+                .in_project(project.id)
+                .union(&public_access(project.public)),
+            Principal::User { id, .. } => self.access_of_user(*id, project.id).await?,
+        };
+        Ok(actions(&access))
     }
 
-    /// Whether the principal may do this in a project now.
+    /// Whether the principal may do this in a project now; nothing is permitted in a project
+    /// that does not exist, except to system administrators.
     pub async fn permits(
         &self,
-        _principal: &Principal,
-        _project: ProjectId,
-        _resource: Resource,
-        _verb: Verb,
+        principal: &Principal,
+        project: ProjectId,
+        resource: Resource,
+        verb: Verb,
     ) -> Result<bool, Error> {
-        Ok(false)
+        if principal.is_system_admin() {
+            return Ok(true);
+        }
+        Ok(self
+            .access_in(principal, project)
+            .await?
+            .contains(resource, verb))
+    }
+
+    /// Everything the principal may do in a project now, without what being a system
+    /// administrator adds.
+    pub async fn access_in(
+        &self,
+        principal: &Principal,
+        project: ProjectId,
+    ) -> Result<AccessSet, Error> {
+        match principal {
+            Principal::Anonymous => self.access_of_user(NOBODY, project).await,
+            Principal::User { id, .. } => self.access_of_user(*id, project).await,
+            Principal::Robot { grants, .. } => {
+                Ok(self
+                    .standing(NOBODY, project)
+                    .await?
+                    .map_or(AccessSet::NONE, |standing| {
+                        grants
+                            .in_project(project)
+                            .union(&public_access(standing.public))
+                    }))
+            }
+        }
     }
 
     /// Whether the principal may do this in the system: system administrators, and robots that
@@ -94,4 +226,76 @@ impl Auth {
             other => other.is_system_admin(),
         }
     }
+
+    /// The roles a user has in a project now; none for robots and anonymous.
+    pub async fn roles_in(
+        &self,
+        principal: &Principal,
+        project: ProjectId,
+    ) -> Result<RoleSet, Error> {
+        let Some(user) = principal.user_id() else {
+            return Ok(RoleSet::NONE);
+        };
+        let standing = self.standing(user, project).await?;
+        Ok(standing.map_or(RoleSet::NONE, |standing| standing.roles))
+    }
+
+    async fn access_of_user(&self, user: UserId, project: ProjectId) -> Result<AccessSet, Error> {
+        let standing = self.standing(user, project).await?;
+        Ok(standing.map_or(AccessSet::NONE, |standing| {
+            access::allowed(standing.roles).union(&public_access(standing.public))
+        }))
+    }
+
+    async fn standing(&self, user: UserId, project: ProjectId) -> Result<Option<Standing>, Error> {
+        let load = || members::queries::standing(self.db(), project, user);
+        self.0.standings.value(&(project, user), load).await
+    }
+
+    pub(super) async fn account(&self, name: &str) -> Result<Option<Arc<Account>>, Error> {
+        // A longer name belongs to nobody; it is not worth a cache entry.
+        if name.len() > MAX_ACCOUNT_NAME_BYTES {
+            return Ok(None);
+        }
+        let load = || async {
+            Ok(if name.starts_with(ROBOT_PREFIX) {
+                robots::queries::account(self.db(), name)
+                    .await?
+                    .map(Account::Robot)
+            } else {
+                users::queries::account(self.db(), name)
+                    .await?
+                    .map(Account::User)
+            }
+            .map(Arc::new))
+        };
+        self.0.accounts.value(name, load).await
+    }
 }
+
+fn public_access(public: bool) -> AccessSet {
+    if public {
+        *access::public()
+    } else {
+        AccessSet::NONE
+    }
+}
+
+/// The registry's actions by Harbor's mapping: the same words on the resource `repository`.
+fn actions(access: &AccessSet) -> ActionSet {
+    [
+        (Verb::Pull, Action::Pull),
+        (Verb::Push, Action::Push),
+        (Verb::Delete, Action::Delete),
+    ]
+    .into_iter()
+    .filter(|(verb, _)| access.contains(Resource::Repository, *verb))
+    .map(|(_, action)| action)
+    .collect()
+}
+
+/// No user has this id: rows count from 1.
+const NOBODY: UserId = UserId(0);
+
+/// A robot's name is prefix, project (255), `+` and name (255).
+const MAX_ACCOUNT_NAME_BYTES: usize = 600;

@@ -5,20 +5,30 @@
 //! not know HTTP or how tokens are signed. Start with `authority.rs`: [`Auth`] is the door.
 //!
 //! Lists are asked with [`crate::store::Listing`]: its filters and sort keys name the fields
-//! each list function documents (Harbor's JSON names), a name it does not have is
-//! [`Kind::Invalid`], values are always bound.
+//! each list function documents (Harbor's JSON names); a name it does not have is
+//! [`Kind::Invalid`], and values are always bound.
 
 pub mod access;
+mod account;
 mod authority;
 pub mod bearer;
+mod bootstrap;
 mod config;
 mod error;
+mod fresh;
 mod id;
+mod limiter;
+mod login;
 pub mod members;
+mod metrics;
+mod password;
 mod principal;
 pub mod projects;
-mod refresh;
+pub(crate) mod refresh;
+mod remembered;
 pub mod robots;
+#[cfg(test)]
+mod tests;
 pub mod users;
 
 pub use access::{Resource, Role, RoleSet, Verb};
@@ -26,4 +36,5 @@ pub use authority::Auth;
 pub use config::{Config, ProjectCreation};
 pub use error::{Error, Kind};
 pub use id::{MemberId, ProjectId, RobotId, UserId};
+pub use metrics::Metrics;
 pub use principal::Principal;

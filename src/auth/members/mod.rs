@@ -1,7 +1,13 @@
 //! Who has which role in which project.
+//!
+//! Who may change that is the caller's to ask ([`Auth::permits`]).
 
-use super::{Auth, Error, MemberId, ProjectId, Role, UserId};
-use crate::store::{self, Listing, Page};
+pub(crate) mod queries;
+#[cfg(test)]
+mod tests;
+
+use super::{Auth, Error, MemberId, ProjectId, Role, UserId, projects};
+use crate::store::{self, Listing, Page, Value};
 
 store::row! {
     /// A membership. `entity_type` is `u` for a user.
@@ -24,36 +30,71 @@ impl Member {
 impl Auth {
     pub async fn add_member(
         &self,
-        _project: ProjectId,
-        _user: UserId,
-        _role: Role,
+        project: ProjectId,
+        user: UserId,
+        role: Role,
     ) -> Result<MemberId, Error> {
-        Err(Error::Busy)
+        let mut tx = self.db().begin().await?;
+        if !projects::queries::lock(&mut tx, project).await? {
+            return Err(projects::no_project(project));
+        }
+        if !queries::user_exists(&mut tx, user).await? {
+            return Err(Error::NotFound(format!("user {user}")));
+        }
+        let id = queries::insert(&mut tx, project, user, role)
+            .await
+            .map_err(|error| match error {
+                store::Error::Duplicate => {
+                    Error::Conflict(format!("a membership of user {user} in project {project}"))
+                }
+                other => other.into(),
+            })?;
+        tx.commit().await?;
+        self.outdate();
+        Ok(id)
     }
 
-    pub async fn member(&self, _project: ProjectId, _id: MemberId) -> Result<Member, Error> {
-        Err(Error::Busy)
+    pub async fn member(&self, project: ProjectId, id: MemberId) -> Result<Member, Error> {
+        let member = queries::member(self.db(), project, id).await?;
+        member.ok_or_else(|| no_member(project, id))
     }
 
-    /// Members by fields `id`, `entity_name`, `entity_id`, `role_id`.
+    /// Members by fields `id`, `entity_id`, `entity_name`, `entity_type`, `role_id`.
     pub async fn members(
         &self,
-        _project: ProjectId,
-        _listing: &Listing,
+        project: ProjectId,
+        listing: &Listing,
     ) -> Result<Page<Member>, Error> {
-        Err(Error::Busy)
+        let fixed = vec![Value::Integer(project.0)];
+        Ok(self.db().page(&queries::MEMBERS, fixed, listing).await?)
     }
 
     pub async fn set_member_role(
         &self,
-        _project: ProjectId,
-        _id: MemberId,
-        _role: Role,
+        project: ProjectId,
+        id: MemberId,
+        role: Role,
     ) -> Result<(), Error> {
-        Err(Error::Busy)
+        let changed = queries::set_role(self.db(), project, id, role).await?;
+        self.outdate();
+        found(changed, project, id)
     }
 
-    pub async fn remove_member(&self, _project: ProjectId, _id: MemberId) -> Result<(), Error> {
-        Err(Error::Busy)
+    pub async fn remove_member(&self, project: ProjectId, id: MemberId) -> Result<(), Error> {
+        let changed = queries::delete(self.db(), project, id).await?;
+        self.outdate();
+        found(changed, project, id)
     }
+}
+
+fn found(changed: u64, project: ProjectId, id: MemberId) -> Result<(), Error> {
+    if changed == 0 {
+        Err(no_member(project, id))
+    } else {
+        Ok(())
+    }
+}
+
+fn no_member(project: ProjectId, id: MemberId) -> Error {
+    Error::NotFound(format!("member {id} of project {project}"))
 }

@@ -1,9 +1,20 @@
-//! Projects: namespaces with members, and their metadata.
+//! Projects: namespaces with members, and their settings.
+//!
+//! Who may change a project is the caller's to ask ([`Auth::permits`]). `metadata.rs` knows the
+//! settings' rules.
 
-use std::collections::BTreeMap;
+mod metadata;
+pub(crate) mod queries;
+#[cfg(test)]
+mod tests;
 
-use super::{Auth, Error, Principal, ProjectId, UserId};
-use crate::store::{self, Listing, Page};
+use super::{
+    Auth, Error, Principal, ProjectCreation, ProjectId, Resource, Role, UserId, Verb, members,
+    users::BUILT_IN_ADMIN,
+};
+use crate::store::{self, Filter, Listing, Page, Test, Value};
+
+pub use metadata::Metadata;
 
 store::row! {
     /// A project. Times are milliseconds since the epoch.
@@ -24,77 +35,223 @@ store::row! {
 pub struct NewProject {
     /// Lower-case letters and digits joined by single `.`, `_` or `-`; 1 to 255 characters.
     pub name: String,
-    /// May hold `public` (`true` or `false`), the default is `false`.
+    /// May hold `public` (`true` or `false`); the default is `false`.
     pub metadata: Metadata,
-    /// Bytes; -1 is unlimited.
+    /// Bytes; -1 is unlimited, and the default.
     pub storage_limit: Option<i64>,
 }
 
-/// A project's settings by Harbor's names (`ProjectMetadata`).
-pub type Metadata = BTreeMap<String, String>;
-
-/// Whose eyes a list of projects is for.
+/// Which projects a list is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// What the caller may see: all for system administrators, else public ones and own ones.
+    /// What the caller may see: all for system administrators, for robots what they were
+    /// granted, else public ones and those one is a member of.
     Visible,
     /// Only projects the caller is a member of.
     Joined,
 }
 
 impl Auth {
-    /// Creates a project; its creator becomes its administrator.
+    /// Whether the principal may create projects.
+    pub fn may_create_projects(&self, principal: &Principal) -> bool {
+        match (principal, self.config().project_creation_restriction) {
+            (Principal::User { .. }, ProjectCreation::Everyone) => true,
+            _ => self.permits_system(principal, Resource::Project, Verb::Create),
+        }
+    }
+
+    /// Creates a project; its creator becomes its administrator, the built-in administrator
+    /// for what a robot creates. Refused to those who may not create projects.
     pub async fn create_project(
         &self,
-        _creator: &Principal,
-        _project: NewProject,
+        creator: &Principal,
+        project: NewProject,
     ) -> Result<ProjectId, Error> {
-        Err(Error::Busy)
+        if !self.may_create_projects(creator) {
+            return Err(Error::Forbidden(
+                "only system administrators may create projects here".to_owned(),
+            ));
+        }
+        let owner = match creator {
+            Principal::User { id, .. } => *id,
+            _ => self.user_named(BUILT_IN_ADMIN).await?.id,
+        };
+        self.insert_project(owner, project).await
     }
 
-    pub async fn project(&self, _id: ProjectId) -> Result<Project, Error> {
-        Err(Error::Busy)
+    pub(super) async fn insert_project(
+        &self,
+        owner: UserId,
+        project: NewProject,
+    ) -> Result<ProjectId, Error> {
+        check_name(&project.name)?;
+        let settings = metadata::checked(project.metadata)?;
+        let row = queries::Insert {
+            name: &project.name,
+            owner,
+            public: settings.public.unwrap_or(false),
+            storage_limit: check_limit(project.storage_limit.unwrap_or(UNLIMITED))?,
+        };
+        let mut tx = self.db().begin().await?;
+        let id = queries::insert(&mut tx, &row, self.now())
+            .await
+            .map_err(|error| match error {
+                store::Error::Duplicate => Error::Conflict(format!("project {}", project.name)),
+                other => other.into(),
+            })?;
+        for (name, value) in &settings.others {
+            queries::put_metadata(&mut tx, id, name, value).await?;
+        }
+        members::queries::insert(&mut tx, id, owner, Role::ProjectAdmin).await?;
+        tx.commit().await?;
+        self.outdate();
+        Ok(id)
     }
 
-    pub async fn project_named(&self, _name: &str) -> Result<Project, Error> {
-        Err(Error::Busy)
+    pub async fn project(&self, id: ProjectId) -> Result<Project, Error> {
+        let project = queries::project(self.db(), id).await?;
+        project.ok_or_else(|| no_project(id))
     }
 
-    /// Projects by fields `project_id`, `name`, `owner_id`, `owner`, `public`, `creation_time`, `update_time`.
+    pub async fn project_named(&self, name: &str) -> Result<Project, Error> {
+        let project = queries::project_named(self.db(), name).await?;
+        project.ok_or_else(|| Error::NotFound(format!("project {name}")))
+    }
+
+    /// Projects by fields `project_id`, `name`, `owner_id`, `owner`, `public`, `creation_time`,
+    /// `update_time`.
     pub async fn projects(
         &self,
-        _viewer: &Principal,
-        _scope: Scope,
-        _listing: &Listing,
+        viewer: &Principal,
+        scope: Scope,
+        listing: &Listing,
     ) -> Result<Page<Project>, Error> {
-        Err(Error::Busy)
+        let mut listing = listing.clone();
+        let own = |id: &UserId| vec![Value::Integer(id.0)];
+        let (selection, fixed) = match (viewer, scope) {
+            (Principal::User { id, .. }, Scope::Joined) => (queries::JOINED_PROJECTS, own(id)),
+            _ if viewer.is_system_admin() => (queries::ALL_PROJECTS, Vec::new()),
+            (Principal::User { id, .. }, Scope::Visible) => (queries::VISIBLE_PROJECTS, own(id)),
+            (Principal::Robot { grants, .. }, _) => {
+                listing.filters.extend(grants.named_projects().map(only));
+                (queries::ALL_PROJECTS, Vec::new())
+            }
+            (Principal::Anonymous, Scope::Visible) => (queries::PUBLIC_PROJECTS, Vec::new()),
+            (Principal::Anonymous, Scope::Joined) => {
+                listing.filters.push(only(Vec::new()));
+                (queries::PUBLIC_PROJECTS, Vec::new())
+            }
+        };
+        Ok(self.db().page(&selection, fixed, &listing).await?)
     }
 
-    pub async fn project_metadata(&self, _id: ProjectId) -> Result<Metadata, Error> {
-        Err(Error::Busy)
+    /// All settings, `public` among them.
+    pub async fn project_metadata(&self, id: ProjectId) -> Result<Metadata, Error> {
+        let project = self.project(id).await?;
+        let mut settings = queries::metadata(self.db(), id).await?;
+        settings.insert(metadata::PUBLIC.to_owned(), project.public.to_string());
+        Ok(settings)
     }
 
     /// Sets these settings and leaves the others.
     pub async fn set_project_metadata(
         &self,
-        _id: ProjectId,
-        _metadata: Metadata,
+        id: ProjectId,
+        settings: Metadata,
     ) -> Result<(), Error> {
-        Err(Error::Busy)
+        let settings = metadata::checked(settings)?;
+        let mut tx = self.db().begin().await?;
+        if !queries::lock(&mut tx, id).await? {
+            return Err(no_project(id));
+        }
+        if let Some(public) = settings.public {
+            queries::set_public(&mut tx, id, public, self.now()).await?;
+        }
+        for (name, value) in &settings.others {
+            queries::put_metadata(&mut tx, id, name, value).await?;
+        }
+        tx.commit().await?;
+        self.outdate();
+        Ok(())
     }
 
-    pub async fn delete_project_metadata(&self, _id: ProjectId, _key: &str) -> Result<(), Error> {
-        Err(Error::Busy)
+    /// Takes a setting back; `public` cannot be absent.
+    pub async fn delete_project_metadata(&self, id: ProjectId, name: &str) -> Result<(), Error> {
+        if name == metadata::PUBLIC {
+            return Err(Error::Invalid(
+                "`public` cannot be deleted; set it to `true` or `false`".to_owned(),
+            ));
+        }
+        self.project(id).await?;
+        match queries::delete_metadata(self.db(), id, name).await? {
+            0 => Err(Error::NotFound(format!("setting `{name}` of project {id}"))),
+            _ => Ok(()),
+        }
     }
 
     /// Bytes; -1 is unlimited.
-    pub async fn set_storage_limit(&self, _id: ProjectId, _bytes: i64) -> Result<(), Error> {
-        Err(Error::Busy)
+    pub async fn set_storage_limit(&self, id: ProjectId, bytes: i64) -> Result<(), Error> {
+        let bytes = check_limit(bytes)?;
+        match queries::set_storage_limit(self.db(), id, bytes, self.now()).await? {
+            0 => Err(no_project(id)),
+            _ => Ok(()),
+        }
     }
 
-    /// Marks a project as deleted with its members and robots; its name is free again. The
+    /// Marks a project as deleted and ends its members and robots; its name is free again. The
     /// caller has made sure that it holds no repository.
-    pub async fn delete_project(&self, _id: ProjectId) -> Result<(), Error> {
-        Err(Error::Busy)
+    pub async fn delete_project(&self, id: ProjectId) -> Result<(), Error> {
+        let mut tx = self.db().begin().await?;
+        if !queries::lock(&mut tx, id).await? {
+            return Err(no_project(id));
+        }
+        queries::delete(&mut tx, id, self.now()).await?;
+        tx.commit().await?;
+        self.outdate();
+        Ok(())
     }
 }
+
+pub(super) fn no_project(id: ProjectId) -> Error {
+    Error::NotFound(format!("project {id}"))
+}
+
+fn only(ids: Vec<ProjectId>) -> Filter {
+    Filter {
+        field: "project_id".to_owned(),
+        test: Test::AnyOf(ids.iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// `[a-z0-9]+(?:[._-][a-z0-9]+)*`, as Harbor has it for projects and robots.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    name.len() <= 255
+        && name.split(['.', '_', '-']).all(|part| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        })
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if is_plain_name(name) {
+        return Ok(());
+    }
+    Err(Error::Invalid(
+        "a project name has 1 to 255 lower-case letters and digits, with single . _ or - between \
+         them"
+            .to_owned(),
+    ))
+}
+
+fn check_limit(bytes: i64) -> Result<i64, Error> {
+    if bytes == UNLIMITED || bytes > 0 {
+        return Ok(bytes);
+    }
+    Err(Error::Invalid(
+        "a storage limit is a number of bytes greater than 0, or -1 for none".to_owned(),
+    ))
+}
+
+const UNLIMITED: i64 = -1;

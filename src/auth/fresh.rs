@@ -1,0 +1,190 @@
+use std::{
+    hash::Hash,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use quick_cache::{Equivalent, sync::Cache};
+
+use super::Error;
+use crate::clock::{SharedClock, Timestamp};
+
+/// Values of the database that are never used when older than [`LIFETIME`], nor when
+/// [`Fresh::outdate`] was called since they were read.
+///
+/// However many ask for the same key at once, one reads and the others wait for it. The cache
+/// is bounded; what is absent in the database is remembered like what is there.
+#[derive(Debug)]
+pub(super) struct Fresh<K, V> {
+    cache: Cache<K, Entry<V>>,
+    /// Counts the changes made by this process.
+    generation: AtomicU64,
+    clock: SharedClock,
+}
+
+#[derive(Debug, Clone)]
+struct Entry<V> {
+    value: V,
+    /// When the reading began.
+    read_at: Timestamp,
+    generation: u64,
+}
+
+/// How old a value may be: revocation reaches every instance within a second, so the rest of
+/// that second is left for the reading itself.
+const LIFETIME: Duration = Duration::from_millis(750);
+
+impl<K: Eq + Hash + Clone, V: Clone> Fresh<K, V> {
+    pub(super) fn new(entries: usize, clock: SharedClock) -> Self {
+        Self {
+            cache: Cache::new(entries),
+            generation: AtomicU64::new(0),
+            clock,
+        }
+    }
+
+    /// Everything read so far is out of date.
+    pub(super) fn outdate(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The value of `key`, read by `load` unless a fresh one is at hand.
+    pub(super) async fn value<Q, F>(&self, key: &Q, load: impl Fn() -> F) -> Result<V, Error>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, Error>>,
+    {
+        let wanted = Wanted {
+            generation: self.generation.load(Ordering::SeqCst),
+            asked_at: self.clock.now(),
+        };
+        if let Some(entry) = self.cache.get(key)
+            && wanted.accepts(&entry, wanted.asked_at)
+        {
+            return Ok(entry.value);
+        }
+        loop {
+            let now = self.clock.now();
+            self.cache
+                .remove_if(key, |entry| !wanted.accepts(entry, now));
+            let entry = self
+                .cache
+                .get_or_insert_async(key, self.read(&load))
+                .await?;
+            if wanted.accepts(&entry, self.clock.now()) {
+                return Ok(entry.value);
+            }
+        }
+    }
+
+    async fn read<F>(&self, load: &impl Fn() -> F) -> Result<Entry<V>, Error>
+    where
+        F: Future<Output = Result<V, Error>>,
+    {
+        let generation = self.generation.load(Ordering::SeqCst);
+        let read_at = self.clock.now();
+        Ok(Entry {
+            value: load().await?,
+            read_at,
+            generation,
+        })
+    }
+}
+
+/// What a caller may be given.
+#[derive(Clone, Copy)]
+struct Wanted {
+    generation: u64,
+    asked_at: Timestamp,
+}
+
+impl Wanted {
+    /// A slow reading that began after the question is good, however old it has become.
+    fn accepts<V>(self, entry: &Entry<V>, now: Timestamp) -> bool {
+        let young = entry.read_at <= now && now.since(entry.read_at) < LIFETIME;
+        entry.generation >= self.generation && (young || entry.read_at >= self.asked_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicUsize};
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn counting(counter: &AtomicUsize) -> std::future::Ready<Result<usize, Error>> {
+        std::future::ready(Ok(counter.fetch_add(1, Ordering::SeqCst)))
+    }
+
+    #[tokio::test]
+    async fn a_value_is_read_again_when_old_or_outdated() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1));
+        let fresh = Fresh::<String, usize>::new(10, clock.clone());
+        let reads = AtomicUsize::new(0);
+        let value = || async { fresh.value("k", || counting(&reads)).await.unwrap() };
+        assert_eq!((value().await, value().await), (0, 0));
+        clock.advance(Duration::from_millis(749));
+        assert_eq!(value().await, 0);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(value().await, 1);
+        fresh.outdate();
+        assert_eq!((value().await, value().await), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn many_at_once_read_once() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1));
+        let fresh = Fresh::<String, usize>::new(10, clock.clone());
+        let reads = AtomicUsize::new(0);
+        let slow = || async {
+            tokio::task::yield_now().await;
+            Ok(reads.fetch_add(1, Ordering::SeqCst))
+        };
+        let all = futures_util::future::join_all((0..50).map(|_| fresh.value("k", slow))).await;
+        assert!(all.into_iter().all(|value| value.unwrap() == 0));
+    }
+
+    #[tokio::test]
+    async fn who_asks_after_a_change_is_not_given_what_was_read_before_it() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1));
+        let fresh = Arc::new(Fresh::<String, usize>::new(10, clock.clone()));
+        let (release, released) = tokio::sync::oneshot::channel::<()>();
+        let first = tokio::spawn({
+            let fresh = fresh.clone();
+            async move {
+                let released = std::sync::Mutex::new(Some(released));
+                fresh
+                    .value("k", || {
+                        let released = released.lock().unwrap().take().unwrap();
+                        async {
+                            released.await.unwrap();
+                            Ok(1)
+                        }
+                    })
+                    .await
+            }
+        });
+        tokio::task::yield_now().await;
+        fresh.outdate();
+        let second = tokio::spawn({
+            let fresh = fresh.clone();
+            async move { fresh.value("k", || std::future::ready(Ok(2))).await }
+        });
+        tokio::task::yield_now().await;
+        release.send(()).unwrap();
+        assert_eq!(first.await.unwrap().unwrap(), 1);
+        assert_eq!(second.await.unwrap().unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_slow_reading_is_used_by_who_waited_for_it() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1));
+        let fresh = Fresh::<String, usize>::new(10, clock.clone());
+        let slow = || async {
+            clock.advance(Duration::from_secs(5));
+            Ok(7)
+        };
+        assert_eq!(fresh.value("k", slow).await.unwrap(), 7);
+    }
+}

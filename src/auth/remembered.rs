@@ -1,0 +1,102 @@
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use quick_cache::sync::Cache;
+
+use super::{Config, Error, UserId};
+use crate::{
+    clock::{SharedClock, Timestamp},
+    secret::{Secret, random_bytes},
+};
+
+/// Remembers for a short while which names and passwords were right, so that a burst of
+/// requests hashes once. Keys are HMACs under a key that lives as long as the process.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    cache: Cache<[u8; 32], Login>,
+    key: hmac::Key,
+    lifetime: Duration,
+    clock: SharedClock,
+}
+
+/// A user's credentials as they were when a login succeeded: another version is another
+/// password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Credentials {
+    pub user: UserId,
+    pub version: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Login {
+    credentials: Credentials,
+    at: Timestamp,
+}
+
+impl Remembered {
+    pub(super) fn new(config: &Config, clock: SharedClock) -> Self {
+        Self {
+            cache: Cache::new(config.cache_entries),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &random_bytes::<32>()),
+            lifetime: Duration::from_secs(config.login_cache_seconds),
+            clock,
+        }
+    }
+
+    /// Succeeds when this password was right for these credentials a short while ago, else as
+    /// `verify` does. The same name and password are verified once at a time; failures are not
+    /// remembered.
+    pub(super) async fn check<F>(
+        &self,
+        credentials: Credentials,
+        password: &Secret,
+        verify: impl Fn() -> F,
+    ) -> Result<Answer, Error>
+    where
+        F: Future<Output = Result<(), Error>>,
+    {
+        let key = self.key_of(credentials.user, password);
+        let asked_at = self.clock.now();
+        let recent = |login: &Login, now: Timestamp| {
+            login.credentials == credentials
+                && login.at <= now
+                && now.since(login.at) < self.lifetime
+        };
+        if self
+            .cache
+            .get(&key)
+            .is_some_and(|login| recent(&login, asked_at))
+        {
+            return Ok(Answer::Remembered);
+        }
+        loop {
+            let now = self.clock.now();
+            self.cache.remove_if(&key, |login| !recent(login, now));
+            let attempt = async {
+                verify().await?;
+                let at = self.clock.now();
+                Ok::<_, Error>(Login { credentials, at })
+            };
+            let login = self.cache.get_or_insert_async(&key, attempt).await?;
+            if login.credentials == credentials && login.at >= asked_at {
+                return Ok(Answer::Verified);
+            }
+        }
+    }
+
+    fn key_of(&self, user: UserId, password: &Secret) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(&user.0.to_be_bytes());
+        context.update(password.expose().as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(context.sign().as_ref());
+        key
+    }
+}
+
+/// How a right password was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Remembered,
+    Verified,
+}
