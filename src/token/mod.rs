@@ -5,12 +5,22 @@
 //! from the auth room; tokens are verified there too. Nothing here knows the proxy.
 //! Start with `endpoint.rs`; `keys/mod.rs` tells which files operators find.
 
+mod asked;
 mod config;
+mod endpoint;
 mod error;
+mod grants;
 mod issuer;
 mod keys;
+mod metrics;
+mod refusal;
 
 pub use config::{Algorithm, Config, KeyReference};
+pub use endpoint::Service;
 pub use error::Error;
 pub use issuer::{Actions, Grant, Issuer, Token};
 pub use keys::{Jwk, Jwks, Keys, SigningKey, VerifyingKey};
+pub use metrics::Metrics;
+
+#[cfg(test)]
+mod tests;

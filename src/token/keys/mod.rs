@@ -19,8 +19,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Algorithm, Error};
-use crate::clock::SharedClock;
+use super::{Algorithm, Error, KeyReference};
+use crate::{
+    auth::bearer::{self, InvalidKey, PublicKey},
+    clock::SharedClock,
+};
 
 use files::Folder;
 pub use pair::SigningKey;
@@ -66,6 +69,19 @@ impl Keys {
     /// The public keys whose tokens are accepted, the signing key's first.
     pub fn verifying(&self) -> impl Iterator<Item = &VerifyingKey> {
         std::iter::once(self.signing.public()).chain(&self.previous)
+    }
+
+    /// The same keys for whoever checks tokens named by `reference`.
+    pub fn verifiers(&self, reference: KeyReference) -> Result<Vec<PublicKey>, InvalidKey> {
+        self.verifying()
+            .map(|key| {
+                let algorithm = match key.algorithm() {
+                    Algorithm::Es256 => bearer::Algorithm::Es256,
+                    Algorithm::Rs256 => bearer::Algorithm::Rs256,
+                };
+                PublicKey::from_pem(key.key_id(reference), algorithm, &key.public_key_pem())
+            })
+            .collect()
     }
 
     pub fn jwks(&self) -> Jwks<'_> {
