@@ -1,0 +1,52 @@
+use std::{net::IpAddr, sync::Arc};
+
+/// Something somebody did.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Empty when anonymous.
+    pub user: String,
+    pub operation: Operation,
+    /// Harbor's word: `artifact`, `project`, `user`, `member`, `robot`, `registry`, `replication`, …
+    pub resource_type: &'static str,
+    /// The thing's name: `team/app:1.0`, a user name, an id.
+    pub resource: String,
+    /// The project it belongs to.
+    pub project: Option<String>,
+    pub outcome: Outcome,
+    /// One sentence for people.
+    pub description: String,
+    pub source: Option<IpAddr>,
+    pub request_id: Option<Arc<str>>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Pull,
+    Push,
+    Login,
+}
+
+/// Whether it worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    Succeeded,
+    Failed,
+}
+
+impl Operation {
+    /// The word in the table and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Login => "login",
+        }
+    }
+}

@@ -1,0 +1,123 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Config, Log, Metrics, queries, recorder::Noted};
+use crate::{
+    clock::SharedClock,
+    store::{self, Db},
+};
+
+/// Writes what the recorders took, in batches, and deletes what is too old.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) events: mpsc::Receiver<Noted>,
+    pub(super) db: Db,
+    pub(super) clock: SharedClock,
+    pub(super) config: Config,
+    pub(super) overflow: Arc<AtomicBool>,
+    pub(super) metrics: Metrics,
+}
+
+impl Writer {
+    /// Writes until told to stop or until the last recorder is gone; what is in the queue then
+    /// is written before it returns, if the database takes it at once.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut sweeps = interval(SWEEP_INTERVAL);
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch = Vec::new();
+        loop {
+            let size = self.config.batch_size.max(1);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => self.events.close(),
+                _ = sweeps.tick() => {
+                    self.sweep().await;
+                    continue;
+                }
+                received = self.events.recv_many(&mut batch, size) => {
+                    if received == 0 {
+                        return;
+                    }
+                }
+            }
+            if stop.is_cancelled() {
+                return self.drain(batch).await;
+            }
+            self.write(&batch, &stop).await;
+            batch.clear();
+        }
+    }
+
+    async fn drain(&mut self, mut batch: Vec<Noted>) {
+        loop {
+            if let Err(error) = self.write_once(&batch).await {
+                return self.lose(batch.len(), &error);
+            }
+            batch.clear();
+            let size = self.config.batch_size.max(1);
+            if self.events.recv_many(&mut batch, size).await == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Writes a batch; while the database is away it is kept and tried again.
+    async fn write(&self, batch: &[Noted], stop: &CancellationToken) {
+        loop {
+            match self.write_once(batch).await {
+                Ok(()) => return self.overflow.store(false, Ordering::Relaxed),
+                Err(error) if error.retryable() && !stop.is_cancelled() => {
+                    tracing::warn!(%error, "audit events wait for the database");
+                    tokio::select! {
+                        () = sleep(RETRY_INTERVAL) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Err(error) => return self.lose(batch.len(), &error),
+            }
+        }
+    }
+
+    async fn write_once(&self, batch: &[Noted]) -> Result<(), store::Error> {
+        let mut tx = self.db.begin().await?;
+        for noted in batch {
+            queries::insert(&mut tx, noted).await?;
+        }
+        tx.commit().await?;
+        self.metrics.written.inc_by(batch.len() as u64);
+        Ok(())
+    }
+
+    fn lose(&self, events: usize, error: &store::Error) {
+        self.metrics.dropped.inc_by(events as u64);
+        tracing::error!(%error, "{events} audit events could not be written and are lost");
+    }
+
+    async fn sweep(&self) {
+        if self.config.keep_days == 0 {
+            return;
+        }
+        let before = self.clock.now().minus(DAY * self.config.keep_days);
+        if let Err(error) = Log::new(self.db.clone()).sweep(before).await {
+            tracing::warn!(%error, "old audit entries could not be deleted; trying again later");
+        }
+    }
+}
+
+/// How long to wait for a database that is away.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+
+const DAY: Duration = Duration::from_secs(86_400);
