@@ -127,13 +127,14 @@ impl Client {
             .body(bytes.len() as u64, bytes.clone().into());
         let statuses = [StatusCode::CREATED, StatusCode::ACCEPTED, StatusCode::OK];
         let answer = self.send(call).await?.expect(&statuses).await?;
-        let lists_referrer = answer.header(SUBJECT).is_some();
-        let stated = match answer.digest() {
+        let (lists_referrer, stated) = (answer.header(SUBJECT).is_some(), answer.digest());
+        let operation = answer.operation;
+        let stated = match stated {
             Some(digest) => digest,
-            None => self.stored_digest(name, reference, &answer).await?,
+            None => self.stored_digest(name, reference, &operation).await?,
         };
         // The registry may name a sha512 manifest by its sha256 digest; both are of these bytes.
-        let digest = check(&answer.operation, Some(stated), &bytes)?;
+        let digest = check(&operation, Some(stated), &bytes)?;
         Ok(PutManifest {
             digest,
             lists_referrer,
@@ -144,15 +145,13 @@ impl Client {
         &self,
         name: &RepositoryName,
         reference: &Reference,
-        answer: &Answer,
+        operation: &str,
     ) -> Result<Digest, Error> {
         let stored = self.head_manifest(name, reference).await?;
-        let stored = stored.ok_or_else(|| {
-            let status = answer.status().as_u16();
-            let reason = format!("the registry answered {status} but has no such manifest");
-            Error::malformed(&answer.operation, reason)
-        })?;
-        Ok(stored.digest)
+        let missing = "the registry took the manifest, but does not have it";
+        stored
+            .map(|head| head.digest)
+            .ok_or_else(|| Error::malformed(operation, missing))
     }
 
     /// Deletes a tag alone, or a manifest with every tag that points to it (end-9).

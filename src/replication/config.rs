@@ -1,0 +1,44 @@
+use serde::Deserialize;
+
+/// The `[replication]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Jobs at once, as Harbor's default pool.
+    pub workers: usize,
+    /// What happens to pushes while the database is away.
+    pub mode: Mode,
+    /// Blobs of one artifact that are copied at once.
+    pub parallel_blobs: usize,
+    /// Changes that may wait to be written down; more are refused.
+    pub max_waiting_changes: usize,
+    /// An intent whose outcome nobody learnt becomes a job after this time.
+    pub unknown_after_seconds: u64,
+    /// The file for changes in mode `best_effort` may have this many bytes.
+    pub max_spill_bytes: u64,
+}
+
+/// What happens to pushes while the database is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// They are refused with 503: every push that is answered is replicated.
+    Required,
+    /// They go on; what they concern is kept in a file under `data_dir` and replicated when
+    /// the database is back.
+    #[default]
+    BestEffort,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 3,
+            mode: Mode::default(),
+            parallel_blobs: 4,
+            max_waiting_changes: 4096,
+            unknown_after_seconds: 15,
+            max_spill_bytes: 64 * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The job that runs a policy by hand or by schedule: it lists the source and makes one task,
+//! with its job, for every artifact that the filters accept.
+
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashSet, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use serde::Deserialize;
+
+use super::{
+    Error, ExecutionId, Operation, Policy, PolicyId, Shared,
+    executions::queries::{self, NewExecution, NewTask},
+    intents::Wish,
+    transfer::{from_inner, policy_of},
+};
+use crate::{
+    jobs::{Enqueued, Failure, Handler, NewJob, Running},
+    oci::{Reference, RepositoryName, Tag},
+};
+use survey::Survey;
+
+/// The kind of these jobs.
+pub(in crate::replication) const KIND: &str = "replication.execute";
+
+/// Harbor's text for an execution that `single_active_replication` skips.
+pub(in crate::replication) const SKIPPED: &str =
+    "Execution skipped: active replication still in progress.";
+
+/// Runs the jobs that run policies.
+#[derive(Debug)]
+pub(in crate::replication) struct Executor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    policy: PolicyId,
+    /// `manual` or `scheduled`.
+    trigger: String,
+}
+
+/// An execution in the making.
+struct Making<'a> {
+    shared: &'a Shared,
+    policy: &'a Policy,
+    execution: ExecutionId,
+    /// Made by an earlier attempt of the same job.
+    made: HashSet<(String, String)>,
+    count: usize,
+}
+
+impl Executor {
+    pub(in crate::replication) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn execute(&self, job: &Running) -> Result<(), Failure> {
+        let parameters = Parameters::deserialize(&job.params)
+            .map_err(|error| Failure::permanent(format!("the job's parameters: {error}")))?;
+        let policy = policy_of(&self.shared, parameters.policy).await?;
+        let begun = self.begin(job, &policy, &parameters.trigger).await;
+        let Some(execution) = begun.map_err(|error| from_inner(&error))? else {
+            job.log.line(SKIPPED);
+            return Ok(());
+        };
+        let made = queries::artifacts(&self.shared.db, execution)
+            .await
+            .map_err(|error| from_inner(&error.into()))?;
+        let mut making = Making {
+            shared: &self.shared,
+            policy: &policy,
+            execution,
+            made: made
+                .into_iter()
+                .map(|row| (row.repository, row.reference))
+                .collect(),
+            count: 0,
+        };
+        tokio::select! {
+            done = making.all(job) => done,
+            () = job.stop.cancelled() => Err(Failure::Stopped),
+        }
+    }
+
+    /// The job's execution; a scheduled one is made here. `None` when it is skipped.
+    async fn begin(
+        &self,
+        job: &Running,
+        policy: &Policy,
+        trigger: &str,
+    ) -> Result<Option<ExecutionId>, Error> {
+        let mut tx = self.shared.db.begin().await?;
+        if let Some(execution) = queries::of_job(&mut tx, job.id).await? {
+            return Ok(Some(execution));
+        }
+        let live = queries::live_one(&mut tx, policy.id, None).await?;
+        let is_skipped = policy.spec.single_active && live.is_some();
+        let new = NewExecution {
+            policy: policy.id,
+            trigger,
+            job: (!is_skipped).then_some(job.id),
+            skipped: is_skipped.then_some(SKIPPED),
+            now: self.shared.clock.now(),
+        };
+        let execution = queries::insert(&mut tx, new).await?;
+        tx.commit().await?;
+        let execution = execution.ok_or(Error::NoPolicy(policy.id))?;
+        Ok((!is_skipped).then_some(execution))
+    }
+}
+
+impl Making<'_> {
+    async fn all(&mut self, job: &Running) -> Result<(), Failure> {
+        let survey = Survey::open(self.shared, self.policy).await?;
+        let mut repositories = survey.repositories();
+        while let Some(page) = repositories.next().await? {
+            for repository in page {
+                let tags = survey.tags(&repository).await?;
+                job.log
+                    .line(format!("{repository}: {} tags to replicate", tags.len()));
+                for some in tags.chunks(BATCH) {
+                    self.tasks(&repository, some).await?;
+                }
+            }
+        }
+        if self.count == 0 && self.made.is_empty() {
+            job.log.line("no artifact matches the policy's filters");
+        }
+        job.log.line(format!("finished: {} tasks made", self.count));
+        Ok(())
+    }
+
+    /// Makes tasks and jobs for the tags that have none yet, in one transaction.
+    async fn tasks(&mut self, repository: &RepositoryName, tags: &[Tag]) -> Result<(), Failure> {
+        let wishes: Vec<Wish> = tags
+            .iter()
+            .filter(|tag| {
+                let key = (repository.to_string(), tag.to_string());
+                !self.made.contains(&key)
+            })
+            .map(|tag| {
+                let reference = Reference::Tag(tag.clone());
+                Wish::new(self.policy, repository, reference, Operation::Copy)
+            })
+            .collect();
+        self.write(&wishes).await.map_err(|error| from_inner(&error))?;
+        self.count += wishes.len();
+        self.shared.jobs.wake();
+        Ok(())
+    }
+
+    async fn write(&self, wishes: &[Wish]) -> Result<(), Error> {
+        let shared = self.shared;
+        let jobs: Vec<NewJob> = wishes.iter().map(Wish::job).collect();
+        let mut tx = shared.db.begin().await?;
+        let enqueued: Vec<Enqueued> = shared.jobs.enqueue_all(&mut tx, &jobs).await?;
+        for (wish, enqueued) in wishes.iter().zip(enqueued) {
+            let task = NewTask {
+                execution: self.execution,
+                job: enqueued.id,
+                operation: wish.operation,
+                repository: &wish.repository,
+                reference: wish.reference.as_str(),
+                destination: &wish.destination,
+                now: shared.clock.now(),
+            };
+            queries::insert_task(&mut tx, task).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+impl Handler for Executor {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn run<'a>(&'a self, job: &'a Running) -> BoxFuture<'a, Result<(), Failure>> {
+        self.execute(job).boxed()
+    }
+}
+
+/// Tasks made in one transaction.
+const BATCH: usize = 100;

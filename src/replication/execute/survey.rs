@@ -1,0 +1,88 @@
+//! What the source has, as far as the policy's filters accept it.
+
+use crate::{
+    jobs::Failure,
+    oci::{Reference, RepositoryName, Tag},
+    registry::{Client, Kind, PageOf},
+    replication::{Policy, Shared, transfer::{Side, from_inner}},
+};
+
+/// The source of a policy, to be listed.
+#[derive(Debug)]
+pub(super) struct Survey<'a> {
+    client: Client,
+    policy: &'a Policy,
+}
+
+/// The source's repositories, page after page.
+#[derive(Debug)]
+pub(super) struct Repositories<'a> {
+    survey: &'a Survey<'a>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A name filter without wildcards says it all.
+    Named(RepositoryName),
+    Catalog(PageOf),
+    End,
+}
+
+impl<'a> Survey<'a> {
+    pub(super) async fn open(shared: &Shared, policy: &'a Policy) -> Result<Self, Failure> {
+        let client = shared.client(policy.spec.source).await;
+        Ok(Self {
+            client: client.map_err(|error| from_inner(&error))?,
+            policy,
+        })
+    }
+
+    pub(super) fn repositories(&self) -> Repositories<'_> {
+        let place = match self.policy.spec.only_repository() {
+            Some(name) => Place::Named(name),
+            None => Place::Catalog(PageOf::First { items: PAGE_ITEMS }),
+        };
+        Repositories {
+            survey: self,
+            place,
+        }
+    }
+
+    /// The accepted tags of a repository; none when it is gone.
+    pub(super) async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>, Failure> {
+        let tags = match self.client.all_tags(repository, MAX_TAGS).await {
+            Ok(tags) => tags,
+            Err(error) if error.kind() == Kind::NotFound => Vec::new(),
+            Err(error) => return Err(Side::Source.failure(&error)),
+        };
+        let spec = &self.policy.spec;
+        let accepts = |tag: &Tag| spec.accepts_reference(&Reference::Tag(tag.clone()));
+        Ok(tags.into_iter().filter(accepts).collect())
+    }
+}
+
+impl Repositories<'_> {
+    /// The accepted repositories of the next page, which may be none; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<RepositoryName>>, Failure> {
+        let page = match std::mem::replace(&mut self.place, Place::End) {
+            Place::End => return Ok(None),
+            Place::Named(name) => return Ok(Some(vec![name])),
+            Place::Catalog(page) => page,
+        };
+        let listing = self.survey.client.catalog(&page).await;
+        let listing = listing.map_err(|error| Side::Source.failure(&error))?;
+        let next = listing.next.map(PageOf::Next);
+        if let Some(next) = next.filter(|next| *next != page) {
+            self.place = Place::Catalog(next);
+        }
+        let spec = &self.survey.policy.spec;
+        let accepted = |name: &RepositoryName| spec.accepts_repository(name);
+        Ok(Some(listing.items.into_iter().filter(accepted).collect()))
+    }
+}
+
+/// What distribution gives at once.
+const PAGE_ITEMS: u32 = 100;
+/// Tags of one repository that are held in memory; names have at most 128 bytes.
+const MAX_TAGS: usize = 500_000;

@@ -1,0 +1,96 @@
+//! Changes are written down before the registry can make them, so that none is lost.
+//!
+//! [`Replication::intend`] records one row for each policy and reference that a change concerns;
+//! [`Replication::confirm`] turns them into jobs once the registry has said yes,
+//! [`Replication::withdraw`] removes them when it has said no, and a [`Ticket`] that is dropped
+//! leaves them for the resolver, as the death of the process does. A job makes the destination
+//! equal to what the source has when it runs, so turning an intent into one is never wrong.
+//!
+//! `writer.rs` groups concurrent changes into one commit, `promotion.rs` makes the jobs,
+//! `resolver.rs` settles what was left behind, `spill.rs` keeps changes while the database is away.
+
+mod promotion;
+pub(crate) mod queries;
+mod resolver;
+mod spill;
+#[cfg(test)]
+mod tests;
+mod ticket;
+mod wish;
+mod writer;
+
+use super::{
+    Change, Error, Replication,
+    config::{Config, Mode},
+};
+use crate::failpoint;
+
+pub use ticket::Ticket;
+pub(in crate::replication) use resolver::resolve;
+pub(in crate::replication) use spill::Spill;
+pub(in crate::replication) use ticket::InFlight;
+pub(in crate::replication) use wish::Wish;
+pub(in crate::replication) use writer::{Desk, Writer};
+
+impl Replication {
+    /// Writes down what `change` means to the policies, before anything is sent upstream.
+    ///
+    /// Without a policy that cares nothing is written and the ticket is empty. While the
+    /// database is away, mode `required` answers [`Error::Unrecorded`]; `best_effort` keeps the
+    /// change in a local file until the database is back.
+    pub async fn intend(&self, change: &Change) -> Result<Ticket, Error> {
+        let shared = &self.shared;
+        let wishes = wish::of_change(&shared.snapshot.affected(change), change);
+        if wishes.is_empty() {
+            return Ok(Ticket::empty());
+        }
+        let recorded = shared.writer.record(wishes.clone()).await;
+        match (recorded, shared.config.mode) {
+            (Ok(intents), _) => {
+                failpoint::hit("replication.intent_committed");
+                Ok(shared.in_flight.ticket(wishes, intents))
+            }
+            (Err(error), Mode::Required) => Err(Error::Unrecorded(error.to_string())),
+            (Err(error), Mode::BestEffort) => {
+                tracing::warn!(
+                    %error,
+                    repository.name = %change.repository,
+                    "the database does not take the change; it is kept in a file"
+                );
+                shared.spill.append(&wishes, shared.clock.now()).await?;
+                failpoint::hit("replication.intent_spilled");
+                Ok(shared.in_flight.ticket(wishes, Vec::new()))
+            }
+        }
+    }
+
+    /// The registry has made the change: its jobs are enqueued in one transaction.
+    ///
+    /// On an error nothing is lost: what was written down stays for the resolver.
+    pub async fn confirm(&self, ticket: Ticket) -> Result<(), Error> {
+        if ticket.is_empty() {
+            return Ok(());
+        }
+        self.shared
+            .writer
+            .confirm(ticket.wishes.clone(), ticket.intents.clone())
+            .await?;
+        self.shared.jobs.wake();
+        Ok(())
+    }
+
+    /// The registry has refused the change: what was written down is removed.
+    pub async fn withdraw(&self, ticket: Ticket) -> Result<(), Error> {
+        if ticket.intents.is_empty() {
+            return Ok(());
+        }
+        self.shared.writer.withdraw(ticket.intents.clone()).await
+    }
+}
+
+impl Config {
+    /// How old an intent without a conclusion must be before the resolver takes it.
+    pub(in crate::replication) fn unknown_after(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.unknown_after_seconds)
+    }
+}

@@ -1,0 +1,113 @@
+use super::Wish;
+use crate::{
+    clock::Timestamp,
+    replication::IntentId,
+    store::{Db, Error, Tx, read, row, run, sqls, write},
+};
+
+sqls! {
+    INTENT_INSERT = "insert into replication_intents \
+        (policy_id, repository, reference, operation, boot, created_ms) \
+        select id, $2, $3, $4, $5, $6 from replication_policies where id = $1 returning id";
+    INTENT_DELETE = "delete from replication_intents where id = $1";
+    INTENT_UNSETTLED = "select id, policy_id, repository, reference, operation \
+        from replication_intents where (boot = $1 and created_ms < $2) or (boot <> $1 \
+        and boot not in (select boot from replication_boots where seen_ms > $3)) \
+        order by id limit $4";
+    BOOT_SEEN = "insert into replication_boots (boot, seen_ms) values ($1, $2) \
+        on conflict (boot) do update set seen_ms = excluded.seen_ms";
+    BOOT_FORGET = "delete from replication_boots where seen_ms < $1";
+}
+
+row! {
+    /// An intent that nobody has concluded.
+    pub IntentRow {
+        id: i64,
+        policy_id: i64,
+        repository: String,
+        reference: String,
+        operation: String,
+    }
+}
+
+/// `None` when the policy is gone.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    wish: &Wish,
+    boot: &str,
+    now: Timestamp,
+) -> Result<Option<IntentId>, Error> {
+    let id: Option<i64> = run!(tx, |connection, sql = INTENT_INSERT| {
+        sqlx::query_scalar(sql)
+            .bind(wish.policy.0)
+            .bind(&wish.repository)
+            .bind(wish.reference.as_str())
+            .bind(wish.operation.name())
+            .bind(boot)
+            .bind(now.millis())
+            .fetch_optional(connection)
+            .await?
+    });
+    Ok(id.map(IntentId))
+}
+
+pub(super) async fn delete(tx: &mut Tx, intents: &[IntentId]) -> Result<(), Error> {
+    for intent in intents {
+        run!(tx, |connection, sql = INTENT_DELETE| {
+            sqlx::query(sql)
+                .bind(intent.0)
+                .execute(connection)
+                .await
+                .map(drop)?;
+        });
+    }
+    Ok(())
+}
+
+/// Which intents are to be settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsettled<'a> {
+    pub boot: &'a str,
+    /// Own intents from before this time.
+    pub own_before: Timestamp,
+    /// Intents of processes that were not seen since.
+    pub alive_after: Timestamp,
+    pub limit: i64,
+}
+
+pub(super) async fn unsettled(db: &Db, which: Unsettled<'_>) -> Result<Vec<IntentRow>, Error> {
+    Ok(read!(db, |pool, sql = INTENT_UNSETTLED| {
+        sqlx::query_as(sql)
+            .bind(which.boot)
+            .bind(which.own_before.millis())
+            .bind(which.alive_after.millis())
+            .bind(which.limit)
+            .fetch_all(pool)
+            .await?
+    }))
+}
+
+/// Says that this process lives, and forgets those not seen since `forget_before`.
+pub(super) async fn beat(
+    db: &Db,
+    boot: &str,
+    now: Timestamp,
+    forget_before: Timestamp,
+) -> Result<(), Error> {
+    write!(db, |pool, sql = BOOT_SEEN| {
+        sqlx::query(sql)
+            .bind(boot)
+            .bind(now.millis())
+            .execute(pool)
+            .await
+            .map(drop)?;
+    });
+    write!(db, |pool, sql = BOOT_FORGET| {
+        sqlx::query(sql)
+            .bind(forget_before.millis())
+            .execute(pool)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}

@@ -1,0 +1,68 @@
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::Wish;
+use crate::replication::IntentId;
+
+/// A change that is on its way to the registry. Give it back with
+/// [`Replication::confirm`](crate::replication::Replication::confirm) or
+/// [`withdraw`](crate::replication::Replication::withdraw); drop it when nobody knows what
+/// became of the change.
+#[derive(Debug)]
+#[must_use]
+pub struct Ticket {
+    pub(super) wishes: Vec<Wish>,
+    pub(super) intents: Vec<IntentId>,
+    in_flight: Option<Arc<InFlight>>,
+}
+
+/// The intents whose requests are under way in this process; the resolver leaves them alone.
+#[derive(Debug, Default)]
+pub(in crate::replication) struct InFlight(Mutex<HashSet<IntentId>>);
+
+impl Ticket {
+    pub(super) fn empty() -> Self {
+        Self {
+            wishes: Vec::new(),
+            intents: Vec::new(),
+            in_flight: None,
+        }
+    }
+
+    /// Whether no policy cares about the change.
+    pub fn is_empty(&self) -> bool {
+        self.wishes.is_empty()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(in_flight) = &self.in_flight {
+            let mut ids = in_flight.ids();
+            for intent in &self.intents {
+                ids.remove(intent);
+            }
+        }
+    }
+}
+
+impl InFlight {
+    pub(super) fn ticket(self: &Arc<Self>, wishes: Vec<Wish>, intents: Vec<IntentId>) -> Ticket {
+        self.ids().extend(intents.iter().copied());
+        Ticket {
+            wishes,
+            intents,
+            in_flight: Some(Arc::clone(self)),
+        }
+    }
+
+    pub(super) fn contains(&self, intent: IntentId) -> bool {
+        self.ids().contains(&intent)
+    }
+
+    fn ids(&self) -> MutexGuard<'_, HashSet<IntentId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,69 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    jobs::NewJob,
+    oci::{Reference, RepositoryName},
+    replication::{Change, Operation, Policy, PolicyId, RegistryId, transfer},
+};
+
+/// That a policy's destination equals its source in one reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::replication) struct Wish {
+    pub policy: PolicyId,
+    pub remote: RegistryId,
+    pub repository: String,
+    pub reference: Reference,
+    /// The repository at the destination; empty when the policy cannot name it, which the
+    /// task will report.
+    pub destination: String,
+    pub operation: Operation,
+}
+
+impl Wish {
+    pub(in crate::replication) fn new(
+        policy: &Policy,
+        repository: &RepositoryName,
+        reference: Reference,
+        operation: Operation,
+    ) -> Self {
+        let destination = policy.spec.namespace.map(repository);
+        Self {
+            policy: policy.id,
+            remote: policy.spec.remote(),
+            repository: repository.to_string(),
+            reference,
+            destination: destination.map_or_else(|_unmappable| String::new(), |n| n.to_string()),
+            operation,
+        }
+    }
+
+    /// The job that fulfils the wish. A burst of pushes of one reference shares it.
+    pub(in crate::replication) fn job(&self) -> NewJob {
+        let (policy, repository, reference) = (self.policy, &self.repository, &self.reference);
+        let key = format!("{policy}/{repository}@{reference}");
+        let params = json!({"policy": policy, "repository": repository, "reference": reference});
+        NewJob::new(transfer::KIND, key, params).for_target(format!("registry/{}", self.remote))
+    }
+}
+
+/// What `change` makes the affected policies wish.
+pub(super) fn of_change(
+    affected: &[(Arc<Policy>, Vec<Reference>)],
+    change: &Change,
+) -> Vec<Wish> {
+    let operation = if change.is_deletion() {
+        Operation::Deletion
+    } else {
+        Operation::Copy
+    };
+    let wish = |policy: &Policy, reference: &Reference| {
+        Wish::new(policy, &change.repository, reference.clone(), operation)
+    };
+    affected
+        .iter()
+        .flat_map(|(policy, references)| references.iter().map(|r| wish(policy, r)))
+        .collect()
+}

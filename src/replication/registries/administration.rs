@@ -1,0 +1,265 @@
+use super::{
+    Health, NewCredential, NewRegistry, Registry, RegistryChange,
+    queries::{self, RegistryRow},
+};
+use crate::{
+    registry::{self, Credential, Endpoint, EndpointUrl},
+    replication::{Error, RegistryId, Replication, policies},
+    secret::{Secret, SealingKey},
+    store::{self, Listing, Page},
+};
+
+impl Replication {
+    /// Registries; filtered and sorted by `id`, `name`, `type`, `url`, `creation_time` and
+    /// `update_time`. The local one has no row.
+    pub async fn registries(&self, listing: &Listing) -> Result<Page<Registry>, Error> {
+        let page = queries::list(&self.shared.db, listing).await?;
+        Ok(Page {
+            items: page.items.into_iter().map(Registry::from).collect(),
+            total: page.total,
+        })
+    }
+
+    pub async fn registry(&self, id: RegistryId) -> Result<Registry, Error> {
+        let row = queries::by_id(&self.shared.db, id).await?;
+        row.map(Registry::from).ok_or(Error::NoRegistry(id))
+    }
+
+    /// Keeps a registry after it has answered a ping.
+    pub async fn create_registry(&self, new: NewRegistry) -> Result<RegistryId, Error> {
+        check(&new)?;
+        self.ping_new(&new).await?;
+        let now = self.shared.clock.now();
+        let secret = new.credential.access_secret.clone();
+        let registry = Registry {
+            id: RegistryId(0),
+            has_secret: !secret.is_empty(),
+            name: new.name,
+            description: new.description,
+            kind: new.kind,
+            url: new.url.trim_end_matches('/').to_owned(),
+            credential_type: new.credential.kind,
+            access_key: new.credential.access_key,
+            insecure: new.insecure,
+            ca_certificate: new.ca_certificate,
+            health: Health::Healthy,
+            created: now,
+            updated: now,
+        };
+        let mut tx = self.shared.db.begin().await?;
+        let id = queries::insert(&mut tx, &registry)
+            .await
+            .map_err(|error| name_taken(error, &registry.name))?;
+        if registry.has_secret {
+            let sealed = seal(&self.shared.sealing, id, &secret)?;
+            queries::set_secret(&mut tx, id, Some(&sealed)).await?;
+        }
+        policies::queries::bump_revision(&mut tx).await?;
+        tx.commit().await?;
+        tracing::info!(registry.name = registry.name, "registry created");
+        Ok(id)
+    }
+
+    pub async fn update_registry(
+        &self,
+        id: RegistryId,
+        change: RegistryChange,
+    ) -> Result<(), Error> {
+        let row = queries::by_id(&self.shared.db, id)
+            .await?
+            .ok_or(Error::NoRegistry(id))?;
+        let old_secret = open_secret(&self.shared.sealing, &row)?;
+        let secret = change.access_secret.clone().unwrap_or(old_secret);
+        let mut registry = changed(row.into(), change);
+        registry.updated = self.shared.clock.now();
+        let tried = NewRegistry::from_parts(&registry, secret.clone());
+        check(&tried)?;
+        self.ping_new(&tried).await?;
+        registry.health = Health::Healthy;
+        let mut tx = self.shared.db.begin().await?;
+        queries::update(&mut tx, &registry)
+            .await
+            .map_err(|error| name_taken(error, &registry.name))?;
+        let sealed = match secret.is_empty() {
+            true => None,
+            false => Some(seal(&self.shared.sealing, id, &secret)?),
+        };
+        queries::set_secret(&mut tx, id, sealed.as_deref()).await?;
+        policies::queries::bump_revision(&mut tx).await?;
+        tx.commit().await?;
+        tracing::info!(registry.name = registry.name, "registry changed");
+        Ok(())
+    }
+
+    /// Refused while a policy uses the registry.
+    pub async fn delete_registry(&self, id: RegistryId) -> Result<(), Error> {
+        let mut tx = self.shared.db.begin().await?;
+        if let Some(policy) = queries::user_of(&mut tx, id).await? {
+            return Err(Error::Precondition(format!(
+                "registry {id} is used by the replication policy `{policy}`"
+            )));
+        }
+        if !queries::delete(&mut tx, id).await? {
+            return Err(Error::NoRegistry(id));
+        }
+        policies::queries::bump_revision(&mut tx).await?;
+        tx.commit().await?;
+        self.shared.clients.forget(id);
+        Ok(())
+    }
+
+    /// Asks a kept registry whether it answers, and remembers what it said.
+    pub async fn ping_registry(&self, id: RegistryId) -> Result<(), Error> {
+        let row = queries::by_id(&self.shared.db, id)
+            .await?
+            .ok_or(Error::NoRegistry(id))?;
+        let endpoint = endpoint_of(&self.shared.sealing, &row)?;
+        let answer = registry::ping(&endpoint, &self.shared.connections).await;
+        let health = if answer.is_ok() {
+            Health::Healthy
+        } else {
+            Health::Unhealthy
+        };
+        queries::set_health(&self.shared.db, id, health).await?;
+        Ok(answer?)
+    }
+
+    /// Asks a registry that is not kept.
+    pub async fn ping_new(&self, new: &NewRegistry) -> Result<(), Error> {
+        let endpoint = Endpoint {
+            url: parse_url(&new.url)?,
+            credential: credential(&new.credential),
+            insecure: new.insecure,
+            ca_certificate: new.ca_certificate.clone(),
+        };
+        Ok(registry::ping(&endpoint, &self.shared.connections).await?)
+    }
+}
+
+impl NewRegistry {
+    /// What `registry` would be if it were new.
+    pub fn from_parts(registry: &Registry, secret: Secret) -> Self {
+        Self {
+            name: registry.name.clone(),
+            description: registry.description.clone(),
+            kind: registry.kind.clone(),
+            url: registry.url.clone(),
+            credential: NewCredential {
+                kind: registry.credential_type.clone(),
+                access_key: registry.access_key.clone(),
+                access_secret: secret,
+            },
+            insecure: registry.insecure,
+            ca_certificate: registry.ca_certificate.clone(),
+        }
+    }
+}
+
+/// How to reach a kept registry.
+pub(super) fn endpoint_of(key: &SealingKey, row: &RegistryRow) -> Result<Endpoint, Error> {
+    let access_secret = open_secret(key, row)?;
+    Ok(Endpoint {
+        url: parse_url(&row.url)?,
+        credential: credential(&NewCredential {
+            kind: row.credential_type.clone(),
+            access_key: row.access_key.clone(),
+            access_secret,
+        }),
+        insecure: row.insecure,
+        ca_certificate: row.ca_certificate.clone(),
+    })
+}
+
+fn credential(given: &NewCredential) -> Option<Credential> {
+    (!given.access_key.is_empty()).then(|| Credential::Basic {
+        username: given.access_key.clone(),
+        password: given.access_secret.clone(),
+    })
+}
+
+fn parse_url(text: &str) -> Result<EndpointUrl, Error> {
+    text.parse()
+        .map_err(|error: registry::Error| Error::Invalid(error.to_string()))
+}
+
+fn changed(mut registry: Registry, change: RegistryChange) -> Registry {
+    let set = |field: &mut String, value: Option<String>| {
+        if let Some(value) = value {
+            *field = value;
+        }
+    };
+    set(&mut registry.name, change.name);
+    set(&mut registry.description, change.description);
+    set(&mut registry.url, change.url);
+    set(&mut registry.credential_type, change.credential_type);
+    set(&mut registry.access_key, change.access_key);
+    registry.insecure = change.insecure.unwrap_or(registry.insecure);
+    if let Some(certificate) = change.ca_certificate {
+        registry.ca_certificate = Some(certificate).filter(|text| !text.trim().is_empty());
+    }
+    registry
+}
+
+fn check(new: &NewRegistry) -> Result<(), Error> {
+    if new.name.trim().is_empty() || new.name.len() > MAX_NAME_BYTES {
+        return Err(Error::Invalid(format!(
+            "the registry's name must have 1 to {MAX_NAME_BYTES} bytes"
+        )));
+    }
+    if !KINDS.contains(&new.kind.as_str()) {
+        return Err(Error::Invalid(format!(
+            "`{}` is not a registry type: {}",
+            new.kind,
+            KINDS.join(" or ")
+        )));
+    }
+    if !matches!(&*new.credential.kind, "" | "basic") {
+        return Err(Error::Invalid(format!(
+            "`{}` is not a credential type: basic",
+            new.credential.kind
+        )));
+    }
+    parse_url(&new.url)?;
+    Ok(())
+}
+
+fn name_taken(error: store::Error, name: &str) -> Error {
+    match error {
+        store::Error::Duplicate => {
+            Error::Duplicate(format!("a registry named `{name}` exists already"))
+        }
+        other => other.into(),
+    }
+}
+
+fn seal(key: &SealingKey, id: RegistryId, secret: &Secret) -> Result<Vec<u8>, Error> {
+    key.seal(&place(id), secret.expose().as_bytes())
+        .map_err(Error::Unsealable)
+}
+
+fn open_secret(key: &SealingKey, row: &RegistryRow) -> Result<Secret, Error> {
+    let id = RegistryId(row.id);
+    let Some(sealed) = &row.access_secret else {
+        return Ok(Secret::default());
+    };
+    let plain = key
+        .open(&place(id), sealed)
+        .map_err(|source| Error::Seal { id, source })?;
+    String::from_utf8(plain)
+        .map(Secret::new)
+        .map_err(|_not_text| Error::Row {
+            table: "registries",
+            id: row.id,
+            problem: "the secret is not text".to_owned(),
+        })
+}
+
+/// Binds a sealed secret to its row.
+fn place(id: RegistryId) -> String {
+    format!("registries.access_secret/{id}")
+}
+
+/// What may be given as type. `harbor` speaks the distribution spec too.
+pub(super) const KINDS: &[&str] = &["docker-registry", "harbor"];
+/// Harbor's column width.
+const MAX_NAME_BYTES: usize = 256;

@@ -1,0 +1,272 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{end::End, throttle::Bucket};
+use crate::{
+    jobs::{Failure, Log},
+    oci::{Digest, Manifest, Reference},
+    registry::{Kind, Upload},
+    replication::{Policy, Shared, policy::Resource},
+};
+
+/// The copying of one artifact, with all that its steps share.
+#[derive(Debug)]
+pub(super) struct Copy<'a> {
+    pub shared: &'a Shared,
+    pub policy: &'a Policy,
+    pub source: End,
+    pub destination: End,
+    pub log: &'a Log,
+    /// Blobs under way, over all children of an index.
+    pub slots: Semaphore,
+    pub bucket: Option<Arc<Bucket>>,
+    /// Sessions begun and not ended at the destination.
+    pub uploads: Mutex<Vec<Upload>>,
+}
+
+/// How the copying of an artifact ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Copied,
+    /// The destination had it.
+    Equal,
+    /// The destination's tag points elsewhere and the policy does not overwrite.
+    Kept,
+    /// The policy's resource filter leaves this kind of artifact.
+    Filtered,
+    /// The source does not have it.
+    Absent,
+}
+
+/// Where an artifact stands; each step holds what the one before has found.
+#[derive(Debug)]
+enum Step {
+    Initialize(Reference),
+    Check(Artifact),
+    PullManifest(Artifact),
+    TransferBlobs(Pulled),
+    PushManifest(Pulled),
+}
+
+#[derive(Debug)]
+enum Next {
+    Step(Step),
+    Done(Outcome),
+}
+
+#[derive(Debug)]
+struct Artifact {
+    reference: Reference,
+    digest: Digest,
+    /// 0 for what the job is about, more for children of an index.
+    depth: u8,
+}
+
+#[derive(Debug)]
+struct Pulled {
+    artifact: Artifact,
+    manifest: Manifest,
+    bytes: Bytes,
+}
+
+impl<'a> Copy<'a> {
+    pub(super) fn new(
+        shared: &'a Shared,
+        policy: &'a Policy,
+        source: End,
+        destination: End,
+        log: &'a Log,
+    ) -> Self {
+        let speed = policy.spec.speed_kbps;
+        Self {
+            shared,
+            policy,
+            source,
+            destination,
+            log,
+            slots: Semaphore::new(shared.config.parallel_blobs.max(1)),
+            bucket: speed.map(|speed| shared.throttles.bucket(policy.id, speed)),
+            uploads: Mutex::default(),
+        }
+    }
+
+    /// Copies what the source's reference points to now.
+    pub(super) async fn artifact(&self, reference: &Reference) -> Result<Outcome, Failure> {
+        self.walk(Step::Initialize(reference.clone())).await
+    }
+
+    /// Gives up the sessions that are open at the destination, for at most a second.
+    pub(super) async fn abandon(&self) {
+        let open = std::mem::take(&mut *self.open_uploads());
+        let cancels = open
+            .iter()
+            .map(|upload| self.destination.client.cancel_upload(upload));
+        let all = futures_util::future::join_all(cancels);
+        if tokio::time::timeout(ABANDON_WITHIN, all).await.is_err() {
+            self.log.line("the destination was slow to drop a half upload; it expires there");
+        }
+    }
+
+    pub(super) fn open_uploads(&self) -> std::sync::MutexGuard<'_, Vec<Upload>> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn walk(&self, first: Step) -> Result<Outcome, Failure> {
+        let mut step = first;
+        loop {
+            match self.take(step).await? {
+                Next::Step(next) => step = next,
+                Next::Done(outcome) => return Ok(outcome),
+            }
+        }
+    }
+
+    async fn take(&self, step: Step) -> Result<Next, Failure> {
+        match step {
+            Step::Initialize(reference) => self.initialize(reference).await,
+            Step::Check(artifact) => self.check(artifact).await,
+            Step::PullManifest(artifact) => self.pull_manifest(artifact).await,
+            Step::TransferBlobs(pulled) => self.transfer_blobs(pulled).await,
+            Step::PushManifest(pulled) => self.push_manifest(pulled).await,
+        }
+    }
+
+    /// Asks the source what the reference is.
+    async fn initialize(&self, reference: Reference) -> Result<Next, Failure> {
+        let name = &self.source.repository;
+        let Some(head) = self.source.head(&reference).await? else {
+            self.log
+                .line(format!("initialize: the source has no {name} {reference}"));
+            return Ok(Next::Done(Outcome::Absent));
+        };
+        let digest = head.digest;
+        self.log
+            .line(format!("initialize: {name} {reference} is {digest} at the source"));
+        Ok(Next::Step(Step::Check(Artifact {
+            reference,
+            digest,
+            depth: 0,
+        })))
+    }
+
+    /// Asks the destination what it has.
+    async fn check(&self, artifact: Artifact) -> Result<Next, Failure> {
+        let reference = &artifact.reference;
+        let name = &self.destination.repository;
+        match self.destination.head(reference).await? {
+            Some(head) if head.digest == artifact.digest => {
+                self.log
+                    .line(format!("check: the destination has {name} {reference}"));
+                Ok(Next::Done(Outcome::Equal))
+            }
+            Some(head) if !self.policy.spec.overwrite => {
+                self.log.line(format!(
+                    "check: {name} {reference} is {} at the destination and the policy does not \
+                     overwrite",
+                    head.digest
+                ));
+                Ok(Next::Done(Outcome::Kept))
+            }
+            found => {
+                let what = if found.is_some() { "another" } else { "no" };
+                self.log
+                    .line(format!("check: the destination has {what} {name} {reference}"));
+                Ok(Next::Step(Step::PullManifest(artifact)))
+            }
+        }
+    }
+
+    async fn pull_manifest(&self, artifact: Artifact) -> Result<Next, Failure> {
+        let pulled = match self.source.manifest(&artifact.digest).await {
+            Ok(pulled) => pulled,
+            // Deleted or replaced in between; a new wish follows what replaced it.
+            Err(error) if error.kind() == Kind::NotFound => {
+                self.log
+                    .line(format!("pull manifest: {} is gone", artifact.digest));
+                return Ok(Next::Done(Outcome::Absent));
+            }
+            Err(error) => return Err(self.source.failure(&error)),
+        };
+        let manifest = Manifest::parse(&pulled.media_type, &pulled.bytes)
+            .map_err(|error| Failure::permanent(format!("{}: {error}", artifact.digest)))?;
+        let size = pulled.bytes.len();
+        self.log
+            .line(format!("pull manifest: {} ({size} bytes)", artifact.digest));
+        if artifact.depth == 0 && !self.policy.spec.accepts_resource(Resource::of(&manifest)) {
+            return Ok(Next::Done(Outcome::Filtered));
+        }
+        Ok(Next::Step(Step::TransferBlobs(Pulled {
+            artifact,
+            manifest,
+            bytes: pulled.bytes,
+        })))
+    }
+
+    async fn transfer_blobs(&self, pulled: Pulled) -> Result<Next, Failure> {
+        let depth = pulled.artifact.depth + 1;
+        if !pulled.manifest.children.is_empty() && depth > MAX_DEPTH {
+            let digest = &pulled.artifact.digest;
+            return Err(Failure::permanent(format!(
+                "{digest}: indexes within indexes go deeper than {MAX_DEPTH}"
+            )));
+        }
+        let children = pulled.manifest.children.iter();
+        let copies = children.map(|child| self.child(child.digest.clone(), depth));
+        stream::iter(copies)
+            .buffer_unordered(self.shared.config.parallel_blobs.max(1))
+            .try_for_each(|()| async { Ok(()) })
+            .await?;
+        self.copy_blobs(&pulled.manifest.blobs).await?;
+        Ok(Next::Step(Step::PushManifest(pulled)))
+    }
+
+    /// A child that the source lacks is left to the destination's judgement of the index.
+    fn child(&self, digest: Digest, depth: u8) -> BoxFuture<'_, Result<(), Failure>> {
+        let step = Step::Check(Artifact {
+            reference: Reference::Digest(digest.clone()),
+            digest,
+            depth,
+        });
+        async move { self.walk(step).await.map(drop) }.boxed()
+    }
+
+    async fn push_manifest(&self, pulled: Pulled) -> Result<Next, Failure> {
+        let begun = Instant::now();
+        let reference = &pulled.artifact.reference;
+        let repository = &self.destination.repository;
+        let media_type = &pulled.manifest.media_type;
+        self.destination
+            .client
+            .put_manifest(repository, reference, media_type, pulled.bytes)
+            .await
+            .map_err(|error| self.destination.failure(&error))?;
+        self.log.line(format!(
+            "push manifest: {repository} {reference} in {} ms",
+            begun.elapsed().as_millis()
+        ));
+        Ok(Next::Done(Outcome::Copied))
+    }
+}
+
+impl Outcome {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Copied => "copied",
+            Self::Equal => "the destination had it already",
+            Self::Kept => "left alone, for the policy does not overwrite",
+            Self::Filtered => "left out by the policy's resource filter",
+            Self::Absent => "the source does not have it",
+        }
+    }
+}
+
+/// Indexes within indexes; real ones have two levels.
+const MAX_DEPTH: u8 = 8;
+/// Leaves the rest of the second in which a stop must take effect.
+const ABANDON_WITHIN: Duration = Duration::from_millis(800);

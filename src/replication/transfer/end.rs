@@ -1,0 +1,52 @@
+use super::{Side, from_inner};
+use crate::{
+    jobs::Failure,
+    oci::{Digest, Reference, RepositoryName},
+    registry::{Client, Error, ManifestHead, RemoteManifest},
+    replication::{RegistryId, Shared},
+};
+
+/// One end of a copy: a repository of a registry. Its errors are the job's failures.
+#[derive(Debug)]
+pub(super) struct End {
+    pub side: Side,
+    pub registry: RegistryId,
+    pub repository: RepositoryName,
+    pub client: Client,
+}
+
+impl End {
+    pub(super) async fn open(
+        shared: &Shared,
+        side: Side,
+        registry: RegistryId,
+        repository: RepositoryName,
+    ) -> Result<Self, Failure> {
+        let client = shared.client(registry).await;
+        Ok(Self {
+            side,
+            registry,
+            repository,
+            client: client.map_err(|error| from_inner(&error))?,
+        })
+    }
+
+    pub(super) fn failure(&self, error: &Error) -> Failure {
+        self.side.failure(error)
+    }
+
+    pub(super) async fn head(&self, reference: &Reference) -> Result<Option<ManifestHead>, Failure> {
+        let head = self.client.head_manifest(&self.repository, reference).await;
+        head.map_err(|error| self.failure(&error))
+    }
+
+    pub(super) async fn manifest(&self, digest: &Digest) -> Result<RemoteManifest, Error> {
+        let reference = Reference::Digest(digest.clone());
+        self.client.manifest(&self.repository, &reference).await
+    }
+
+    pub(super) async fn has_blob(&self, digest: &Digest) -> Result<bool, Failure> {
+        let size = self.client.head_blob(&self.repository, digest).await;
+        Ok(size.map_err(|error| self.failure(&error))?.is_some())
+    }
+}

@@ -1,0 +1,124 @@
+//! The job that makes a destination's reference equal to what the source has now.
+//!
+//! `copy.rs` holds the steps of one artifact, `blob.rs` how its blobs travel, `deletion.rs` what
+//! happens when the source has nothing. Pushing and pulling policies take the same way: both
+//! sides are clients of a registry, one of which is the one behind this gateway.
+
+mod blob;
+mod copy;
+mod deletion;
+mod end;
+mod failure;
+mod flights;
+pub(crate) mod queries;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use serde::Deserialize;
+
+use super::{Policy, PolicyId, Shared};
+use crate::{
+    jobs::{Failure, Handler, Running},
+    oci::{Reference, RepositoryName},
+};
+use copy::{Copy, Outcome};
+use end::End;
+
+pub(in crate::replication) use failure::{Side, from_inner};
+pub(in crate::replication) use flights::Flights;
+pub(in crate::replication) use throttle::Throttles;
+
+/// The kind of these jobs.
+pub(in crate::replication) const KIND: &str = "replication.transfer";
+
+/// Runs the jobs that copy or delete one artifact.
+#[derive(Debug)]
+pub(in crate::replication) struct Transfers {
+    shared: Arc<Shared>,
+}
+
+/// A job's parameters, as [`super::intents::Wish::job`] writes them.
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    policy: PolicyId,
+    repository: String,
+    reference: Reference,
+}
+
+impl Transfers {
+    pub(in crate::replication) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    async fn transfer(&self, job: &Running) -> Result<(), Failure> {
+        let parameters = Parameters::deserialize(&job.params)
+            .map_err(|error| Failure::permanent(format!("the job's parameters: {error}")))?;
+        let repository: RepositoryName = parameters
+            .repository
+            .parse()
+            .map_err(|error| Failure::permanent(format!("the job's parameters: {error}")))?;
+        let policy = policy_of(&self.shared, parameters.policy).await?;
+        let copy = self.prepare(job, &policy, repository).await?;
+        let outcome = tokio::select! {
+            outcome = copy.artifact(&parameters.reference) => outcome,
+            () = job.stop.cancelled() => Err(Failure::Stopped),
+        };
+        match outcome {
+            Ok(Outcome::Absent) => deletion::follow(&copy, &parameters.reference).await,
+            Ok(outcome) => {
+                job.log.line(format!("finished: {}", outcome.text()));
+                Ok(())
+            }
+            Err(failure) => {
+                copy.abandon().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn prepare<'a>(
+        &'a self,
+        job: &'a Running,
+        policy: &'a Policy,
+        repository: RepositoryName,
+    ) -> Result<Copy<'a>, Failure> {
+        let spec = &policy.spec;
+        let mapped = spec
+            .namespace
+            .map(&repository)
+            .map_err(|error| Failure::permanent(error.to_string()))?;
+        let source = End::open(&self.shared, Side::Source, spec.source, repository).await?;
+        let destination =
+            End::open(&self.shared, Side::Destination, spec.destination, mapped).await?;
+        Ok(Copy::new(&self.shared, policy, source, destination, &job.log))
+    }
+}
+
+impl Handler for Transfers {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn run<'a>(&'a self, job: &'a Running) -> BoxFuture<'a, Result<(), Failure>> {
+        self.transfer(job).boxed()
+    }
+}
+
+/// The policy a job works for, as it is now.
+pub(in crate::replication) async fn policy_of(
+    shared: &Shared,
+    id: PolicyId,
+) -> Result<Policy, Failure> {
+    let policy = shared.policy(id).await.map_err(|error| from_inner(&error))?;
+    let policy = policy.ok_or_else(|| Failure::permanent(format!("policy {id} is gone")))?;
+    if policy.spec.enabled {
+        Ok(policy)
+    } else {
+        let name = &policy.spec.name;
+        Err(Failure::permanent(format!("the policy `{name}` is disabled")))
+    }
+}
