@@ -59,6 +59,13 @@ create table replication_intents (
     created_ms bigint not null
 );
 create index replication_intents_policy on replication_intents (policy_id);
+create index replication_intents_boot on replication_intents (boot, created_ms);
+
+-- Lives of gateway processes, so that the intents of dead ones are known.
+create table replication_boots (
+    boot    text primary key,
+    seen_ms bigint not null
+);
 
 create table replication_executions (
     id           integer primary key,

@@ -42,6 +42,9 @@ pub enum Error {
         path: String,
         source: std::io::Error,
     },
+    /// A registry cannot be used as it is described.
+    #[error(transparent)]
+    Unusable(#[from] registry::Unusable),
     #[error(transparent)]
     Registry(#[from] registry::Error),
     #[error(transparent)]
@@ -75,7 +78,7 @@ impl Error {
             Self::Precondition(_) => Kind::Precondition,
             Self::Overloaded | Self::Unrecorded(_) => Kind::Unavailable,
             Self::Store(error) if error.retryable() => Kind::Unavailable,
-            Self::Registry(_) => Kind::Registry,
+            Self::Unusable(_) | Self::Registry(_) => Kind::Registry,
             _ => Kind::Internal,
         }
     }

@@ -7,15 +7,28 @@
 //! Read `policy/mod.rs` (what a policy decides) first, then `intents/mod.rs` and `transfer/mod.rs`.
 
 mod change;
-mod executions;
+mod config;
+mod error;
+mod execute;
+pub(crate) mod executions;
+mod handle;
 mod id;
+pub(crate) mod intents;
+pub(crate) mod policies;
 pub mod policy;
-mod registries;
+pub(crate) mod registries;
+#[cfg(test)]
+mod testing;
+pub(crate) mod transfer;
 
 pub use change::{Change, ChangeKind};
-pub use executions::{
-    Counts, Execution, ExecutionQuery, Operation, Page, Paged, Status, Task, TaskQuery,
-};
+pub use config::{Config, Mode};
+pub use error::{Error, Kind};
+pub use executions::{Counts, Execution, Operation, Status, Task};
+pub use handle::{Parts, Replication};
 pub use id::{ExecutionId, IntentId, PolicyId, RegistryId, TaskId};
+pub use intents::Ticket;
 pub use policy::{Policy, PolicySpec, Trigger};
 pub use registries::{Health, NewCredential, NewRegistry, Registry, RegistryChange};
+
+use handle::Shared;

@@ -146,7 +146,9 @@ impl Making<'_> {
                 Wish::new(self.policy, repository, reference, Operation::Copy)
             })
             .collect();
-        self.write(&wishes).await.map_err(|error| from_inner(&error))?;
+        self.write(&wishes)
+            .await
+            .map_err(|error| from_inner(&error))?;
         self.count += wishes.len();
         self.shared.jobs.wake();
         Ok(())

@@ -4,7 +4,10 @@ use crate::{
     jobs::Failure,
     oci::{Reference, RepositoryName, Tag},
     registry::{Client, Kind, PageOf},
-    replication::{Policy, Shared, transfer::{Side, from_inner}},
+    replication::{
+        Policy, Shared,
+        transfer::{Side, from_inner},
+    },
 };
 
 /// The source of a policy, to be listed.

@@ -37,7 +37,11 @@ impl Replication {
             new.skipped = Some(execute::SKIPPED);
         } else {
             let key = format!("policy/{id}/{}", hex::encode(random_bytes::<8>()));
-            let job = NewJob::new(execute::KIND, key, json!({"policy": id, "trigger": trigger}));
+            let job = NewJob::new(
+                execute::KIND,
+                key,
+                json!({"policy": id, "trigger": trigger}),
+            );
             new.job = Some(shared.jobs.enqueue(&mut tx, job).await?.id);
         }
         let execution = queries::insert(&mut tx, new).await?;

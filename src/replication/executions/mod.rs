@@ -1,7 +1,14 @@
 //! Executions and tasks as people see them. Their states are not stored: they are those of
 //! their jobs, joined when somebody asks.
 
-use crate::{clock::Timestamp, oci::RepositoryName};
+mod administration;
+pub(crate) mod queries;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{clock::Timestamp, jobs::JobId};
 
 use super::{ExecutionId, PolicyId, TaskId};
 
@@ -36,7 +43,7 @@ pub struct Counts {
 pub struct Task {
     pub id: TaskId,
     pub execution_id: ExecutionId,
-    pub job_id: i64,
+    pub job_id: JobId,
     pub operation: Operation,
     /// `repository:tag` or `repository@digest` at the source.
     pub source: String,
@@ -78,7 +85,8 @@ impl Status {
 }
 
 /// What a task was made for. What it does depends on the source when it runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     Copy,
     Deletion,
@@ -99,40 +107,8 @@ impl Operation {
     }
 }
 
-/// Which executions are wanted, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExecutionQuery {
-    pub policy: Option<PolicyId>,
-    pub trigger: Option<String>,
-    pub status: Option<Status>,
-}
-
-/// Which tasks of an execution are wanted, oldest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TaskQuery {
-    pub status: Option<Status>,
-}
-
-/// A part of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    pub offset: u32,
-    pub limit: u32,
-}
-
-/// One page, and how many rows there are on all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paged<T> {
-    pub rows: Vec<T>,
-    pub total: u64,
-}
-
 /// `repository:tag` or `repository@digest`.
-#[expect(dead_code, reason = "its first caller is the task list")]
-pub(in crate::replication) fn artifact_name(
-    repository: &RepositoryName,
-    reference: &str,
-) -> String {
+fn artifact_name(repository: &str, reference: &str) -> String {
     let separator = if reference.contains(':') { '@' } else { ':' };
     format!("{repository}{separator}{reference}")
 }

@@ -39,7 +39,7 @@ sqls! {
 
 row! {
     /// An execution with the states of its jobs counted.
-    pub ExecutionRow {
+    pub(crate) ExecutionRow {
         id: i64,
         policy_id: i64,
         trigger_kind: String,
@@ -58,7 +58,7 @@ row! {
 
 row! {
     /// A task with the state of its job.
-    pub TaskRow {
+    pub(crate) TaskRow {
         id: i64,
         execution_id: i64,
         job_id: i64,
@@ -74,7 +74,7 @@ row! {
 
 row! {
     /// What a task is about.
-    pub ArtifactRow { repository: String, reference: String }
+    pub(crate) ArtifactRow { repository: String, reference: String }
 }
 
 /// Executions, with their state derived as Harbor does: in progress while any job is, failed

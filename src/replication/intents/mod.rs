@@ -25,10 +25,10 @@ use super::{
 };
 use crate::failpoint;
 
-pub use ticket::Ticket;
 pub(in crate::replication) use resolver::resolve;
 pub(in crate::replication) use spill::Spill;
 pub(in crate::replication) use ticket::InFlight;
+pub use ticket::Ticket;
 pub(in crate::replication) use wish::Wish;
 pub(in crate::replication) use writer::{Desk, Writer};
 

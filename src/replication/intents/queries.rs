@@ -21,7 +21,7 @@ sqls! {
 
 row! {
     /// An intent that nobody has concluded.
-    pub IntentRow {
+    pub(crate) IntentRow {
         id: i64,
         policy_id: i64,
         repository: String,

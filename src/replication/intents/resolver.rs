@@ -74,7 +74,10 @@ async fn settle_rows(shared: &Shared, now: Timestamp) -> Result<usize, Error> {
 }
 
 async fn settle_spilled(shared: &Shared, now: Timestamp) -> Result<usize, Error> {
-    let Some(wishes) = shared.spill.settled_before(now.minus(shared.config.unknown_after())).await?
+    let Some(wishes) = shared
+        .spill
+        .settled_before(now.minus(shared.config.unknown_after()))
+        .await?
     else {
         return Ok(0);
     };

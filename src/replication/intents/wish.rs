@@ -50,10 +50,7 @@ impl Wish {
 }
 
 /// What `change` makes the affected policies wish.
-pub(super) fn of_change(
-    affected: &[(Arc<Policy>, Vec<Reference>)],
-    change: &Change,
-) -> Vec<Wish> {
+pub(super) fn of_change(affected: &[(Arc<Policy>, Vec<Reference>)], change: &Change) -> Vec<Wish> {
     let operation = if change.is_deletion() {
         Operation::Deletion
     } else {

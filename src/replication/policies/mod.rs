@@ -8,8 +8,8 @@ mod tests;
 use serde_json::json;
 
 use super::{
-    Error, Policy, PolicyId, PolicySpec, Replication, Trigger,
-    execute, executions::queries as executions,
+    Error, Policy, PolicyId, PolicySpec, Replication, Trigger, execute,
+    executions::queries as executions,
 };
 use crate::{
     jobs::Cron,
@@ -126,7 +126,9 @@ fn refusal(error: store::Error, spec: &PolicySpec) -> Error {
     match error {
         store::Error::Duplicate => {
             let name = &spec.name;
-            Error::Duplicate(format!("a replication policy named `{name}` exists already"))
+            Error::Duplicate(format!(
+                "a replication policy named `{name}` exists already"
+            ))
         }
         store::Error::Referenced => Error::NoRegistry(spec.remote()),
         other => other.into(),

@@ -33,7 +33,7 @@ sqls! {
 
 row! {
     /// A policy in its columns.
-    pub PolicyRow {
+    pub(crate) PolicyRow {
         id: i64,
         name: String,
         description: String,
@@ -132,7 +132,10 @@ pub(super) async fn all(db: &Db) -> Result<Vec<PolicyRow>, store::Error> {
     }))
 }
 
-pub(in crate::replication) async fn by_id(db: &Db, id: PolicyId) -> Result<Option<PolicyRow>, store::Error> {
+pub(in crate::replication) async fn by_id(
+    db: &Db,
+    id: PolicyId,
+) -> Result<Option<PolicyRow>, store::Error> {
     Ok(read!(db, |pool, sql = POLICY_BY_ID| {
         sqlx::query_as(sql).bind(id.0).fetch_optional(pool).await?
     }))

@@ -31,6 +31,12 @@ impl Pattern {
         self.0.is_empty() || fast_glob::glob_match(&*self.0, text)
     }
 
+    /// The text, if it matches nothing but itself.
+    pub fn literal(&self) -> Option<&str> {
+        let is_plain = !self.0.is_empty() && !self.0.contains(['*', '?', '[', '{', '\\']);
+        is_plain.then_some(&*self.0)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

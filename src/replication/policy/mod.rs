@@ -3,6 +3,7 @@
 mod filter;
 mod glob;
 mod namespace;
+mod rules;
 
 use crate::{
     clock::Timestamp,
@@ -15,6 +16,7 @@ pub use namespace::{Namespace, Replace, Unmappable};
 
 use super::{Change, PolicyId, RegistryId};
 
+/// A policy as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     pub id: PolicyId,
@@ -23,6 +25,7 @@ pub struct Policy {
     pub updated: Timestamp,
 }
 
+/// What a person says about a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -50,6 +53,7 @@ pub struct PolicySpec {
     pub single_active: bool,
 }
 
+/// What makes a policy run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trigger {
     Manual,
@@ -79,6 +83,16 @@ impl PolicySpec {
         } else {
             self.source
         }
+    }
+
+    /// The one repository that can be accepted, when a name filter has no wildcards.
+    pub fn only_repository(&self) -> Option<RepositoryName> {
+        let name = self.filters.iter().find_map(|filter| match filter {
+            Filter::Name(pattern) => pattern.literal(),
+            Filter::Tag(..) | Filter::Resource(_) => None,
+        })?;
+        let name: RepositoryName = name.parse().ok()?;
+        self.accepts_repository(&name).then_some(name)
     }
 
     pub fn accepts_repository(&self, repository: &RepositoryName) -> bool {
@@ -119,4 +133,4 @@ impl PolicySpec {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::replication) mod tests;

@@ -25,7 +25,9 @@ impl PolicySpec {
         }
         if !is_namespace(&self.namespace.path) {
             let path = &self.namespace.path;
-            return Some(format!("`{path}` is not a namespace: path components, lower case"));
+            return Some(format!(
+                "`{path}` is not a namespace: path components, lower case"
+            ));
         }
         self.trigger_problem()
     }
@@ -54,10 +56,14 @@ fn cron_problem(cron: &str) -> Option<String> {
     let mut fields = cron.split_ascii_whitespace();
     let (seconds, minutes) = (fields.next(), fields.next());
     if seconds != Some("0") {
-        return Some(format!("the cron expression `{cron}` must have 0 as its seconds"));
+        return Some(format!(
+            "the cron expression `{cron}` must have 0 as its seconds"
+        ));
     }
     if minutes.is_some_and(|minutes| minutes.starts_with('*')) {
-        return Some(format!("the cron expression `{cron}` must not run every minute"));
+        return Some(format!(
+            "the cron expression `{cron}` must not run every minute"
+        ));
     }
     None
 }

@@ -5,7 +5,7 @@ use super::{
 use crate::{
     registry::{self, Credential, Endpoint, EndpointUrl},
     replication::{Error, RegistryId, Replication, policies},
-    secret::{Secret, SealingKey},
+    secret::{SealingKey, Secret},
     store::{self, Listing, Page},
 };
 

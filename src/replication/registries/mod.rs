@@ -1,9 +1,18 @@
 //! The registries that policies copy from and to: their rows, secrets and health.
 
+mod administration;
+mod clients;
+pub(crate) mod queries;
+#[cfg(test)]
+mod tests;
+
 use crate::{clock::Timestamp, secret::Secret};
 
 use super::RegistryId;
 
+pub(in crate::replication) use clients::Clients;
+
+/// A replication endpoint as it is kept. Its secret stays in the database, sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registry {
     pub id: RegistryId,
@@ -25,6 +34,7 @@ pub struct Registry {
     pub updated: Timestamp,
 }
 
+/// Whether a registry answered when it was last asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     Healthy,
@@ -41,6 +51,7 @@ impl Health {
     }
 }
 
+/// A registry to be made, or to be tried without being kept.
 #[derive(Debug, Clone, Default)]
 pub struct NewRegistry {
     pub name: String,
@@ -52,6 +63,7 @@ pub struct NewRegistry {
     pub ca_certificate: Option<String>,
 }
 
+/// What a registry is asked with; an empty `access_key` means anonymously.
 #[derive(Debug, Clone, Default)]
 pub struct NewCredential {
     pub kind: String,
@@ -59,6 +71,7 @@ pub struct NewCredential {
     pub access_secret: Secret,
 }
 
+/// What shall become different about a registry; `None` leaves as it is.
 #[derive(Debug, Clone, Default)]
 pub struct RegistryChange {
     pub name: Option<String>,

@@ -24,7 +24,7 @@ sqls! {
 
 row! {
     /// A registry with its sealed secret.
-    pub RegistryRow {
+    pub(crate) RegistryRow {
         id: i64,
         name: String,
         description: String,

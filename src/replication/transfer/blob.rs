@@ -29,7 +29,10 @@ impl Copy<'_> {
                 wanted.push(blob);
             }
         }
-        let copies: Vec<_> = wanted.iter().map(|blob| self.copy_blob(blob)).collect();
+        let mut copies = Vec::with_capacity(wanted.len());
+        for blob in wanted {
+            copies.push(self.copy_blob(blob));
+        }
         let present: Vec<Option<Digest>> = stream::iter(copies)
             .buffer_unordered(self.shared.config.parallel_blobs.max(1))
             .try_collect()
@@ -55,14 +58,17 @@ impl Copy<'_> {
         let (size, ms) = (size_text(blob.size), begun.elapsed().as_millis());
         match arrival {
             Arrival::Present => {
-                self.log.line(format!("blob {digest}: {size}, at the destination"));
+                self.log
+                    .line(format!("blob {digest}: {size}, at the destination"));
                 return Ok(Some(digest.clone()));
             }
             Arrival::Mounted => {
-                self.log.line(format!("blob {digest}: {size}, mounted in {ms} ms"));
+                self.log
+                    .line(format!("blob {digest}: {size}, mounted in {ms} ms"));
             }
             Arrival::Uploaded => {
-                self.log.line(format!("blob {digest}: {size}, copied in {ms} ms"));
+                self.log
+                    .line(format!("blob {digest}: {size}, copied in {ms} ms"));
             }
         }
         // Before the turn ends, so that whoever waits for it mounts.

@@ -109,7 +109,8 @@ impl<'a> Copy<'a> {
             .map(|upload| self.destination.client.cancel_upload(upload));
         let all = futures_util::future::join_all(cancels);
         if tokio::time::timeout(ABANDON_WITHIN, all).await.is_err() {
-            self.log.line("the destination was slow to drop a half upload; it expires there");
+            self.log
+                .line("the destination was slow to drop a half upload; it expires there");
         }
     }
 
@@ -146,8 +147,9 @@ impl<'a> Copy<'a> {
             return Ok(Next::Done(Outcome::Absent));
         };
         let digest = head.digest;
-        self.log
-            .line(format!("initialize: {name} {reference} is {digest} at the source"));
+        self.log.line(format!(
+            "initialize: {name} {reference} is {digest} at the source"
+        ));
         Ok(Next::Step(Step::Check(Artifact {
             reference,
             digest,
@@ -175,8 +177,9 @@ impl<'a> Copy<'a> {
             }
             found => {
                 let what = if found.is_some() { "another" } else { "no" };
-                self.log
-                    .line(format!("check: the destination has {what} {name} {reference}"));
+                self.log.line(format!(
+                    "check: the destination has {what} {name} {reference}"
+                ));
                 Ok(Next::Step(Step::PullManifest(artifact)))
             }
         }
@@ -216,8 +219,10 @@ impl<'a> Copy<'a> {
                 "{digest}: indexes within indexes go deeper than {MAX_DEPTH}"
             )));
         }
-        let children = pulled.manifest.children.iter();
-        let copies = children.map(|child| self.child(child.digest.clone(), depth));
+        let mut copies = Vec::with_capacity(pulled.manifest.children.len());
+        for child in &pulled.manifest.children {
+            copies.push(self.child(child.digest.clone(), depth));
+        }
         stream::iter(copies)
             .buffer_unordered(self.shared.config.parallel_blobs.max(1))
             .try_for_each(|()| async { Ok(()) })

@@ -20,12 +20,12 @@ pub(super) async fn follow(copy: &Copy<'_>, reference: &Reference) -> Result<(),
         return Ok(());
     }
     match end.client.delete_manifest(name, reference).await {
-        Ok(Deletion::Deleted) => copy
-            .log
-            .line(format!("finished: {name} {reference} deleted at the destination")),
-        Ok(Deletion::Absent) => copy
-            .log
-            .line(format!("finished: the destination has no {name} {reference}")),
+        Ok(Deletion::Deleted) => copy.log.line(format!(
+            "finished: {name} {reference} deleted at the destination"
+        )),
+        Ok(Deletion::Absent) => copy.log.line(format!(
+            "finished: the destination has no {name} {reference}"
+        )),
         Err(error) if error.kind() == Kind::Unsupported => {
             let what = match reference {
                 Reference::Tag(_) => "a tag without its digest",

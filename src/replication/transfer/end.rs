@@ -35,7 +35,10 @@ impl End {
         self.side.failure(error)
     }
 
-    pub(super) async fn head(&self, reference: &Reference) -> Result<Option<ManifestHead>, Failure> {
+    pub(super) async fn head(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<ManifestHead>, Failure> {
         let head = self.client.head_manifest(&self.repository, reference).await;
         head.map_err(|error| self.failure(&error))
     }

@@ -94,7 +94,13 @@ impl Transfers {
         let source = End::open(&self.shared, Side::Source, spec.source, repository).await?;
         let destination =
             End::open(&self.shared, Side::Destination, spec.destination, mapped).await?;
-        Ok(Copy::new(&self.shared, policy, source, destination, &job.log))
+        Ok(Copy::new(
+            &self.shared,
+            policy,
+            source,
+            destination,
+            &job.log,
+        ))
     }
 }
 
@@ -113,12 +119,17 @@ pub(in crate::replication) async fn policy_of(
     shared: &Shared,
     id: PolicyId,
 ) -> Result<Policy, Failure> {
-    let policy = shared.policy(id).await.map_err(|error| from_inner(&error))?;
+    let policy = shared
+        .policy(id)
+        .await
+        .map_err(|error| from_inner(&error))?;
     let policy = policy.ok_or_else(|| Failure::permanent(format!("policy {id} is gone")))?;
     if policy.spec.enabled {
         Ok(policy)
     } else {
         let name = &policy.spec.name;
-        Err(Failure::permanent(format!("the policy `{name}` is disabled")))
+        Err(Failure::permanent(format!(
+            "the policy `{name}` is disabled"
+        )))
     }
 }
