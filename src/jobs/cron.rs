@@ -68,10 +68,12 @@ impl Cron {
         let mut from = start.time();
         for _day in 0..=LONGEST_GAP_DAYS {
             if self.matches_day(date)
-                && let Some(time) = self.time_from(from)
+                && let Some(time_of_day) = self.time_from(from)
             {
-                let next = OffsetDateTime::new_utc(date, time);
-                return Some(Timestamp::from_seconds(next.unix_timestamp()));
+                let next = OffsetDateTime::new_utc(date, time_of_day);
+                let next = Timestamp::from_seconds(next.unix_timestamp());
+                // Past the year 9999 the calendar stands still.
+                return (next > time).then_some(next);
             }
             date = date.checked_add(Span::DAY)?;
             from = Time::MIDNIGHT;

@@ -48,14 +48,12 @@ impl Inner {
                 self.ended(job, slot.epoch, ending, now)
             })
             .await?;
-        let Some((_row, next)) = changed.into_iter().next() else {
-            return Ok(None);
-        };
-        if !log.is_empty() {
+        let state = changed.first().map(|(_row, next)| next.state);
+        if state.is_some() && !log.is_empty() {
             queries::append_log(&mut tx, log).await?;
         }
         tx.commit().await?;
-        Ok(Some(next.state))
+        Ok(state)
     }
 
     fn ended(

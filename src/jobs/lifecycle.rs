@@ -121,7 +121,7 @@ impl Lifecycle {
             Failure::Permanent { .. } if self.owes_a_run() => next.begin_anew(),
             Failure::Permanent { .. } => next.enter(State::Failed),
             Failure::Retryable { .. } if self.owes_a_run() => {
-                next.attempts = 1;
+                next.attempts = 0;
                 next.wait_until(retry_at);
             }
             Failure::Retryable { .. } if self.attempts >= self.max_attempts => {
@@ -159,17 +159,19 @@ impl Lifecycle {
             class: Class::Crashed,
             message,
         });
-        if self.stop_requested() {
-            next.end_stopped(self.owes_a_run());
+        if self.stop_requested() && !self.owes_a_run() {
+            next.enter(State::Stopped);
         } else if next.crashes >= max_crashes {
+            // Even where a newer wish waits: running it may take the process down again.
             next.enter(State::Failed);
+        } else if self.stop_requested() {
+            next.begin_anew();
+        } else if next.crashes == 1 {
+            next.attempts -= 1;
+            next.enter(State::Ready);
         } else {
             next.attempts -= 1;
-            if next.crashes == 1 {
-                next.enter(State::Ready);
-            } else {
-                next.wait_until(retry_at);
-            }
+            next.wait_until(retry_at);
         }
         Ok(next)
     }

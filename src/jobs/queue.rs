@@ -236,12 +236,12 @@ impl Jobs {
         let row = queries::lock(&mut tx, &[id]).await?.pop();
         let row = row.ok_or(Error::NotFound(id))?;
         let before = row.lifecycle()?;
-        let refused = |_refused| Error::Refused {
-            id,
-            state: before.state,
-            verb,
+        let Ok(after) = step(&before, now) else {
+            // Ends the lock now; a dropped transaction is rolled back some time later.
+            tx.commit().await?;
+            let state = before.state;
+            return Err(Error::Refused { id, state, verb });
         };
-        let after = step(&before, now).map_err(refused)?;
         queries::save(&mut tx, &[Next::new(id.0, &after, now)], now).await?;
         if before.state != State::Running {
             queries::note(&mut tx, id, now, &format!("{verb} by hand")).await?;

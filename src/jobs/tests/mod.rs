@@ -1,1 +1,79 @@
-//! Tests of the engine against both databases.
+//! Tests of the engine against both databases: `queue` and `leases` step through it under a
+//! clock that stands still, `running` lets a whole runner work, `conformance` compares it with
+//! the pure state machine.
+
+mod conformance;
+mod cron;
+mod leases;
+mod lifecycle;
+mod queue;
+mod running;
+mod schedules;
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+
+use super::{Config, Enqueued, JobId, Jobs, NewJob, State, queries::JobRow, slots::Slot};
+use crate::{
+    clock::{ManualClock, Timestamp},
+    store::Db,
+};
+
+pub(super) const KIND: &str = "copy";
+
+pub(super) fn noon() -> Arc<ManualClock> {
+    ManualClock::at(Timestamp::from_seconds(1_800_000_000))
+}
+
+/// One instance of the gateway on a shared database.
+pub(super) fn instance(db: &Db, clock: &Arc<ManualClock>) -> Jobs {
+    let config = Config {
+        poll_ms: 10,
+        heartbeat_ms: 10,
+        stop_grace_seconds: 1,
+        log_lines: 5,
+        ..Config::default()
+    };
+    Jobs::new(db.clone(), clock.clone(), config)
+}
+
+pub(super) fn wish(key: &str, n: i64) -> NewJob {
+    NewJob::new(KIND, key, json!({ "n": n }))
+}
+
+pub(super) async fn enqueue(jobs: &Jobs, job: NewJob) -> Enqueued {
+    let mut tx = jobs.inner.db.begin().await.unwrap();
+    let enqueued = jobs.enqueue(&mut tx, job).await.unwrap();
+    tx.commit().await.unwrap();
+    jobs.wake();
+    enqueued
+}
+
+/// Claims the one job that is due, as a worker would.
+pub(super) async fn claim_one(jobs: &Jobs) -> (JobRow, Arc<Slot>) {
+    let row = try_claim(jobs).await.expect("a job is due");
+    let slot = jobs.inner.occupy(&row);
+    (row, slot)
+}
+
+pub(super) async fn try_claim(jobs: &Jobs) -> Option<JobRow> {
+    let mut rows = jobs.inner.claim(&[KIND], 1).await.unwrap();
+    assert!(rows.len() <= 1);
+    rows.pop()
+}
+
+pub(super) async fn state(jobs: &Jobs, id: JobId) -> State {
+    jobs.job(id).await.unwrap().state
+}
+
+/// Waits until the job has that state.
+pub(super) async fn becomes(jobs: &Jobs, id: JobId, wanted: State) {
+    let reached = async {
+        while state(jobs, id).await != wanted {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let reached = tokio::time::timeout(Duration::from_secs(10), reached).await;
+    assert!(reached.is_ok(), "{:?}", jobs.job(id).await);
+}

@@ -1,0 +1,246 @@
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{KIND, becomes, enqueue, instance, noon, state, wish};
+use crate::{
+    jobs::{Failure, Handler, JobId, Jobs, Log, NewJob, Runner, Running, State},
+    store::{Db, testing},
+};
+
+/// A run that waits for the test to say how it ends.
+struct Run {
+    id: JobId,
+    attempt: u32,
+    log: Log,
+    stop: CancellationToken,
+    end: oneshot::Sender<Outcome>,
+}
+
+enum Outcome {
+    Returns(Result<(), Failure>),
+    Panics(&'static str),
+    /// Goes on whatever happens.
+    Hangs,
+}
+
+struct Puppet(mpsc::UnboundedSender<Run>);
+
+impl Handler for Puppet {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn run<'a>(&'a self, job: &'a Running) -> BoxFuture<'a, Result<(), Failure>> {
+        let (end, ended) = oneshot::channel();
+        let run = Run {
+            id: job.id,
+            attempt: job.attempt,
+            log: job.log.clone(),
+            stop: job.stop.clone(),
+            end,
+        };
+        Box::pin(async move {
+            self.0.send(run).unwrap();
+            match ended.await {
+                Ok(Outcome::Returns(result)) => result,
+                Ok(Outcome::Panics(message)) => panic!("{message}"),
+                Ok(Outcome::Hangs) => std::future::pending().await,
+                // The test let go of the run: wait to be told to end.
+                Err(_dropped) => {
+                    job.stop.cancelled().await;
+                    Err(Failure::Stopped)
+                }
+            }
+        })
+    }
+}
+
+/// A runner at work, and the runs it begins.
+struct Stage {
+    jobs: Jobs,
+    runs: mpsc::UnboundedReceiver<Run>,
+    shutdown: CancellationToken,
+    runner: JoinHandle<()>,
+}
+
+impl Stage {
+    fn new(db: &Db) -> Self {
+        let jobs = instance(db, &noon());
+        let (sender, runs) = mpsc::unbounded_channel();
+        let puppet: Arc<dyn Handler> = Arc::new(Puppet(sender));
+        let shutdown = CancellationToken::new();
+        let runner = Runner::new(jobs.clone(), [puppet]);
+        Self {
+            jobs,
+            runs,
+            runner: tokio::spawn(runner.run(shutdown.clone())),
+            shutdown,
+        }
+    }
+
+    async fn next_run(&mut self) -> Run {
+        let run = tokio::time::timeout(Duration::from_secs(10), self.runs.recv()).await;
+        run.expect("a run begins").unwrap()
+    }
+
+    async fn shut_down(self) -> Jobs {
+        self.shutdown.cancel();
+        self.runner.await.unwrap();
+        self.jobs
+    }
+}
+
+fn end(run: Run, outcome: Outcome) {
+    assert!(run.end.send(outcome).is_ok(), "the run is waiting");
+}
+
+#[tokio::test]
+async fn a_job_runs_and_its_log_is_read_from_another_instance() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let id = enqueue(&stage.jobs, wish("a", 1)).await.id;
+        let run = stage.next_run().await;
+        assert_eq!((run.id, run.attempt), (id, 1));
+        run.log.line("copied 3 blobs");
+        end(run, Outcome::Returns(Ok(())));
+        becomes(&stage.jobs, id, State::Done).await;
+        let other = instance(&db, &noon());
+        assert_eq!(
+            other.log(id).await.unwrap(),
+            "2027-01-15T08:00:00Z copied 3 blobs\n"
+        );
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_jobs_run_at_once_than_there_are_workers() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        for n in 0..5 {
+            enqueue(&stage.jobs, wish(&format!("k{n}"), n)).await;
+        }
+        let mut running = Vec::new();
+        for _ in 0..3 {
+            running.push(stage.next_run().await);
+        }
+        let waiting = stage.jobs.newest(None, None, Some(State::Ready), 10).await;
+        assert_eq!(waiting.unwrap().len(), 2);
+        end(running.pop().unwrap(), Outcome::Returns(Ok(())));
+        stage.next_run().await;
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_fails_the_job_and_the_worker_lives_on() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        for n in 0..4 {
+            let id = enqueue(&stage.jobs, wish(&format!("k{n}"), n)).await.id;
+            let run = stage.next_run().await;
+            end(run, Outcome::Panics("index out of bounds"));
+            becomes(&stage.jobs, id, State::Failed).await;
+            let error = stage.jobs.job(id).await.unwrap().error.unwrap();
+            assert!(error.ends_with("a bug: index out of bounds"), "{error}");
+        }
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_reaches_the_run_and_a_run_that_does_not_listen_is_dropped() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let polite = enqueue(&stage.jobs, wish("polite", 1)).await.id;
+        drop(stage.next_run().await.end);
+        let deaf = enqueue(&stage.jobs, wish("deaf", 1)).await.id;
+        end(stage.next_run().await, Outcome::Hangs);
+        let other = instance(&db, &noon());
+        other.stop(polite).await.unwrap();
+        stage.jobs.stop(deaf).await.unwrap();
+        becomes(&other, polite, State::Stopped).await;
+        becomes(&other, deaf, State::Stopped).await;
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_run_is_tried_again_with_the_next_attempt() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let id = enqueue(&stage.jobs, wish("a", 1)).await.id;
+        let run = stage.next_run().await;
+        end(run, Outcome::Returns(Err(Failure::retryable("reset"))));
+        becomes(&stage.jobs, id, State::Retry).await;
+        stage.jobs.retry(id).await.unwrap();
+        let run = stage.next_run().await;
+        assert_eq!(run.attempt, 1, "a retry by hand has all its attempts");
+        end(run, Outcome::Returns(Ok(())));
+        becomes(&stage.jobs, id, State::Done).await;
+        let log = stage.jobs.log(id).await.unwrap();
+        assert!(log.contains("failed (retryable): reset"), "{log}");
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_hands_running_jobs_back() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let id = enqueue(&stage.jobs, wish("a", 1)).await.id;
+        let run = stage.next_run().await;
+        let stop = run.stop.clone();
+        drop(run.end);
+        let jobs = stage.shut_down().await;
+        assert!(stop.is_cancelled());
+        let job = jobs.job(id).await.unwrap();
+        assert_eq!((job.state, job.attempts), (State::Ready, 0));
+        let mut next_life = Stage::new(&db);
+        assert_eq!(next_life.next_run().await.id, id);
+        next_life.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn logs_are_bounded_within_a_run_and_over_all_runs() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let id = enqueue(&stage.jobs, wish("a", 1)).await.id;
+        for attempt in 1..=4 {
+            let run = stage.next_run().await;
+            for n in 0..50 {
+                run.log.line(format!("attempt {attempt} line {n}"));
+            }
+            end(run, Outcome::Returns(Err(Failure::retryable("reset"))));
+            becomes(&stage.jobs, id, State::Retry).await;
+            stage.jobs.retry(id).await.unwrap();
+        }
+        drop(stage.next_run().await);
+        let log = stage.jobs.log(id).await.unwrap();
+        assert!(log.starts_with("[lines of earlier runs"), "{log}");
+        assert!(log.contains("[45 more lines of this run"), "{log}");
+        assert!(!log.contains("attempt 1"), "{log}");
+        assert!(log.lines().count() <= 1 + 2 * (5 + 3), "{log}");
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_without_a_handler_waits() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let unknown = NewJob::new("unknown", "a", serde_json::Value::Null);
+        let unknown = enqueue(&stage.jobs, unknown).await.id;
+        enqueue(&stage.jobs, wish("a", 1)).await;
+        drop(stage.next_run().await);
+        assert_eq!(state(&stage.jobs, unknown).await, State::Ready);
+        stage.shut_down().await;
+    }
+}
