@@ -112,14 +112,15 @@ impl EndpointUrl {
     }
 
     fn is_origin_of(&self, other: &Url) -> bool {
+        let is_http = matches!(other.scheme(), "http" | "https");
+        let same_host = other
+            .host_str()
+            .is_some_and(|host| host.eq_ignore_ascii_case(self.host()));
         let own_port = self.authority.port_u16();
+        let default_port = if self.is_plain() { 80 } else { 443 };
         let same_port = own_port == other.port()
-            || own_port.or(default_port(&self.scheme)) == other.port_or_known_default();
-        matches!(other.scheme(), "http" | "https")
-            && other
-                .host_str()
-                .is_some_and(|host| host.eq_ignore_ascii_case(self.host()))
-            && same_port
+            || Some(own_port.unwrap_or(default_port)) == other.port_or_known_default();
+        is_http && same_host && same_port
     }
 }
 
@@ -206,14 +207,6 @@ fn is_local(host: &str) -> bool {
         Ok(Host::Ipv6(ip)) => ip.is_loopback(),
         Ok(Host::Domain(name)) => name == "localhost",
         Err(_malformed) => false,
-    }
-}
-
-fn default_port(scheme: &Scheme) -> Option<u16> {
-    if *scheme == Scheme::HTTP {
-        Some(80)
-    } else {
-        Some(443)
     }
 }
 

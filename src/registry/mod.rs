@@ -12,6 +12,8 @@ mod endpoint;
 mod error;
 mod ping;
 mod remote;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use client::{

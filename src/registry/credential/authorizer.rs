@@ -146,7 +146,7 @@ impl Authorizer {
                 }
                 let scope = challenged.learn(url, refused.headers)?;
                 let header = challenged
-                    .header(transport, &access, scope.as_deref())
+                    .header(transport, access, scope.as_deref())
                     .await?;
                 Ok(header.filter(|header| used != Some(header)))
             }

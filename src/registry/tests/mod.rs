@@ -1,0 +1,139 @@
+//! The client against a real registry (`distribution.rs`), and against a peer that does what no
+//! good registry does (`faults.rs`, `challenges.rs`).
+
+mod challenges;
+mod distribution;
+mod faults;
+mod peer;
+mod pings;
+
+use std::process::Stdio;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use super::{Client, Config, Credential, Endpoint, Error, PutManifest, Remote};
+use crate::{
+    oci::{Digest, Reference, RepositoryName, media_type},
+    secret::Secret,
+};
+
+/// A `docker-registry` of its own on a free port; ends with this value.
+struct Distribution {
+    address: String,
+    _process: Child,
+    _directory: TempDir,
+}
+
+enum SignIn {
+    Open,
+    /// As `alice` with `wonderland`.
+    Htpasswd,
+}
+
+impl Distribution {
+    async fn start(sign_in: SignIn) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().display();
+        let auth = match sign_in {
+            SignIn::Open => String::new(),
+            SignIn::Htpasswd => {
+                std::fs::write(directory.path().join("htpasswd"), ALICE).unwrap();
+                format!("auth: {{htpasswd: {{realm: r, path: {root}/htpasswd}}}}\n")
+            }
+        };
+        let config = format!(
+            "version: 0.1\n\
+             log: {{level: info, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {root}/data}}, delete: {{enabled: true}}}}\n\
+             http: {{addr: '127.0.0.1:0', secret: x}}\n\
+             {auth}"
+        );
+        let path = directory.path().join("config.yml");
+        std::fs::write(&path, config).unwrap();
+        let mut process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(path)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("docker-registry is installed (Debian package docker-registry)");
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = log
+                .next_line()
+                .await
+                .unwrap()
+                .expect("docker-registry starts");
+            if let Some((_before, after)) = line.split_once("listening on ") {
+                break after
+                    .chars()
+                    .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
+                    .collect();
+            }
+        };
+        // A full pipe would stop the registry.
+        tokio::spawn(async move { while let Ok(Some(_line)) = log.next_line().await {} });
+        Self {
+            address,
+            _process: process,
+            _directory: directory,
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        plain_endpoint(&self.address)
+    }
+
+    fn client(&self) -> Client {
+        client(&self.endpoint())
+    }
+}
+
+fn plain_endpoint(address: &str) -> Endpoint {
+    Endpoint::new(format!("http://{address}").parse().unwrap())
+}
+
+fn client(endpoint: &Endpoint) -> Client {
+    client_with(endpoint, &Config::default())
+}
+
+fn client_with(endpoint: &Endpoint, config: &Config) -> Client {
+    Client::new(Remote::challenged(endpoint, config).unwrap().exchange())
+}
+
+fn alice(password: &str) -> Credential {
+    Credential::Basic {
+        username: "alice".into(),
+        password: Secret::new(password),
+    }
+}
+
+fn name(text: &str) -> RepositoryName {
+    text.parse().unwrap()
+}
+
+fn tag(text: &str) -> Reference {
+    text.parse().unwrap()
+}
+
+async fn put_v1(client: &Client, repository: &str, bytes: Bytes) -> Result<PutManifest, Error> {
+    let (name, reference) = (name(repository), tag("v1"));
+    let put = client.put_manifest(&name, &reference, media_type::OCI_MANIFEST, bytes);
+    put.await
+}
+
+/// An image manifest of one blob that is config and layer.
+fn manifest_of(blob: &Digest, size: usize) -> String {
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{blob}","size":{size}}},"layers":[]}}"#
+    )
+}
+
+/// bcrypt of `wonderland`.
+const ALICE: &str = "alice:$2b$05$abcdefghijklmnopqrstuuA0vov2GDneHB3.8.cv9UF9g.RdvScIW\n";
