@@ -1,0 +1,11 @@
+//! What the room promises, driven through [`super::Proxy::handle`] over a stub registry that
+//! notes what reached it, and over the embedded one. `world.rs` is the stage.
+
+mod catalog;
+mod challenges;
+mod changes;
+mod embedded;
+mod forwarding;
+mod paths;
+mod uploads;
+mod world;
