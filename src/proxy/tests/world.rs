@@ -331,8 +331,8 @@ pub(super) struct Listener {
     pub(super) refusal: Option<Refusal>,
     /// Writing down takes a permit of it, if there is one.
     pub(super) pause: Option<Arc<tokio::sync::Semaphore>>,
-    heard: Arc<Mutex<Vec<String>>>,
-    changes: Mutex<Vec<Arc<Change>>>,
+    pub(super) heard: Arc<Mutex<Vec<String>>>,
+    pub(super) changes: Mutex<Vec<Arc<Change>>>,
 }
 
 impl Listener {
