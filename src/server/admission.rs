@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn ambiguous_heads_are_refused() {
-        let cases: [(&str, Version, &[(&str, &str)], &str); 9] = [
-            ("/", Version::HTTP_11, &[], "missing"),
+        for (target, version, headers, why) in [
+            ("/", Version::HTTP_11, &[][..], "missing"),
             ("http://r/", Version::HTTP_11, &[], "missing"),
             (
                 "/",
@@ -171,8 +171,7 @@ mod tests {
             ("https://u@r/", Version::HTTP_2, &[], "malformed"),
             ("ftp://r/", Version::HTTP_11, &[("host", "r")], "not a path"),
             ("*", Version::HTTP_11, &[("host", "r")], "not a path"),
-        ];
-        for (target, version, headers, why) in cases {
+        ] {
             let refusal = admitted(target, version, headers).unwrap_err();
             assert!(refusal.contains(why), "{target} {headers:?}: {refusal}");
         }

@@ -108,7 +108,11 @@ impl<S: Service> Edge<S> {
         if let Ok(id) = HeaderValue::from_str(&record.id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        let is_last = self.door.shutdown.draining().is_cancelled() || !record.received.has_ended();
+        let is_unread = !record.received.has_ended();
+        if is_unread {
+            record.left_unread();
+        }
+        let is_last = is_unread || self.door.shutdown.draining().is_cancelled();
         if version < Version::HTTP_2 && is_last {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);

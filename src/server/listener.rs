@@ -168,19 +168,21 @@ async fn finish(tracker: &TaskTracker, timeouts: Timeouts, shutdown: &Shutdown) 
     if !tracker.is_empty() {
         tracing::info!("draining {} connections", tracker.len());
     }
-    tokio::select! {
-        () = tracker.wait() => return,
-        () = shutdown.aborting().cancelled() => {}
-        () = tokio::time::sleep(timeouts.drain) => {
-            tracing::warn!(
-                "cutting {} connections that were still busy after {} s",
-                tracker.len(),
-                timeouts.drain.as_secs()
-            );
-        }
+    if !drained(tracker, timeouts, shutdown).await {
+        let busy = tracker.len();
+        tracing::warn!("cutting {busy} connections that are still busy");
+        shutdown.abort();
+        tracker.wait().await;
     }
-    shutdown.abort();
-    tracker.wait().await;
+}
+
+/// Whether all connections ended by themselves, before the timeout and the second signal.
+async fn drained(tracker: &TaskTracker, timeouts: Timeouts, shutdown: &Shutdown) -> bool {
+    tokio::select! {
+        () = tracker.wait() => true,
+        () = shutdown.aborting().cancelled() => false,
+        () = tokio::time::sleep(timeouts.drain) => false,
+    }
 }
 
 async fn open(address: SocketAddr, key: &'static str, places: usize) -> Result<Accept, Error> {

@@ -3,7 +3,7 @@
 //! It accepts, shakes hands, speaks HTTP/1.1 and HTTP/2, refuses malformed requests, names the
 //! peer and the request, counts and logs every exchange, and drains on shutdown. It does not know
 //! what any path means: the service it is given does. Read `listener.rs` first, then
-//! `connection.rs` (one connection) and `edge.rs` (one request).
+//! `connection.rs` and `http.rs` (one connection) and `edge.rs` (one request).
 //!
 //! An invariant others rely on: `100 Continue` is sent when the service first polls the request
 //! body, never earlier. Whoever authorises a request must do so before touching its body; then a
@@ -18,12 +18,14 @@ mod connection;
 mod edge;
 mod error;
 mod handshake;
+mod http;
 mod listener;
 mod metrics;
 mod peer;
 mod record;
 mod redaction;
 mod redirect;
+mod retirement;
 mod shutdown;
 mod stall;
 #[cfg(test)]

@@ -31,7 +31,7 @@ fn is_secret(key: &str) -> bool {
     EXACT.contains(&key.as_str()) || PARTS.iter().any(|part| key.contains(part))
 }
 
-/// `_state` is the upload capability of CNCF distribution, `code` that of OpenID Connect, `sig`
+/// `_state` is the upload capability of CNCF distribution, `code` that of `OpenID` Connect, `sig`
 /// that of Azure's signed URLs.
 const EXACT: [&str; 4] = ["_state", "code", "sig", "state"];
 /// Any kind of token, password and signed URL (`X-Amz-Signature`, `X-Goog-Credential`, …).

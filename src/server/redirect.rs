@@ -58,17 +58,14 @@ impl tower::Service<Request<Body>> for Redirect {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let mut response = Response::new(Body::Empty);
-        match self.location(&request) {
+        if let Some(location) = self.location(&request) {
             // RFC 9110 §15.4.9: unlike 301, method and body stay.
-            Some(location) => {
-                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-                response.headers_mut().insert(header::LOCATION, location);
-            }
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(header::LOCATION, location);
+        } else {
             // HTTP/1.0 without a host: there is no telling where to.
-            None => {
-                *response.status_mut() = StatusCode::BAD_REQUEST;
-                *response.body_mut() = Body::from("use https://\n");
-            }
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            *response.body_mut() = Body::from("use https://\n");
         }
         ready(Ok(response))
     }
