@@ -2,7 +2,7 @@
 //!
 //! The engine locks a row, asks one of these methods, and writes the answer where the row's
 //! revision is still the same. Two steps are so frequent that SQL takes them for many rows at
-//! once, [`Lifecycle::push`] as `JOB_ENQUEUE` and [`Lifecycle::claim`] as `JOB_CLAIM`; tests hold
+//! once, `Lifecycle::push` as `JOB_ENQUEUE` and `Lifecycle::claim` as `JOB_CLAIM`; tests hold
 //! both to this file.
 //!
 //! Generations count wishes. A run knows the wishes up to `run_generation`, a person stopped
