@@ -118,6 +118,6 @@ impl Writer {
 /// How long to wait for a database that is away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);

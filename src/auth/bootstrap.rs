@@ -16,13 +16,10 @@ impl Auth {
             return Ok(None);
         }
         let configured = self.config().admin_password.clone();
-        let (password, generated) = match configured {
-            Some(password) => (password, None),
-            None => {
-                let password = password::generate(GENERATED_CHARACTERS);
-                (password.clone(), Some(password))
-            }
-        };
+        let generated = configured
+            .is_none()
+            .then(|| password::generate(GENERATED_CHARACTERS));
+        let password = configured.or(generated.clone()).unwrap_or_default();
         let admin = NewUser {
             name: BUILT_IN_ADMIN.to_owned(),
             password,

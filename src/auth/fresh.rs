@@ -34,7 +34,11 @@ struct Entry<V> {
 /// that second is left for the reading itself.
 const LIFETIME: Duration = Duration::from_millis(750);
 
-impl<K: Eq + Hash + Clone, V: Clone> Fresh<K, V> {
+impl<K, V> Fresh<K, V>
+where
+    K: Eq + Hash + Clone + Send + Sync,
+    V: Clone + Send + Sync,
+{
     pub(super) fn new(entries: usize, clock: SharedClock) -> Self {
         Self {
             cache: Cache::new(entries),
@@ -49,10 +53,10 @@ impl<K: Eq + Hash + Clone, V: Clone> Fresh<K, V> {
     }
 
     /// The value of `key`, read by `load` unless a fresh one is at hand.
-    pub(super) async fn value<Q, F>(&self, key: &Q, load: impl Fn() -> F) -> Result<V, Error>
+    pub(super) async fn value<Q, F>(&self, key: &Q, load: impl Fn() -> F + Sync) -> Result<V, Error>
     where
-        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
-        F: Future<Output = Result<V, Error>>,
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + Sync + ?Sized,
+        F: Future<Output = Result<V, Error>> + Send,
     {
         let wanted = Wanted {
             generation: self.generation.load(Ordering::SeqCst),
@@ -77,9 +81,9 @@ impl<K: Eq + Hash + Clone, V: Clone> Fresh<K, V> {
         }
     }
 
-    async fn read<F>(&self, load: &impl Fn() -> F) -> Result<Entry<V>, Error>
+    async fn read<F>(&self, load: &(impl Fn() -> F + Sync)) -> Result<Entry<V>, Error>
     where
-        F: Future<Output = Result<V, Error>>,
+        F: Future<Output = Result<V, Error>> + Send,
     {
         let generation = self.generation.load(Ordering::SeqCst);
         let read_at = self.clock.now();
@@ -150,21 +154,13 @@ mod tests {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
         let fresh = Arc::new(Fresh::<String, usize>::new(10, clock.clone()));
         let (release, released) = tokio::sync::oneshot::channel::<()>();
-        let first = tokio::spawn({
-            let fresh = fresh.clone();
-            async move {
-                let released = std::sync::Mutex::new(Some(released));
-                fresh
-                    .value("k", || {
-                        let released = released.lock().unwrap().take().unwrap();
-                        async {
-                            released.await.unwrap();
-                            Ok(1)
-                        }
-                    })
-                    .await
-            }
-        });
+        let released = std::sync::Mutex::new(Some(released));
+        let load = move || {
+            let released = released.lock().unwrap().take().unwrap();
+            async { Ok(released.await.map_or(0, |()| 1)) }
+        };
+        let reading = fresh.clone();
+        let first = tokio::spawn(async move { reading.value("k", load).await });
         tokio::task::yield_now().await;
         fresh.outdate();
         let second = tokio::spawn({

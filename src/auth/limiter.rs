@@ -67,8 +67,8 @@ impl Limiter {
     /// Counts a failure ahead of the check, so that attempts at the same time cannot slip by;
     /// [`Limiter::refund`] takes it back when the password was right.
     pub(super) fn charge(&self, attempt: Attempt, now: Timestamp) -> Result<(), Duration> {
-        self.sources.charge(attempt.source, now)?;
-        self.accounts.charge(attempt.key(), now).inspect_err(|_| {
+        self.sources.charge(&attempt.source, now)?;
+        self.accounts.charge(&attempt.key(), now).inspect_err(|_| {
             self.sources.refund(&attempt.source);
         })
     }
@@ -102,9 +102,9 @@ impl<K: Eq + std::hash::Hash + Clone> Bucket<K> {
         }
     }
 
-    fn charge(&self, key: K, now: Timestamp) -> Result<(), Duration> {
+    fn charge(&self, key: &K, now: Timestamp) -> Result<(), Duration> {
         let fresh = || Ok::<_, std::convert::Infallible>(Arc::new(AtomicI64::new(0)));
-        let Ok(arrival) = self.arrivals.get_or_insert_with(&key, fresh);
+        let Ok(arrival) = self.arrivals.get_or_insert_with(key, fresh);
         let mut wait = Duration::ZERO;
         arrival
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |arrival| {
@@ -230,7 +230,7 @@ mod tests {
         let limiter = Limiter::new(&config);
         for account in 0..10_000 {
             let attempt = limiter.attempt(address("10.0.0.1"), &account.to_string());
-            let _refused_at_some_point = limiter.accounts.charge(attempt.key(), NOW);
+            let _refused_at_some_point = limiter.accounts.charge(&attempt.key(), NOW);
         }
         assert!(limiter.accounts.arrivals.len() <= 200);
     }

@@ -50,10 +50,10 @@ impl Remembered {
         &self,
         credentials: Credentials,
         password: &Secret,
-        verify: impl Fn() -> F,
+        verify: impl Fn() -> F + Sync,
     ) -> Result<Answer, Error>
     where
-        F: Future<Output = Result<(), Error>>,
+        F: Future<Output = Result<(), Error>> + Send,
     {
         let key = self.key_of(credentials.user, password);
         let asked_at = self.clock.now();

@@ -9,10 +9,14 @@ use super::{
     users::{NewUser, Profile},
 };
 use crate::{
-    clock::{ManualClock, Timestamp},
+    audit,
+    clock::{Clock, ManualClock, Timestamp},
     oci::{ActionSet, RepositoryName},
     secret::Secret,
-    store::testing::{self, TestDb},
+    store::{
+        Listing,
+        testing::{self, TestDb},
+    },
 };
 
 /// An authority on a fresh database, with an administrator and their project `library`.
@@ -191,7 +195,7 @@ async fn a_successful_login_is_remembered_for_a_minute_only() {
                 .unwrap()
         };
         login().await;
-        fixture.clock.advance(Duration::from_secs(60));
+        fixture.clock.advance(Duration::from_mins(1));
         login().await;
         assert!(!remembered());
         fixture.clock.advance(Duration::from_secs(59));
@@ -386,11 +390,11 @@ async fn refresh_tokens_end_with_what_they_were_made_under() {
         let elsewhere = auth.redeem_refresh_token(&token, "other").await;
         assert!(matches!(elsewhere, Err(Error::BadCredentials)));
 
-        fixture.clock.advance(Duration::from_secs(89 * 86_400));
+        fixture.clock.advance(Duration::from_hours(89 * 24));
         redeem(&token).await.unwrap();
-        fixture.clock.advance(Duration::from_secs(89 * 86_400));
+        fixture.clock.advance(Duration::from_hours(89 * 24));
         redeem(&token).await.unwrap();
-        fixture.clock.advance(Duration::from_secs(91 * 86_400));
+        fixture.clock.advance(Duration::from_hours(91 * 24));
         assert!(redeem(&token).await.is_err(), "unused for too long");
         assert_eq!(auth.sweep_refresh_tokens().await.unwrap(), 1);
 
@@ -411,5 +415,82 @@ async fn refresh_tokens_end_with_what_they_were_made_under() {
             .issue_refresh_token(&Principal::Anonymous, "registry")
             .await;
         assert!(matches!(anonymous, Err(Error::BadCredentials)));
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_an_earlier_account_of_that_name_is_nobodys() {
+    for fixture in fixtures().await {
+        let auth = &fixture.auth;
+        let claims = |subject: &str| super::bearer::Claims {
+            iss: String::new(),
+            sub: subject.to_owned(),
+            aud: String::new(),
+            exp: i64::MAX,
+            nbf: 0,
+            iat: fixture.clock.now().seconds(),
+            jti: String::new(),
+            access: Vec::new(),
+        };
+        let (id, alice) = fixture.user("alice").await;
+        let token = claims("alice");
+        assert_eq!(auth.principal_of(&token).await.unwrap(), Some(alice));
+        let nobody = auth.principal_of(&claims("")).await.unwrap();
+        assert_eq!(nobody, Some(Principal::Anonymous));
+        auth.delete_user(id).await.unwrap();
+        assert_eq!(auth.principal_of(&token).await.unwrap(), None);
+        fixture.clock.advance(Duration::from_secs(1));
+        let (_, second) = fixture.user("alice").await;
+        assert_eq!(auth.principal_of(&token).await.unwrap(), None);
+        let fresh = auth.principal_of(&claims("alice")).await.unwrap();
+        assert_eq!(fresh, Some(second));
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_the_same_right_login_is_neither_limited_nor_refused() {
+    for fixture in fixtures().await {
+        fixture.user("alice").await;
+        let password = Secret::new(PASSWORD);
+        let logins = (0..500).map(|_| fixture.auth.login(SOURCE, "alice", &password));
+        for login in futures_util::future::join_all(logins).await {
+            login.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn refused_logins_are_recorded() {
+    for fixture in fixtures().await {
+        let (recorder, writer) = audit::Recorder::open(
+            fixture.db.clone(),
+            fixture.clock.clone(),
+            &audit::Config::default(),
+        );
+        let auth = Auth::audited(
+            fixture.db.clone(),
+            fixture.clock.clone(),
+            Config::default(),
+            recorder,
+        );
+        let wrong = auth
+            .login(SOURCE, "admin", &Secret::new("Wrong12345"))
+            .await;
+        assert!(matches!(wrong, Err(Error::BadCredentials)));
+        auth.login(SOURCE, "admin", &Secret::new(PASSWORD))
+            .await
+            .unwrap();
+        drop(auth);
+        writer.run(tokio_util::sync::CancellationToken::new()).await;
+        let log = audit::Log::new(fixture.db.clone());
+        let all = log
+            .entries(&audit::View::Everything, &Listing::default())
+            .await
+            .unwrap();
+        assert_eq!(all.total, 1);
+        let entry = &all.items[0];
+        assert_eq!((&*entry.user_name, &*entry.operation), ("admin", "login"));
+        assert_eq!(entry.source.as_deref(), Some("10.0.0.1"));
+        assert!(!entry.succeeded);
     }
 }

@@ -133,12 +133,14 @@ impl Auth {
             _ if viewer.is_system_admin() => (queries::ALL_PROJECTS, Vec::new()),
             (Principal::User { id, .. }, Scope::Visible) => (queries::VISIBLE_PROJECTS, own(id)),
             (Principal::Robot { grants, .. }, _) => {
-                listing.filters.extend(grants.named_projects().map(only));
+                listing
+                    .filters
+                    .extend(grants.named_projects().map(|ids| only(&ids)));
                 (queries::ALL_PROJECTS, Vec::new())
             }
             (Principal::Anonymous, Scope::Visible) => (queries::PUBLIC_PROJECTS, Vec::new()),
             (Principal::Anonymous, Scope::Joined) => {
-                listing.filters.push(only(Vec::new()));
+                listing.filters.push(only(&[]));
                 (queries::PUBLIC_PROJECTS, Vec::new())
             }
         };
@@ -216,7 +218,7 @@ pub(super) fn no_project(id: ProjectId) -> Error {
     Error::NotFound(format!("project {id}"))
 }
 
-fn only(ids: Vec<ProjectId>) -> Filter {
+fn only(ids: &[ProjectId]) -> Filter {
     Filter {
         field: "project_id".to_owned(),
         test: Test::AnyOf(ids.iter().map(ToString::to_string).collect()),

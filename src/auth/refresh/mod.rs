@@ -92,6 +92,6 @@ impl Auth {
 const TOKENS_PER_ACCOUNT: i64 = 100;
 
 /// How often the time of last use is written at most.
-const TOUCH_INTERVAL: Duration = Duration::from_secs(3600);
+const TOUCH_INTERVAL: Duration = Duration::from_hours(1);
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);

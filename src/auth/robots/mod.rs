@@ -185,13 +185,13 @@ impl Auth {
     /// Changes a robot; the rules are those of [`Auth::create_robot`].
     pub async fn update_robot(
         &self,
-        changer: &Principal,
+        granter: &Principal,
         id: RobotId,
         change: RobotChange,
     ) -> Result<(), Error> {
         let robot = self.robot(id).await?;
         let placed = self
-            .place_permissions(changer, robot.level, &change.permissions)
+            .place_permissions(granter, robot.level, &change.permissions)
             .await?;
         if placed.project.map(|project| project.id) != robot.project_id {
             return Err(Error::Invalid(format!(
