@@ -12,10 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::PollSemaphore;
 
 use crate::{
-    embedded::{
-        threads::{Threads, start_with},
-        upload::CHUNK_BYTES,
-    },
+    embedded::threads::{Threads, start_with},
     wire::BoxError,
 };
 
@@ -58,7 +55,7 @@ impl FileBody {
             return Poll::Ready(());
         };
         if let State::Idle(file) = std::mem::replace(&mut self.state, State::Ended) {
-            let wanted = self.unread.min(CHUNK_BYTES as u64);
+            let wanted = self.unread.min(CHUNK_BYTES);
             self.unread -= wanted;
             self.state = State::Reading(start_with(permit, move || read(file, wanted)));
         }
@@ -121,3 +118,6 @@ fn read(file: File, wanted: u64) -> io::Result<(File, Bytes)> {
     }
     Ok((part.into_inner(), chunk.into()))
 }
+
+/// Two of these are in memory for each reader: one being sent, one being read ahead.
+const CHUNK_BYTES: u64 = 256 * 1024;

@@ -10,5 +10,5 @@ mod sessions;
 mod sink;
 mod sweep;
 
-pub(super) use receive::{CHUNK_BYTES, receive};
+pub(super) use receive::receive;
 pub(super) use sessions::{Lease, Progress, Sessions};
