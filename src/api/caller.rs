@@ -49,6 +49,8 @@ impl FromRequestParts<Shared> for Caller {
         let peer = parts.extensions.get::<Peer>();
         let peer = peer.ok_or_else(|| Error::internal("the request has no peer"))?;
         let principal = match parts.headers.get(header::AUTHORIZATION) {
+            // Nothing here can be changed by nobody; their bodies need not be read.
+            None if !parts.method.is_safe() => return Err(Error::login_needed()),
             None => Principal::Anonymous,
             Some(value) => {
                 let (name, password) = basic(value)?;

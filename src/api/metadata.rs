@@ -28,44 +28,12 @@ pub(super) fn routes() -> Router<Shared> {
 /// Settings as they come from a client; `null` leaves a setting alone.
 pub(super) type MetadataChange = BTreeMap<String, Option<String>>;
 
-/// The settings of a client's request, their names and values checked.
-pub(super) fn checked(change: MetadataChange) -> Result<Metadata, Error> {
-    let given = change.into_iter();
-    let given = given.filter_map(|(name, value)| Some((name, value?)));
-    given
-        .map(|(name, value)| {
-            check(&name, &value)?;
-            Ok((name, value))
-        })
+/// The settings a client's request sets; whether they are valid is auth's to say.
+pub(super) fn given(change: MetadataChange) -> Metadata {
+    let settings = change.into_iter();
+    settings
+        .filter_map(|(name, value)| Some((name, value?)))
         .collect()
-}
-
-fn check(name: &str, value: &str) -> Result<(), Error> {
-    let fits = match name {
-        _ if FLAGS.contains(&name) => matches!(value, "true" | "false"),
-        "severity" => SEVERITIES.contains(&value),
-        "proxy_cache_filter_kind" => matches!(value, "doublestar" | "regex"),
-        _ if NUMBERS.contains(&name) => value.parse::<i64>().is_ok(),
-        "proxy_cache_filter_pattern" => true,
-        _ => {
-            return Err(Error::BadRequest(format!(
-                "`{name}` is not a setting of projects"
-            )));
-        }
-    };
-    if fits {
-        return Ok(());
-    }
-    Err(Error::BadRequest(format!(
-        "`{value}` is not a value of the setting `{name}`"
-    )))
-}
-
-/// All settings of a project, `public` included.
-pub(super) async fn settings(api: &Api, project: &Project) -> Result<Metadata, Error> {
-    let mut metadata = api.auth.project_metadata(project.id).await?;
-    metadata.insert("public".to_owned(), project.public.to_string());
-    Ok(metadata)
 }
 
 async fn list(
@@ -75,7 +43,7 @@ async fn list(
 ) -> Result<axum::Json<Metadata>, Error> {
     let may = (Resource::Metadata, Verb::Read);
     let project = api.project(&caller, &path, may).await?;
-    Ok(axum::Json(settings(&api, &project).await?))
+    Ok(axum::Json(api.auth.project_metadata(project.id).await?))
 }
 
 async fn add(
@@ -86,8 +54,13 @@ async fn add(
 ) -> Result<StatusCode, Error> {
     let may = (Resource::Metadata, Verb::Create);
     let project = api.project(&caller, &path, may).await?;
-    let (name, value) = the_only(checked(change)?)?;
-    if settings(&api, &project).await?.contains_key(&name) {
+    let (name, value) = the_only(given(change))?;
+    if api
+        .auth
+        .project_metadata(project.id)
+        .await?
+        .contains_key(&name)
+    {
         return Err(Error::Conflict(format!(
             "the setting {name} exists already"
         )));
@@ -102,7 +75,7 @@ async fn read(
 ) -> Result<axum::Json<Metadata>, Error> {
     let may = (Resource::Metadata, Verb::Read);
     let project = api.project(&caller, &path, may).await?;
-    let mut metadata = settings(&api, &project).await?;
+    let mut metadata = api.auth.project_metadata(project.id).await?;
     let name = path.text("meta_name");
     metadata.retain(|key, _| key == name);
     if metadata.is_empty() {
@@ -119,14 +92,19 @@ async fn update(
 ) -> Result<StatusCode, Error> {
     let may = (Resource::Metadata, Verb::Update);
     let project = api.project(&caller, &path, may).await?;
-    let (name, value) = the_only(checked(change)?)?;
+    let (name, value) = the_only(given(change))?;
     if name != path.text("meta_name") {
         return Err(Error::BadRequest(format!(
             "the body sets {name}, the path names {}",
             path.text("meta_name")
         )));
     }
-    if !settings(&api, &project).await?.contains_key(&name) {
+    if !api
+        .auth
+        .project_metadata(project.id)
+        .await?
+        .contains_key(&name)
+    {
         return Err(Error::not_found("setting", name));
     }
     set(&api, &caller, &project, (name, value)).await
@@ -140,14 +118,6 @@ async fn delete(
     let may = (Resource::Metadata, Verb::Delete);
     let project = api.project(&caller, &path, may).await?;
     let name = path.text("meta_name");
-    if name == "public" {
-        return Err(Error::BadRequest(
-            "a project is public or not; set the setting instead of deleting it".into(),
-        ));
-    }
-    if !settings(&api, &project).await?.contains_key(name) {
-        return Err(Error::not_found("setting", name));
-    }
     api.auth.delete_project_metadata(project.id, name).await?;
     record(
         &api,
@@ -192,18 +162,3 @@ fn record(api: &Api, caller: &Caller, project: &Project, description: String) {
     };
     api.record(caller, act);
 }
-
-/// The contract's `ProjectMetadata`.
-const FLAGS: &[&str] = &[
-    "public",
-    "enable_content_trust",
-    "enable_content_trust_cosign",
-    "prevent_vul",
-    "auto_scan",
-    "auto_sbom_generation",
-    "reuse_sys_cve_allowlist",
-    "proxy_cache_local_on_not_found",
-    "proxy_referrer_api",
-];
-const NUMBERS: &[&str] = &["retention_id", "proxy_speed_kb", "max_upstream_conn"];
-const SEVERITIES: &[&str] = &["none", "low", "medium", "high", "critical"];

@@ -11,6 +11,7 @@ mod act;
 mod caller;
 mod catalog;
 mod error;
+mod executions;
 mod filter;
 mod health;
 mod json;
@@ -19,18 +20,21 @@ mod metadata;
 mod paging;
 mod path;
 mod permissions;
+mod policies;
 mod projects;
-mod record;
+mod registries;
 mod robots;
 mod router;
 mod search;
 mod sort;
 mod system;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{audit::Recorder, auth::Auth, clock::SharedClock};
+use crate::{audit::Recorder, auth::Auth, clock::SharedClock, replication::Replication};
 
 pub use catalog::{Catalog, Probe};
 pub use router::Router;
@@ -39,6 +43,7 @@ pub use router::Router;
 #[derive(Debug)]
 pub struct Parts {
     pub auth: Auth,
+    pub replication: Replication,
     pub audit: Recorder,
     pub clock: SharedClock,
     pub catalog: Arc<dyn Catalog>,

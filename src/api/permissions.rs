@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{Api, Shared, caller::Caller, error::Error, paging};
 use crate::{
     auth::{
-        ProjectId, Resource, Verb,
-        access::{GRANTABLE_IN_PROJECT, GRANTABLE_IN_SYSTEM, Rule},
+        ProjectId, Resource, Role, RoleSet, Verb,
+        access::{GRANTABLE_IN_PROJECT, GRANTABLE_IN_SYSTEM, Rule, allowed},
         projects::Scope,
     },
     store::Listing,
@@ -41,13 +41,13 @@ async fn grantable(
 ) -> Result<axum::Json<Grantable>, Error> {
     caller.signed_in()?;
     let system = if caller.principal.is_system_admin() {
-        pairs(GRANTABLE_IN_SYSTEM)
+        listed(GRANTABLE_IN_SYSTEM)
     } else if administers_a_project(&api, &caller).await? {
         Vec::new()
     } else {
         return Err(caller.refusal());
     };
-    let project = pairs(GRANTABLE_IN_PROJECT);
+    let project = listed(GRANTABLE_IN_PROJECT);
     Ok(axum::Json(Grantable { system, project }))
 }
 
@@ -65,7 +65,7 @@ async fn administers_a_project(api: &Api, caller: &Caller) -> Result<bool, Error
     Ok(false)
 }
 
-fn pairs(rules: &[Rule]) -> Vec<PermissionShape> {
+fn listed(rules: &[Rule]) -> Vec<PermissionShape> {
     let shape = |resource: &Resource, verb: &Verb| PermissionShape {
         resource: resource.to_string(),
         action: verb.as_str(),
@@ -97,31 +97,40 @@ async fn own(
     if project.is_none() && scope != "/system" {
         return Ok(axum::Json(Vec::new()));
     }
-    let mut permitted = Vec::new();
-    for resource in Resource::ALL {
-        for verb in Verb::ALL {
-            if may(&api, &caller, project.map(ProjectId), (*resource, *verb)).await? {
-                permitted.push(PermissionShape {
-                    resource: name(base, project, *resource),
-                    action: verb.as_str(),
-                });
-            }
-        }
-    }
-    Ok(axum::Json(permitted))
+    let permitted = match project {
+        Some(project) => in_project(&api, &caller, ProjectId(project)).await?,
+        None => in_system(&api, &caller),
+    };
+    let shapes = permitted
+        .into_iter()
+        .map(|(resource, verb)| PermissionShape {
+            resource: name(base, project, resource),
+            action: verb.as_str(),
+        });
+    Ok(axum::Json(shapes.collect()))
 }
 
-async fn may(
+async fn in_project(
     api: &Api,
     caller: &Caller,
-    project: Option<ProjectId>,
-    (resource, verb): (Resource, Verb),
-) -> Result<bool, Error> {
-    let principal = &caller.principal;
-    Ok(match project {
-        Some(project) => api.auth.permits(principal, project, resource, verb).await?,
-        None => api.auth.permits_system(principal, resource, verb),
-    })
+    project: ProjectId,
+) -> Result<Vec<(Resource, Verb)>, Error> {
+    if caller.principal.is_system_admin() {
+        return Ok(allowed(RoleSet::NONE.with(Role::ProjectAdmin))
+            .iter()
+            .collect());
+    }
+    let access = api.auth.access_in(&caller.principal, project).await?;
+    Ok(access.iter().collect())
+}
+
+fn in_system(api: &Api, caller: &Caller) -> Vec<(Resource, Verb)> {
+    let rules = GRANTABLE_IN_SYSTEM.iter();
+    let pairs = rules.flat_map(|(resource, verbs)| verbs.iter().map(|verb| (*resource, *verb)));
+    let permits = |(resource, verb): &(Resource, Verb)| {
+        api.auth.permits_system(&caller.principal, *resource, *verb)
+    };
+    pairs.filter(permits).collect()
 }
 
 /// Harbor writes a project itself as the scope, relative to it as `.`.

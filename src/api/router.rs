@@ -8,8 +8,9 @@ use tower::ServiceExt;
 use super::{
     Api, Parts, ROOT, Shared,
     error::{Error, Fault},
+    executions,
     health::{self, LastHealth},
-    members, metadata, permissions, projects, robots, search, system, users,
+    members, metadata, permissions, policies, projects, registries, robots, search, system, users,
 };
 use crate::wire::{Body, RequestId};
 
@@ -23,11 +24,14 @@ impl Router {
     /// The API over these parts.
     pub fn new(parts: Parts) -> Self {
         let operations = axum::Router::new()
+            .merge(executions::routes())
             .merge(health::routes())
             .merge(members::routes())
             .merge(metadata::routes())
             .merge(permissions::routes())
+            .merge(policies::routes())
             .merge(projects::routes())
+            .merge(registries::routes())
             .merge(robots::routes())
             .merge(search::routes())
             .merge(system::routes())

@@ -29,6 +29,8 @@ pub use handle::{Parts, Replication};
 pub use id::{ExecutionId, IntentId, PolicyId, RegistryId, TaskId};
 pub use intents::Ticket;
 pub use policy::{Policy, PolicySpec, Trigger};
-pub use registries::{Health, NewCredential, NewRegistry, Registry, RegistryChange};
+pub use registries::{
+    Health, NewCredential, NewRegistry, REGISTRY_TYPES, Registry, RegistryChange,
+};
 
 use handle::Shared;

@@ -297,7 +297,7 @@ impl Field {
 }
 
 /// Milliseconds of an RFC 3339 time, or of Harbor's `2026-11-21 10:00:00` in UTC.
-pub(crate) fn parse_time(text: &str) -> Option<i64> {
+fn parse_time(text: &str) -> Option<i64> {
     let rfc3339 = if text.contains('T') {
         text.to_owned()
     } else {

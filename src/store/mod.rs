@@ -16,7 +16,6 @@ pub(crate) mod testing;
 
 pub use db::{Config, Db, Durability, Tx};
 pub use error::Error;
-pub(crate) use listing::parse_time;
 pub use listing::{
     Field, FieldKind, Filter, Listing, ListingError, Page, Selection, Sort, Test, Value,
 };

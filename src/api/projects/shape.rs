@@ -4,13 +4,12 @@ use serde::Serialize;
 
 use super::contents::repository_count;
 use crate::{
-    api::{Api, error::Error, metadata},
+    api::{Api, error::Error},
     auth::{
         Principal, Role,
         projects::{Metadata, Project},
     },
     clock::Timestamp,
-    store::{Filter, Listing, Test},
 };
 
 #[derive(Debug, Serialize)]
@@ -41,7 +40,7 @@ struct Detail {
 /// A project with its settings only.
 pub(in crate::api) async fn plain(api: &Api, project: Project) -> Result<ProjectShape, Error> {
     Ok(ProjectShape {
-        metadata: metadata::settings(api, &project).await?,
+        metadata: api.auth.project_metadata(project.id).await?,
         project_id: project.id.0,
         name: project.name,
         owner_id: project.owner_id.0,
@@ -59,38 +58,17 @@ pub(in crate::api) async fn detailed(
     viewer: &Principal,
     project: Project,
 ) -> Result<ProjectShape, Error> {
-    let roles = roles_of(api, viewer, &project).await?;
-    let most = MOST_FIRST.into_iter().find(|role| roles.contains(role));
+    let roles = api.auth.roles_in(viewer, project.id).await?;
+    let most = MOST_FIRST.into_iter().find(|role| roles.contains(*role));
     let detail = Detail {
         current_user_role_id: most.map_or(0, Role::id),
-        current_user_role_ids: roles.into_iter().map(Role::id).collect(),
+        current_user_role_ids: roles.iter().map(Role::id).collect(),
         repo_count: repository_count(api, &project.name).await.ok(),
     };
     Ok(ProjectShape {
         detail: Some(detail),
         ..plain(api, project).await?
     })
-}
-
-async fn roles_of(api: &Api, viewer: &Principal, project: &Project) -> Result<Vec<Role>, Error> {
-    let Some(user) = viewer.user_id() else {
-        return Ok(Vec::new());
-    };
-    let own = Listing {
-        filters: vec![Filter {
-            field: "entity_id".to_owned(),
-            test: Test::Equals(user.to_string()),
-        }],
-        ..Listing::default()
-    };
-    let members = api.auth.members(project.id, &own).await?;
-    let people = members
-        .items
-        .iter()
-        .filter(|member| member.entity_type == "u");
-    Ok(people
-        .filter_map(crate::auth::members::Member::role)
-        .collect())
 }
 
 /// Harbor's order of roles by what they may.

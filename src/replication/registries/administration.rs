@@ -206,11 +206,11 @@ fn check(new: &NewRegistry) -> Result<(), Error> {
             "the registry's name must have 1 to {MAX_NAME_BYTES} bytes"
         )));
     }
-    if !KINDS.contains(&new.kind.as_str()) {
+    if !REGISTRY_TYPES.contains(&new.kind.as_str()) {
         return Err(Error::Invalid(format!(
             "`{}` is not a registry type: {}",
             new.kind,
-            KINDS.join(" or ")
+            REGISTRY_TYPES.join(" or ")
         )));
     }
     if !matches!(&*new.credential.kind, "" | "basic") {
@@ -260,6 +260,6 @@ fn place(id: RegistryId) -> String {
 }
 
 /// What may be given as type. `harbor` speaks the distribution spec too.
-pub(super) const KINDS: &[&str] = &["docker-registry", "harbor"];
+pub const REGISTRY_TYPES: &[&str] = &["docker-registry", "harbor"];
 /// Harbor's column width.
 const MAX_NAME_BYTES: usize = 256;

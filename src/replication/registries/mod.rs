@@ -10,6 +10,8 @@ use crate::{clock::Timestamp, secret::Secret};
 
 use super::RegistryId;
 
+pub use administration::REGISTRY_TYPES;
+
 pub(in crate::replication) use clients::Clients;
 
 /// A replication endpoint as it is kept. Its secret stays in the database, sealed.

@@ -1,0 +1,336 @@
+//! Tag `replication`, policies: what is copied where, and when.
+
+use std::collections::BTreeMap;
+
+use axum::{Router, extract::State, response::Response, routing::get};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::{Json, created},
+    paging::ListQuery,
+    path::PathParameters,
+    registries::RegistryShape,
+};
+use crate::{
+    audit::Operation,
+    auth::{Resource, Verb},
+    clock::Timestamp,
+    replication::{
+        Policy, PolicyId, PolicySpec, Registry, RegistryId, Trigger,
+        policy::{Filter, Namespace, RawFilter, Replace},
+    },
+    store::{Listing, Test},
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/replication/policies", get(list).post(create))
+        .route(
+            "/replication/policies/{id}",
+            get(read).put(update).delete(delete),
+        )
+}
+
+/// `ReplicationPolicy`.
+#[derive(Debug, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the switches of Harbor's policy"
+)]
+struct PolicyShape {
+    id: i64,
+    name: String,
+    description: String,
+    src_registry: RegistryShape,
+    dest_registry: RegistryShape,
+    dest_namespace: String,
+    dest_namespace_replace_count: i8,
+    trigger: TriggerShape,
+    filters: Vec<RawFilter>,
+    /// `deletion` by its newer name.
+    replicate_deletion: bool,
+    deletion: bool,
+    #[serde(rename = "override")]
+    overwrite: bool,
+    enabled: bool,
+    creation_time: Timestamp,
+    update_time: Timestamp,
+    /// Kilobits a second; 0 for no limit.
+    speed: u32,
+    copy_by_chunk: bool,
+    single_active_replication: bool,
+}
+
+/// `ReplicationTrigger`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct TriggerShape {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    trigger_settings: Option<TriggerSettings>,
+}
+
+/// `ReplicationTriggerSettings`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct TriggerSettings {
+    #[serde(default)]
+    cron: String,
+}
+
+impl From<Trigger> for TriggerShape {
+    fn from(trigger: Trigger) -> Self {
+        let kind = trigger.name().to_owned();
+        let cron = match trigger {
+            Trigger::Scheduled { cron } => cron,
+            Trigger::Manual | Trigger::EventBased => String::new(),
+        };
+        Self {
+            kind,
+            trigger_settings: Some(TriggerSettings { cron }),
+        }
+    }
+}
+
+/// The registries that policies refer to, fetched once for a list.
+struct Registries<'a> {
+    api: &'a Api,
+    known: BTreeMap<RegistryId, Registry>,
+}
+
+impl<'a> Registries<'a> {
+    async fn load(api: &'a Api) -> Result<Self, Error> {
+        let all = api.replication.registries(&Listing::default()).await?;
+        let known = all.items.into_iter();
+        let known = known.map(|registry| (registry.id, registry)).collect();
+        Ok(Self { api, known })
+    }
+
+    fn shape(&self, id: RegistryId) -> RegistryShape {
+        match self.known.get(&id) {
+            Some(registry) => registry.clone().into(),
+            None => RegistryShape::local(self.api),
+        }
+    }
+
+    fn policy(&self, policy: Policy) -> PolicyShape {
+        let spec = policy.spec;
+        PolicyShape {
+            id: policy.id.0,
+            name: spec.name,
+            description: spec.description,
+            src_registry: self.shape(spec.source),
+            dest_registry: self.shape(spec.destination),
+            dest_namespace: spec.namespace.path,
+            dest_namespace_replace_count: spec.namespace.replace.count(),
+            trigger: spec.trigger.into(),
+            filters: spec.filters.into_iter().map(RawFilter::from).collect(),
+            replicate_deletion: spec.deletion,
+            deletion: spec.deletion,
+            overwrite: spec.overwrite,
+            enabled: spec.enabled,
+            creation_time: policy.created,
+            update_time: policy.updated,
+            speed: spec.speed_kbps.unwrap_or_default(),
+            copy_by_chunk: spec.copy_by_chunk,
+            single_active_replication: spec.single_active,
+        }
+    }
+}
+
+async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    api.system(&caller, Resource::ReplicationPolicy, Verb::List)?;
+    let query = query.and_parameter("name", "name", Test::Contains);
+    let page = api.replication.policies(query.listing()).await?;
+    let registries = Registries::load(&api).await?;
+    Ok(query.answer(page, |policy| registries.policy(policy)))
+}
+
+async fn read(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<PolicyShape>, Error> {
+    api.system(&caller, Resource::ReplicationPolicy, Verb::Read)?;
+    let policy = api.replication.policy(PolicyId(path.id("id")?)).await?;
+    let registries = Registries::load(&api).await?;
+    Ok(axum::Json(registries.policy(policy)))
+}
+
+/// `ReplicationPolicy` of a request.
+#[derive(Debug, Deserialize)]
+struct PolicyRequest {
+    name: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    src_registry: Option<RegistryReference>,
+    #[serde(default)]
+    dest_registry: Option<RegistryReference>,
+    #[serde(default)]
+    dest_namespace: Option<String>,
+    #[serde(default)]
+    dest_namespace_replace_count: Option<i8>,
+    #[serde(default)]
+    trigger: Option<TriggerShape>,
+    #[serde(default)]
+    filters: Option<Vec<RawFilter>>,
+    /// Harbor reads this one only; its newer name counts when this is left out.
+    #[serde(default)]
+    deletion: Option<bool>,
+    #[serde(default)]
+    replicate_deletion: Option<bool>,
+    #[serde(rename = "override", default)]
+    overwrite: bool,
+    #[serde(default)]
+    enabled: bool,
+    #[serde(default)]
+    speed: Option<i64>,
+    #[serde(default)]
+    copy_by_chunk: Option<bool>,
+    #[serde(default)]
+    single_active_replication: Option<bool>,
+}
+
+/// Of a `Registry` only the id counts; none or 0 is the registry behind this gateway.
+#[derive(Debug, Deserialize)]
+struct RegistryReference {
+    #[serde(default)]
+    id: Option<i64>,
+}
+
+fn registry_id(reference: Option<RegistryReference>) -> RegistryId {
+    let id = reference.and_then(|reference| reference.id);
+    id.map_or(RegistryId::LOCAL, RegistryId)
+}
+
+impl TryFrom<PolicyRequest> for PolicySpec {
+    type Error = Error;
+
+    fn try_from(request: PolicyRequest) -> Result<Self, Error> {
+        let replace = request.dest_namespace_replace_count.unwrap_or(-1);
+        let replace = Replace::from_count(replace).ok_or_else(|| {
+            Error::BadRequest("dest_namespace_replace_count must be -1 or more".into())
+        })?;
+        let deletion = request.deletion.or(request.replicate_deletion);
+        Ok(Self {
+            name: request.name,
+            description: request.description.unwrap_or_default(),
+            source: registry_id(request.src_registry),
+            destination: registry_id(request.dest_registry),
+            trigger: trigger(request.trigger.unwrap_or_default())?,
+            filters: filters(request.filters.unwrap_or_default())?,
+            namespace: Namespace {
+                path: request.dest_namespace.unwrap_or_default(),
+                replace,
+            },
+            deletion: deletion.unwrap_or_default(),
+            overwrite: request.overwrite,
+            enabled: request.enabled,
+            speed_kbps: speed(request.speed.unwrap_or_default())?,
+            copy_by_chunk: request.copy_by_chunk.unwrap_or_default(),
+            single_active: request.single_active_replication.unwrap_or_default(),
+        })
+    }
+}
+
+fn trigger(shape: TriggerShape) -> Result<Trigger, Error> {
+    match shape.kind.as_str() {
+        "" | "manual" => Ok(Trigger::Manual),
+        "event_based" => Ok(Trigger::EventBased),
+        "scheduled" => Ok(Trigger::Scheduled {
+            cron: shape.trigger_settings.unwrap_or_default().cron,
+        }),
+        other => Err(Error::BadRequest(format!(
+            "`{other}` is not a trigger: manual, scheduled or event_based"
+        ))),
+    }
+}
+
+/// Harbor's portal sends filters that were left empty; they filter nothing.
+fn filters(raw: Vec<RawFilter>) -> Result<Vec<Filter>, Error> {
+    let is_empty = |filter: &RawFilter| match &filter.value {
+        serde_json::Value::Null => true,
+        serde_json::Value::String(text) => text.is_empty(),
+        serde_json::Value::Array(values) => values.is_empty(),
+        _ => false,
+    };
+    let given = raw.into_iter().filter(|filter| !is_empty(filter));
+    given
+        .map(|filter| {
+            let parsed = Filter::try_from(filter);
+            parsed.map_err(|error| Error::BadRequest(format!("filters: {error}")))
+        })
+        .collect()
+}
+
+/// Kilobits a second; 0 and -1 are no limit.
+fn speed(kilobits: i64) -> Result<Option<u32>, Error> {
+    match kilobits {
+        -1 | 0 => Ok(None),
+        _ => u32::try_from(kilobits).map(Some).map_err(|_out_of_range| {
+            Error::BadRequest("speed must be kilobits a second, or -1 for no limit".into())
+        }),
+    }
+}
+
+async fn create(
+    State(api): State<Shared>,
+    caller: Caller,
+    Json(request): Json<PolicyRequest>,
+) -> Result<Response, Error> {
+    api.system(&caller, Resource::ReplicationPolicy, Verb::Create)?;
+    let spec = PolicySpec::try_from(request)?;
+    let id = api.replication.create_policy(&spec).await?;
+    let description = format!("created the replication policy {}", spec.name);
+    record(&api, &caller, Operation::Create, &spec.name, description);
+    Ok(created("/replication/policies", id))
+}
+
+async fn update(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(request): Json<PolicyRequest>,
+) -> Result<StatusCode, Error> {
+    api.system(&caller, Resource::ReplicationPolicy, Verb::Update)?;
+    let spec = PolicySpec::try_from(request)?;
+    let id = PolicyId(path.id("id")?);
+    api.replication.update_policy(id, &spec).await?;
+    let description = format!("changed the replication policy {}", spec.name);
+    record(&api, &caller, Operation::Update, &spec.name, description);
+    Ok(StatusCode::OK)
+}
+
+async fn delete(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    api.system(&caller, Resource::ReplicationPolicy, Verb::Delete)?;
+    let policy = api.replication.policy(PolicyId(path.id("id")?)).await?;
+    api.replication.delete_policy(policy.id).await?;
+    let name = &policy.spec.name;
+    let description = format!("deleted the replication policy {name}");
+    record(&api, &caller, Operation::Delete, name, description);
+    Ok(StatusCode::OK)
+}
+
+fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, description: String) {
+    let act = Act {
+        operation,
+        resource_type: "replication_policy",
+        resource: name,
+        project: None,
+        description,
+    };
+    api.record(caller, act);
+}

@@ -1,0 +1,444 @@
+//! Tag `registry`: the registries that policies copy from and to.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Router,
+    extract::State,
+    response::Response,
+    routing::{get, post},
+};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::{Json, created},
+    paging::ListQuery,
+    path::PathParameters,
+};
+use crate::{
+    audit::Operation,
+    auth::{Resource, Verb},
+    clock::Timestamp,
+    replication::{self, NewCredential, NewRegistry, Registry, RegistryChange, RegistryId},
+    secret::Secret,
+    store::Test,
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/registries", get(list).post(create))
+        .route("/registries/ping", post(ping))
+        .route("/registries/{id}", get(read).put(update).delete(delete))
+        .route("/registries/{id}/info", get(info))
+        .route("/replication/adapters", get(adapters))
+        .route("/replication/adapterinfos", get(adapter_infos))
+}
+
+/// `Registry`. The secret is never told, only that there is one.
+#[derive(Debug, Serialize)]
+pub(super) struct RegistryShape {
+    id: i64,
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    url: String,
+    description: String,
+    insecure: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<CredentialShape>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    creation_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_time: Option<Timestamp>,
+}
+
+/// `RegistryCredential`.
+#[derive(Debug, Serialize)]
+struct CredentialShape {
+    #[serde(rename = "type")]
+    kind: String,
+    access_key: String,
+    access_secret: &'static str,
+}
+
+impl RegistryShape {
+    /// The registry behind this gateway, as Harbor shows it in policies.
+    pub(super) fn local(api: &Api) -> Self {
+        Self {
+            id: RegistryId::LOCAL.0,
+            name: "Local".to_owned(),
+            kind: LOCAL_KIND.to_owned(),
+            url: api.installation.external_url.clone().unwrap_or_default(),
+            description: String::new(),
+            insecure: false,
+            ca_certificate: None,
+            credential: None,
+            status: "healthy",
+            creation_time: None,
+            update_time: None,
+        }
+    }
+}
+
+impl From<Registry> for RegistryShape {
+    fn from(registry: Registry) -> Self {
+        let credential = (!registry.access_key.is_empty()).then(|| CredentialShape {
+            kind: registry.credential_type,
+            access_key: registry.access_key,
+            access_secret: if registry.has_secret { MASK } else { "" },
+        });
+        Self {
+            id: registry.id.0,
+            name: registry.name,
+            kind: registry.kind,
+            url: registry.url,
+            description: registry.description,
+            insecure: registry.insecure,
+            ca_certificate: registry.ca_certificate,
+            credential,
+            status: registry.health.name(),
+            creation_time: Some(registry.created),
+            update_time: Some(registry.updated),
+        }
+    }
+}
+
+async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    api.system(&caller, Resource::Registry, Verb::List)?;
+    let query = query.and_parameter("name", "name", Test::Contains);
+    let page = api.replication.registries(query.listing()).await?;
+    Ok(query.answer(page, RegistryShape::from))
+}
+
+/// `Registry` of a request.
+#[derive(Debug, Deserialize)]
+struct RegistryRequest {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    url: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    insecure: Option<bool>,
+    #[serde(default)]
+    ca_certificate: Option<String>,
+    #[serde(default)]
+    credential: Option<CredentialRequest>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct CredentialRequest {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    access_key: Option<String>,
+    #[serde(default)]
+    access_secret: Option<Secret>,
+}
+
+async fn create(
+    State(api): State<Shared>,
+    caller: Caller,
+    Json(request): Json<RegistryRequest>,
+) -> Result<Response, Error> {
+    api.system(&caller, Resource::Registry, Verb::Create)?;
+    let name = request.name.clone();
+    let credential = request.credential.unwrap_or_default();
+    let new = NewRegistry {
+        name: request.name,
+        kind: request.kind,
+        url: request.url,
+        description: request.description.unwrap_or_default(),
+        insecure: request.insecure.unwrap_or_default(),
+        ca_certificate: request.ca_certificate.filter(|pem| !pem.trim().is_empty()),
+        credential: NewCredential {
+            kind: credential.kind.unwrap_or_default(),
+            access_key: credential.access_key.unwrap_or_default(),
+            access_secret: credential.access_secret.unwrap_or_default(),
+        },
+    };
+    let id = api.replication.create_registry(new).await?;
+    let description = format!("created the registry {name}");
+    record(&api, &caller, Operation::Create, &name, description);
+    Ok(created("/registries", id))
+}
+
+async fn read(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<RegistryShape>, Error> {
+    api.system(&caller, Resource::Registry, Verb::Read)?;
+    let registry = api.replication.registry(RegistryId(path.id("id")?)).await?;
+    Ok(axum::Json(registry.into()))
+}
+
+/// `RegistryUpdate` and `RegistryPing`; what is left out stays as it is.
+#[derive(Debug, Deserialize)]
+struct RegistryFields {
+    #[serde(default)]
+    id: Option<i64>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    credential_type: Option<String>,
+    #[serde(default)]
+    access_key: Option<String>,
+    #[serde(default)]
+    access_secret: Option<Secret>,
+    #[serde(default)]
+    insecure: Option<bool>,
+    #[serde(default)]
+    ca_certificate: Option<String>,
+}
+
+async fn update(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(fields): Json<RegistryFields>,
+) -> Result<StatusCode, Error> {
+    api.system(&caller, Resource::Registry, Verb::Update)?;
+    let registry = api.replication.registry(RegistryId(path.id("id")?)).await?;
+    let change = RegistryChange {
+        name: fields.name,
+        description: fields.description,
+        url: fields.url,
+        credential_type: fields.credential_type,
+        access_key: fields.access_key,
+        // Who sends back what was read does not mean the mask.
+        access_secret: fields
+            .access_secret
+            .filter(|secret| secret.expose() != MASK),
+        insecure: fields.insecure,
+        ca_certificate: fields.ca_certificate,
+    };
+    api.replication.update_registry(registry.id, change).await?;
+    let description = format!("changed the registry {}", registry.name);
+    record(
+        &api,
+        &caller,
+        Operation::Update,
+        &registry.name,
+        description,
+    );
+    Ok(StatusCode::OK)
+}
+
+async fn delete(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    api.system(&caller, Resource::Registry, Verb::Delete)?;
+    let registry = api.replication.registry(RegistryId(path.id("id")?)).await?;
+    api.replication.delete_registry(registry.id).await?;
+    let description = format!("deleted the registry {}", registry.name);
+    record(
+        &api,
+        &caller,
+        Operation::Delete,
+        &registry.name,
+        description,
+    );
+    Ok(StatusCode::OK)
+}
+
+/// Asks a kept registry (by id alone), or one as described. A kept secret goes to the kept
+/// address only: with an id, the description may not name another one.
+async fn ping(
+    State(api): State<Shared>,
+    caller: Caller,
+    Json(fields): Json<RegistryFields>,
+) -> Result<StatusCode, Error> {
+    api.system(&caller, Resource::Registry, Verb::Read)?;
+    let kept = fields.id.filter(|id| *id > 0).map(RegistryId);
+    let secret = fields
+        .access_secret
+        .filter(|secret| secret.expose() != MASK);
+    if let (Some(id), None) = (kept, &secret) {
+        let registry = api.replication.registry(id).await?;
+        let is_same = fields
+            .url
+            .is_none_or(|url| url.trim_end_matches('/') == registry.url);
+        if !is_same {
+            return Err(Error::BadRequest(
+                "another url than the kept one needs its access_secret".into(),
+            ));
+        }
+        api.replication.ping_registry(id).await?;
+        return Ok(StatusCode::OK);
+    }
+    // This makes the gateway connect to where the caller says.
+    api.system(&caller, Resource::Registry, Verb::Create)?;
+    let described = NewRegistry {
+        name: fields.name.unwrap_or_default(),
+        description: String::new(),
+        kind: fields.kind.unwrap_or_default(),
+        url: fields.url.unwrap_or_default(),
+        insecure: fields.insecure.unwrap_or_default(),
+        ca_certificate: fields.ca_certificate.filter(|pem| !pem.trim().is_empty()),
+        credential: NewCredential {
+            kind: fields.credential_type.unwrap_or_default(),
+            access_key: fields.access_key.unwrap_or_default(),
+            access_secret: secret.unwrap_or_default(),
+        },
+    };
+    api.replication.ping_new(&described).await?;
+    Ok(StatusCode::OK)
+}
+
+/// `RegistryInfo`.
+#[derive(Debug, Serialize)]
+struct RegistryInfo {
+    #[serde(rename = "type")]
+    kind: String,
+    description: &'static str,
+    supported_resource_filters: [FilterStyle; 3],
+    supported_triggers: [&'static str; 3],
+    supported_copy_by_chunk: bool,
+}
+
+/// `FilterStyle`.
+#[derive(Debug, Serialize)]
+struct FilterStyle {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    style: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    values: &'static [&'static str],
+}
+
+/// What policies can do with a registry; 0 is the one behind this gateway.
+async fn info(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<RegistryInfo>, Error> {
+    api.system(&caller, Resource::Registry, Verb::Read)?;
+    let id = RegistryId(path.id("id")?);
+    let kind = if id.is_local() {
+        LOCAL_KIND.to_owned()
+    } else {
+        api.replication.registry(id).await?.kind
+    };
+    let filter = |kind, style, values| FilterStyle {
+        kind,
+        style,
+        values,
+    };
+    Ok(axum::Json(RegistryInfo {
+        kind,
+        description: "",
+        supported_resource_filters: [
+            filter("name", "input", &[]),
+            filter("tag", "input", &[]),
+            filter("resource", "radio", &["image", "artifact"]),
+        ],
+        supported_triggers: ["manual", "scheduled", "event_based"],
+        supported_copy_by_chunk: false,
+    }))
+}
+
+async fn adapters(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<&'static [&'static str]>, Error> {
+    api.system(&caller, Resource::ReplicationAdapter, Verb::List)?;
+    Ok(axum::Json(replication::REGISTRY_TYPES))
+}
+
+/// `RegistryProviderInfo`: no type here has fixed endpoints or special credentials.
+#[derive(Debug, Serialize)]
+struct ProviderInfo {
+    endpoint_pattern: EndpointPattern,
+    credential_pattern: CredentialPattern,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointPattern {
+    endpoint_type: &'static str,
+    endpoints: [(); 0],
+}
+
+#[derive(Debug, Serialize)]
+struct CredentialPattern {
+    access_key_type: &'static str,
+    access_key_data: &'static str,
+    access_secret_type: &'static str,
+    access_secret_data: &'static str,
+}
+
+async fn adapter_infos(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<BTreeMap<&'static str, ProviderInfo>>, Error> {
+    api.system(&caller, Resource::ReplicationAdapter, Verb::List)?;
+    let info = || ProviderInfo {
+        endpoint_pattern: EndpointPattern {
+            endpoint_type: "EndpointPatternTypeStandard",
+            endpoints: [],
+        },
+        credential_pattern: CredentialPattern {
+            access_key_type: "AccessKeyTypeStandard",
+            access_key_data: "",
+            access_secret_type: "AccessSecretTypeStandard",
+            access_secret_data: "",
+        },
+    };
+    let types = replication::REGISTRY_TYPES.iter();
+    Ok(axum::Json(types.map(|kind| (*kind, info())).collect()))
+}
+
+impl From<replication::Error> for Error {
+    fn from(error: replication::Error) -> Self {
+        let message = error.to_string();
+        match (error.kind(), error) {
+            (_, replication::Error::Store(error)) => error.into(),
+            (replication::Kind::NotFound, _) => Self::NotFound(message),
+            (replication::Kind::Conflict, _) => Self::Conflict(message),
+            (replication::Kind::Precondition, _) => Self::Precondition(message),
+            // Harbor, too, answers 400 for a registry that does not answer it.
+            (replication::Kind::Invalid | replication::Kind::Registry, _) => {
+                Self::BadRequest(message)
+            }
+            (replication::Kind::Unavailable, error) => Self::Unavailable(error.into()),
+            (replication::Kind::Internal, error) => Self::internal(error),
+        }
+    }
+}
+
+fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, description: String) {
+    let act = Act {
+        operation,
+        resource_type: "registry",
+        resource: name,
+        project: None,
+        description,
+    };
+    api.record(caller, act);
+}
+
+/// What Harbor shows in place of a secret.
+const MASK: &str = "*****";
+/// The gateway speaks Harbor's API.
+const LOCAL_KIND: &str = "harbor";
