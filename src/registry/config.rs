@@ -12,7 +12,8 @@ pub struct Config {
     pub max_wait_ms: u64,
     /// Name lookup, TCP and TLS together.
     pub connect_timeout_seconds: u64,
-    /// The longest silence while a body moves, and the wait for the answer to a GET or HEAD.
+    /// The longest silence of the registry while a body moves, and the wait for its answer to a
+    /// GET or HEAD.
     pub idle_timeout_seconds: u64,
     /// The wait for the answer to a write after its body was sent. Registries on object storage
     /// copy a blob of many gigabytes before they answer the PUT that ends its upload.

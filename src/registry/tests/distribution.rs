@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{Distribution, SignIn, alice, client, manifest_of, name, put_v1, tag};
+use super::{Distribution, Setup, alice, client, manifest_of, name, put_v1, tag};
 use crate::{
     oci::{Algorithm, Digest, Reference, Tag, media_type},
     registry::{BlobRange, Deletion, Kind, Mounted, PageOf, Referrers},
@@ -9,7 +9,7 @@ use crate::{
 
 #[tokio::test]
 async fn blobs_go_there_and_back() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let (client, name) = (registry.client(), name("team/app"));
     let content = Bytes::from(vec![7; 3_000_000]);
     let digest = Digest::sha256(&content);
@@ -50,7 +50,7 @@ async fn blobs_go_there_and_back() {
 
 #[tokio::test]
 async fn an_empty_blob_can_be_stored() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let (client, name) = (registry.client(), name("team/app"));
     let digest = Digest::sha256(b"");
     client
@@ -62,7 +62,7 @@ async fn an_empty_blob_can_be_stored() {
 
 #[tokio::test]
 async fn wrong_content_does_not_arrive() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let (client, name) = (registry.client(), name("team/app"));
     let digest = Digest::sha256(b"right");
     let error = client
@@ -81,7 +81,7 @@ async fn wrong_content_does_not_arrive() {
 
 #[tokio::test]
 async fn a_blob_is_mounted_from_where_it_is_and_uploaded_else() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let (client, from, to) = (registry.client(), name("team/a"), name("team/b"));
     let digest = Digest::sha256(b"content");
     client
@@ -104,7 +104,7 @@ async fn a_blob_is_mounted_from_where_it_is_and_uploaded_else() {
 
 #[tokio::test]
 async fn a_blob_can_go_in_chunks_and_be_given_up() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let (client, name) = (registry.client(), name("team/app"));
     let digest = Digest::sha256(b"first,second");
     let upload = client.start_upload(&name).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_blob_can_go_in_chunks_and_be_given_up() {
 
 #[tokio::test]
 async fn manifests_are_stored_listed_and_deleted() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let (client, name) = (registry.client(), name("team/app"));
     let config = Digest::sha256(b"{}");
     client
@@ -195,7 +195,7 @@ async fn manifests_are_stored_listed_and_deleted() {
 
 #[tokio::test]
 async fn a_manifest_without_its_blobs_is_refused_with_the_registrys_words() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let bytes = Bytes::from(manifest_of(&Digest::sha256(b"absent"), 6));
     let client = registry.client();
     let put = put_v1(&client, "team/app", bytes);
@@ -210,7 +210,7 @@ async fn a_manifest_without_its_blobs_is_refused_with_the_registrys_words() {
 
 #[tokio::test]
 async fn the_catalog_comes_in_pages() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let client = registry.client();
     for repository in ["a/x", "b/y", "c/z"] {
         let digest = Digest::sha256(b"{}");
@@ -232,7 +232,7 @@ async fn the_catalog_comes_in_pages() {
 
 #[tokio::test]
 async fn referrers_fall_back_to_the_tag() {
-    let registry = Distribution::start(SignIn::Open).await;
+    let registry = Distribution::start(Setup::Open).await;
     let (client, name) = (registry.client(), name("team/app"));
     let subject = Digest::sha256(b"subject");
     let none = client.referrers(&name, &subject, None).await.unwrap();
@@ -280,7 +280,7 @@ async fn referrers_fall_back_to_the_tag() {
 
 #[tokio::test]
 async fn basic_credentials_open_a_closed_registry() {
-    let registry = Distribution::start(SignIn::Htpasswd).await;
+    let registry = Distribution::start(Setup::Htpasswd).await;
     let mut endpoint = registry.endpoint();
     let name = name("team/app");
     let digest = Digest::of(Algorithm::Sha256, b"content");

@@ -154,6 +154,7 @@ async fn a_body_that_stalls_breaks_the_exchange_off() {
     let peer = Peer::start(|_seen| Reply::Silence).await;
     let config = Config {
         idle_timeout_seconds: 0,
+        commit_timeout_seconds: 0,
         ..Config::default()
     };
     let (_sender, body) = http_body_util::channel::Channel::<bytes::Bytes>::new(1);
@@ -165,6 +166,24 @@ async fn a_body_that_stalls_breaks_the_exchange_off() {
         matches!(error, ExchangeError::Interrupted { .. }),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_registry_that_stops_reading_is_given_up() {
+    let peer = Peer::start(|_seen| Reply::Silence).await;
+    let config = Config {
+        idle_timeout_seconds: 1,
+        ..Config::default()
+    };
+    let piece = bytes::Bytes::from(vec![0; 64 * 1024]);
+    let endless = futures_util::stream::repeat_with(move || {
+        Ok::<_, std::io::Error>(http_body::Frame::data(piece.clone()))
+    });
+    let body = Body::boxed(http_body_util::StreamBody::new(endless));
+    let error = exchange(&anonymous(&peer, &config), Method::PUT, body)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("no answer in time"), "{error}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ mod faults;
 mod peer;
 mod pings;
 
-use std::process::Stdio;
+use std::{process::Stdio, sync::Arc};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -18,39 +18,50 @@ use tokio::{
 
 use super::{Client, Config, Credential, Endpoint, Error, PutManifest, Remote};
 use crate::{
+    clock::SystemClock,
     oci::{Digest, Reference, RepositoryName, media_type},
     secret::Secret,
+    tls,
 };
 
 /// A `docker-registry` of its own on a free port; ends with this value.
 struct Distribution {
     address: String,
     _process: Child,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
-enum SignIn {
+enum Setup {
     Open,
     /// As `alice` with `wonderland`.
     Htpasswd,
+    /// Open, over TLS with a certificate of its own CA, which [`Distribution::ca`] gives.
+    Tls,
 }
 
 impl Distribution {
-    async fn start(sign_in: SignIn) -> Self {
+    async fn start(setup: Setup) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().display();
-        let auth = match sign_in {
-            SignIn::Open => String::new(),
-            SignIn::Htpasswd => {
-                std::fs::write(directory.path().join("htpasswd"), ALICE).unwrap();
-                format!("auth: {{htpasswd: {{realm: r, path: {root}/htpasswd}}}}\n")
+        let (mut auth, mut tls) = (String::new(), String::new());
+        match setup {
+            Setup::Open => {}
+            Setup::Tls => {
+                let clock = Arc::new(SystemClock);
+                tls::Server::load(&tls::Config::default(), directory.path(), &[], clock).unwrap();
+                tls =
+                    format!(", tls: {{certificate: {root}/tls/tls.crt, key: {root}/tls/tls.key}}");
             }
-        };
+            Setup::Htpasswd => {
+                std::fs::write(directory.path().join("htpasswd"), ALICE).unwrap();
+                auth = format!("auth: {{htpasswd: {{realm: r, path: {root}/htpasswd}}}}\n");
+            }
+        }
         let config = format!(
             "version: 0.1\n\
              log: {{level: info, accesslog: {{disabled: true}}}}\n\
              storage: {{filesystem: {{rootdirectory: {root}/data}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: '127.0.0.1:0', secret: x}}\n\
+             http: {{addr: '127.0.0.1:0', secret: x{tls}}}\n\
              {auth}"
         );
         let path = directory.path().join("config.yml");
@@ -82,12 +93,16 @@ impl Distribution {
         Self {
             address,
             _process: process,
-            _directory: directory,
+            directory,
         }
     }
 
     fn endpoint(&self) -> Endpoint {
         plain_endpoint(&self.address)
+    }
+
+    fn ca(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("tls/ca.crt")).unwrap()
     }
 
     fn client(&self) -> Client {

@@ -11,7 +11,7 @@ pub(super) enum Reply {
     Keep(String),
     /// These bytes, and the connection is closed.
     Close(String),
-    /// Nothing; the connection stays open until the client gives up.
+    /// Nothing; the connection stays open and nothing more is read from it.
     Silence,
 }
 
@@ -84,10 +84,7 @@ async fn serve(
                 stream.write_all(bytes.as_bytes()).await.unwrap();
                 return;
             }
-            Reply::Silence => {
-                let _closed = stream.read_u8().await;
-                return;
-            }
+            Reply::Silence => std::future::pending().await,
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::{
-    Distribution, SignIn, alice,
+    Distribution, Setup, alice,
     peer::{Peer, Reply, answer},
     plain_endpoint,
 };
@@ -19,9 +19,9 @@ async fn reason(endpoint: &Endpoint) -> String {
 
 #[tokio::test]
 async fn a_registry_that_lets_us_in_is_usable() {
-    let open = Distribution::start(SignIn::Open).await;
+    let open = Distribution::start(Setup::Open).await;
     assert_eq!(reason(&open.endpoint()).await, "usable");
-    let closed = Distribution::start(SignIn::Htpasswd).await;
+    let closed = Distribution::start(Setup::Htpasswd).await;
     let mut endpoint = closed.endpoint();
     assert!(
         reason(&endpoint)
@@ -54,7 +54,7 @@ async fn what_is_wrong_with_an_address_is_said() {
     let said = reason(&plain_endpoint(&web.address)).await;
     assert!(said.contains("there is no registry at"), "{said}");
 
-    let plain = Distribution::start(SignIn::Open).await;
+    let plain = Distribution::start(Setup::Open).await;
     let tls_to_plain = Endpoint::new(format!("https://{}", plain.address).parse().unwrap());
     let said = reason(&tls_to_plain).await;
     assert!(said.contains("does not speak TLS"), "{said}");
@@ -62,4 +62,23 @@ async fn what_is_wrong_with_an_address_is_said() {
     let silent = Peer::start(|_seen| Reply::Silence).await;
     let said = reason(&plain_endpoint(&silent.address)).await;
     assert!(said.contains("does not answer"), "{said}");
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_when_its_ca_is_given() {
+    let registry = Distribution::start(Setup::Tls).await;
+    let mut endpoint = Endpoint::new(format!("https://{}", registry.address).parse().unwrap());
+    let said = reason(&endpoint).await;
+    assert!(said.contains("is not trusted"), "{said}");
+    endpoint.ca_certificate = Some(registry.ca());
+    assert_eq!(reason(&endpoint).await, "usable");
+    endpoint.ca_certificate = None;
+    endpoint.insecure = true;
+    assert_eq!(reason(&endpoint).await, "usable");
+    endpoint.insecure = false;
+    endpoint.ca_certificate = Some("not PEM".into());
+    let said = reason(&endpoint).await;
+    assert!(said.contains("trust settings"), "{said}");
+    let said = reason(&plain_endpoint(&registry.address)).await;
+    assert!(said.contains("write https://"), "{said}");
 }

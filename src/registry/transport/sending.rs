@@ -4,7 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -22,14 +22,17 @@ pub(super) struct Sending {
     progress: Option<Arc<Progress>>,
 }
 
-/// When a body last moved, in ms since `since`; [`SENT`] is added once it has been sent.
+/// When a body last moved, in ms since `since`; [`DRAINED`] is added while the peer has taken
+/// all there is so far.
 struct Progress {
     since: Instant,
     moved_ms: AtomicU64,
 }
 
-/// The limits on silence while a request is out: between two pieces of its body, and then until
-/// the answer begins. There is no limit on the whole, for a blob may take hours.
+/// The limits on silence while a request is out. There is no limit on the whole, for a blob may
+/// take hours. The peer must take what there is to take within `idle`; once it has, it must
+/// answer, or the body must go on, within `answer_within`. A body that can stall should have a
+/// limit of its own: who makes it knows better how long its source may be silent.
 pub(super) struct Silence {
     progress: Option<Arc<Progress>>,
     idle: Duration,
@@ -74,12 +77,12 @@ impl Silence {
             return start + self.answer_within;
         };
         let state = progress.moved_ms.load(Ordering::Relaxed);
-        let limit = if state & SENT == 0 {
+        let limit = if state & DRAINED == 0 {
             self.idle
         } else {
             self.answer_within
         };
-        progress.since + Duration::from_millis(state & !SENT) + limit
+        progress.since + Duration::from_millis(state & !DRAINED) + limit
     }
 }
 
@@ -105,11 +108,11 @@ impl http_body::Body for Sending {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Some(progress) = &self.progress {
-            progress.note(0);
+            progress.note(if frame.is_pending() { DRAINED } else { 0 });
         }
-        Poll::Ready(frame)
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -125,9 +128,9 @@ impl http_body::Body for Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         if let Some(progress) = &self.progress {
-            progress.note(SENT);
+            progress.note(DRAINED);
         }
     }
 }
 
-const SENT: u64 = 1 << 63;
+const DRAINED: u64 = 1 << 63;
