@@ -1,0 +1,1 @@
+"""Load driver: runs each case against nginx and Tidegate in turn, counts their CPU seconds."""
