@@ -15,201 +15,64 @@ fn challenge(rest: &str) -> String {
     format!("Bearer realm=\"https://{HOST}/service/token\",service=\"tidegate\"{rest}")
 }
 
-/// The columns: who, what the token says, method, path; then status and the challenge's rest.
+/// Who (`-`: without a token), what the token says, method, path, the status, and of a 401 what
+/// follows the service in the challenge. `DIGEST` stands for a digest.
+const ANSWERS: &str = r#"
+- ; ; GET /v2/ ; 401
+- ; ; HEAD /v2 ; 401
+- ; ; GET /v2/team/app/manifests/v1 ; 401 ,scope="repository:team/app:pull"
+- ; ; HEAD /v2/team/app/blobs/DIGEST ; 401 ,scope="repository:team/app:pull"
+- ; ; PUT /v2/team/app/manifests/v1 ; 401 ,scope="repository:team/app:pull,push"
+- ; ; DELETE /v2/team/app/manifests/v1 ; 401 ,scope="repository:team/app:delete"
+- ; ; POST /v2/team/app/blobs/uploads/?mount=DIGEST&from=open/x ; 401 ,scope="repository:team/app:pull,push repository:open/x:pull"
+- ; ; GET /v2/_catalog ; 401 ,scope="registry:catalog:*"
+- ; ; GET /v2/open/base/manifests/v1 ; 200
+- ; ; PUT /v2/open/base/manifests/v1 ; 401 ,scope="repository:open/base:pull,push"
+anonymous ; ; GET /v2/ ; 200
+anonymous ; open/base:pull ; GET /v2/open/base/tags/list ; 200
+anonymous ; ; GET /v2/team/app/manifests/v1 ; 401 ,scope="repository:team/app:pull",error="insufficient_scope"
+alice ; ; GET /v2/ ; 200
+alice ; team/app:pull ; GET /v2/team/app/manifests/v1 ; 200
+alice ; team/app:pull ; PATCH /v2/team/app/blobs/uploads/1 ; 401 ,scope="repository:team/app:pull,push",error="insufficient_scope"
+alice ; team/app2:pull team:pull ; GET /v2/team/app/manifests/v1 ; 401 ,scope="repository:team/app:pull",error="insufficient_scope"
+alice ; team/app:* ; DELETE /v2/team/app/blobs/DIGEST ; 200
+alice ; hidden/x:pull ; GET /v2/hidden/x/manifests/v1 ; 403
+gina ; team/app:pull,push ; GET /v2/team/app/manifests/v1 ; 200
+gina ; team/app:pull,push ; POST /v2/team/app/blobs/uploads/ ; 403
+bob ; team/app:pull ; GET /v2/team/app/manifests/v1 ; 403
+bob ; ; GET /v2/nowhere/x/manifests/v1 ; 403
+admin ; lonely:pull ; GET /v2/lonely/manifests/v1 ; 200
+gone ; team/app:pull ; GET /v2/team/app/manifests/v1 ; 401 ,scope="repository:team/app:pull",error="invalid_token"
+"#;
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 #[tokio::test]
 async fn each_caller_gets_the_answer_that_clients_understand() {
-    const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let (world, stub) = world().await;
-    let mount = format!("/v2/team/app/blobs/uploads/?mount={DIGEST}&from=open/base");
-    let blob = format!("/v2/team/app/blobs/{DIGEST}");
-    let pull = "/v2/team/app/manifests/v1";
-    let none: &[&str] = &[];
-    let insufficient = |scope: &str| format!(",scope=\"{scope}\",error=\"insufficient_scope\"");
-    let cases: Vec<(&str, &[&str], &str, &str, u16, String)> = vec![
-        ("nobody", none, "GET", "/v2/", 401, String::new()),
-        ("nobody", none, "HEAD", "/v2", 401, String::new()),
-        (
-            "nobody",
-            none,
-            "GET",
-            pull,
-            401,
-            ",scope=\"repository:team/app:pull\"".into(),
-        ),
-        (
-            "nobody",
-            none,
-            "HEAD",
-            &blob,
-            401,
-            ",scope=\"repository:team/app:pull\"".into(),
-        ),
-        (
-            "nobody",
-            none,
-            "PUT",
-            pull,
-            401,
-            ",scope=\"repository:team/app:pull,push\"".into(),
-        ),
-        (
-            "nobody",
-            none,
-            "DELETE",
-            pull,
-            401,
-            ",scope=\"repository:team/app:delete\"".into(),
-        ),
-        (
-            "nobody",
-            none,
-            "POST",
-            &mount,
-            401,
-            ",scope=\"repository:team/app:pull,push repository:open/base:pull\"".into(),
-        ),
-        (
-            "nobody",
-            none,
-            "GET",
-            "/v2/_catalog",
-            401,
-            ",scope=\"registry:catalog:*\"".into(),
-        ),
-        (
-            "nobody",
-            none,
-            "GET",
-            "/v2/open/base/manifests/v1",
-            200,
-            String::new(),
-        ),
-        (
-            "nobody",
-            none,
-            "PUT",
-            "/v2/open/base/manifests/v1",
-            401,
-            ",scope=\"repository:open/base:pull,push\"".into(),
-        ),
-        ("", none, "GET", "/v2/", 200, String::new()),
-        (
-            "",
-            &["open/base:pull"],
-            "GET",
-            "/v2/open/base/tags/list",
-            200,
-            String::new(),
-        ),
-        (
-            "",
-            none,
-            "GET",
-            pull,
-            401,
-            insufficient("repository:team/app:pull"),
-        ),
-        ("alice", none, "GET", "/v2/", 200, String::new()),
-        ("alice", &["team/app:pull"], "GET", pull, 200, String::new()),
-        (
-            "alice",
-            &["team/app:pull"],
-            "PATCH",
-            "/v2/team/app/blobs/uploads/1",
-            401,
-            insufficient("repository:team/app:pull,push"),
-        ),
-        (
-            "alice",
-            &["team/app2:pull", "team:pull"],
-            "GET",
-            pull,
-            401,
-            insufficient("repository:team/app:pull"),
-        ),
-        (
-            "alice",
-            &["team/app:*"],
-            "DELETE",
-            &blob,
-            200,
-            String::new(),
-        ),
-        (
-            "alice",
-            &["hidden/x:pull"],
-            "GET",
-            "/v2/hidden/x/manifests/v1",
-            403,
-            String::new(),
-        ),
-        (
-            "gina",
-            &["team/app:pull,push"],
-            "GET",
-            pull,
-            200,
-            String::new(),
-        ),
-        (
-            "gina",
-            &["team/app:pull,push"],
-            "POST",
-            "/v2/team/app/blobs/uploads/",
-            403,
-            String::new(),
-        ),
-        ("bob", &["team/app:pull"], "GET", pull, 403, String::new()),
-        (
-            "bob",
-            none,
-            "GET",
-            "/v2/nowhere/x/manifests/v1",
-            403,
-            String::new(),
-        ),
-        (
-            "admin",
-            &["lonely:pull"],
-            "GET",
-            "/v2/lonely/manifests/v1",
-            200,
-            String::new(),
-        ),
-        (
-            "gone",
-            &["team/app:pull"],
-            "GET",
-            pull,
-            401,
-            ",scope=\"repository:team/app:pull\",error=\"invalid_token\"".into(),
-        ),
-    ];
-    for (who, access, method, path, status, rest) in cases {
-        let authorization = if who == "nobody" {
-            String::new()
-        } else {
-            world.bearer(who, access)
+    for case in ANSWERS.lines().filter(|line| !line.is_empty()) {
+        let columns: Vec<_> = case.split(';').map(str::trim).collect();
+        let [who, access, asked, expected] = columns[..] else {
+            panic!("{case}");
         };
+        let access: Vec<_> = access.split_whitespace().collect();
+        let authorization = match who {
+            "-" => String::new(),
+            "anonymous" => world.bearer("", &access),
+            name => world.bearer(name, &access),
+        };
+        let (method, path) = asked.split_once(' ').unwrap();
+        let (status, rest) = expected.split_once(' ').unwrap_or((expected, ""));
         let before = stub.lines().len();
-        let answer = world.ask(method, path, &authorization).await;
-        let case = format!("{who} {access:?} {method} {path}");
-        assert_eq!(answer.status.as_u16(), status, "{case}: {}", answer.text());
-        match status {
-            401 => {
-                assert_eq!(
-                    answer.header("www-authenticate"),
-                    challenge(&rest),
-                    "{case}"
-                );
-                assert_eq!(answer.code(), "UNAUTHORIZED", "{case}");
-            }
-            403 => {
-                assert_eq!(answer.header("www-authenticate"), "", "{case}");
-                assert_eq!(answer.code(), "DENIED", "{case}");
-            }
+        let path = path.replace("DIGEST", DIGEST);
+        let answer = world.ask(method, &path, &authorization).await;
+        assert_eq!(answer.status.as_str(), status, "{case}: {}", answer.text());
+        let (challenge, code) = match status {
+            "401" => (challenge(rest), "UNAUTHORIZED"),
+            "403" => (String::new(), "DENIED"),
             _ => continue,
-        }
+        };
+        assert_eq!(answer.header("www-authenticate"), challenge, "{case}");
+        assert_eq!(answer.code(), code, "{case}");
         assert_eq!(
             stub.lines().len(),
             before,

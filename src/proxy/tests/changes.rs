@@ -6,7 +6,7 @@ use http::Response;
 use tokio::sync::{Notify, Semaphore};
 use tower::util::BoxCloneSyncService;
 
-use super::world::{Listener, PATIENCE, Stub, World, interrupted, request, respond};
+use super::world::{Listener, PATIENCE, Script, Stub, World, interrupted, request, respond};
 use crate::{
     oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, media_type},
     proxy::{ChangeKind, Config, Refusal},
@@ -142,6 +142,8 @@ async fn what_cannot_be_written_down_is_not_pushed() {
 
 #[tokio::test]
 async fn outcomes_follow_the_answer() {
+    let script = Script::default();
+    let world = wanting(script.exchange()).await;
     for (status, outcome) in [
         (201, "Committed { tags: [] }"),
         (400, "Refused { status: 400 }"),
@@ -150,11 +152,12 @@ async fn outcomes_follow_the_answer() {
         (502, "Unknown"),
         (307, "Unknown"),
     ] {
-        let world = wanting(Stub::default().exchange(move |_| respond(status, &[]))).await;
+        script.next(respond(status, &[]));
         put(&world, TAGGED, MANIFEST).await;
         let heard = world.observer.heard();
-        assert_eq!(heard[1], format!("settle {outcome}"), "{status}");
-        assert_eq!(heard[2], format!("conclude {outcome}"), "{status}");
+        let last: Vec<_> = heard.iter().rev().take(2).collect();
+        let expected = [format!("conclude {outcome}"), format!("settle {outcome}")];
+        assert_eq!(last, expected.iter().collect::<Vec<_>>(), "{status}");
     }
 }
 
@@ -232,16 +235,16 @@ async fn of_tags_in_the_query_only_those_count_that_the_registry_set() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_stops_no_push() {
-    let (begun, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (begin, wait) = (Arc::clone(&begun), Arc::clone(&release));
+    let (arrived, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let signals = (Arc::clone(&arrived), Arc::clone(&release));
     let exchange =
         BoxCloneSyncService::new(tower::service_fn(move |request: http::Request<Body>| {
-            let (begin, wait) = (Arc::clone(&begin), Arc::clone(&wait));
+            let (arrived, release) = signals.clone();
             async move {
                 let stub = Stub::default();
                 stub.note(request).await;
-                begin.notify_one();
-                wait.notified().await;
+                arrived.notify_one();
+                release.notified().await;
                 Ok::<Response<Body>, _>(respond(201, &[]))
             }
         }));
@@ -255,14 +258,14 @@ async fn a_client_that_goes_away_stops_no_push() {
         let proxy = world.proxy.clone();
         let request = request(method, &path, &token, body);
         let client = tokio::spawn(async move { proxy.handle(request).await });
-        tokio::time::timeout(PATIENCE, begun.notified())
+        tokio::time::timeout(PATIENCE, arrived.notified())
             .await
             .unwrap();
         client.abort();
         assert!(client.await.unwrap_err().is_cancelled());
         // Deleting looks at the tags first, which this registry answers like everything.
         let released = async {
-            while world.tasks.len() > 0 {
+            while !world.tasks.is_empty() {
                 release.notify_one();
                 tokio::task::yield_now().await;
             }

@@ -3,21 +3,36 @@
 use http::{Response, StatusCode};
 use tower::util::BoxCloneSyncService;
 
-use super::world::{HOST, Stub, World, interrupted, request, respond};
+use super::world::{Answer, HOST, Script, Stub, World, interrupted, request, respond};
 use crate::wire::{Body, Exchange, ExchangeError};
 
 const PULL: &str = "/v2/team/app/manifests/v1";
 const UPLOADS: &str = "/v2/team/app/blobs/uploads/";
 
-/// Answers a request of alice's with `answer` as the registry's.
-async fn answered(
-    method: &str,
-    path: &str,
-    answer: impl Fn() -> Response<Body> + Send + Sync + 'static,
-) -> super::world::Answer {
-    let world = World::new(Stub::default().exchange(move |_| answer())).await;
-    let token = world.bearer("alice", &["team/app:*"]);
-    world.ask(method, path, &token).await
+/// A world whose registry answers as told, and a client that may do everything there.
+struct Stage {
+    world: World,
+    script: Script,
+    token: String,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let script = Script::default();
+        let world = World::new(script.exchange()).await;
+        let token = world.bearer("alice", &["team/app:*"]);
+        Self {
+            world,
+            script,
+            token,
+        }
+    }
+
+    /// What the client sees when the registry answers its request with `answer`.
+    async fn ask(&self, method: &str, path: &str, answer: Response<Body>) -> Answer {
+        self.script.next(answer);
+        self.world.ask(method, path, &self.token).await
+    }
 }
 
 #[tokio::test]
@@ -84,28 +99,26 @@ async fn only_headers_a_registry_has_a_use_for_are_forwarded() {
 
 #[tokio::test]
 async fn what_concerns_the_server_behind_stays_there() {
-    let answer = answered("HEAD", PULL, || {
-        respond(
-            200,
-            &[
-                ("content-length", "738"),
-                ("content-type", "application/vnd.oci.image.manifest.v1+json"),
-                ("docker-content-digest", "sha256:abc"),
-                ("etag", "\"sha256:abc\""),
-                ("warning", "299 - \"old\""),
-                ("connection", "x-mine, content-length"),
-                ("x-mine", "1"),
-                ("keep-alive", "timeout=5"),
-                ("server", "nginx"),
-                ("set-cookie", "a=b"),
-                ("strict-transport-security", "max-age=1"),
-                ("alt-svc", "h3"),
-                ("x-request-id", "theirs"),
-                ("trailer", "x"),
-            ],
-        )
-    })
-    .await;
+    let behind = respond(
+        200,
+        &[
+            ("content-length", "738"),
+            ("content-type", "application/vnd.oci.image.manifest.v1+json"),
+            ("docker-content-digest", "sha256:abc"),
+            ("etag", "\"sha256:abc\""),
+            ("warning", "299 - \"old\""),
+            ("connection", "x-mine, content-length"),
+            ("x-mine", "1"),
+            ("keep-alive", "timeout=5"),
+            ("server", "nginx"),
+            ("set-cookie", "a=b"),
+            ("strict-transport-security", "max-age=1"),
+            ("alt-svc", "h3"),
+            ("x-request-id", "theirs"),
+            ("trailer", "x"),
+        ],
+    );
+    let answer = Stage::new().await.ask("HEAD", PULL, behind).await;
     let mut names: Vec<_> = answer
         .headers
         .keys()
@@ -127,16 +140,17 @@ async fn what_concerns_the_server_behind_stays_there() {
 /// The columns: method and path asked, status and `Location` behind, status and `Location` seen.
 #[tokio::test]
 async fn locations_lead_back_to_the_gateway_or_nowhere() {
-    let state = "/v2/team/app/blobs/uploads/1?_state=x%3D%3D&y=a+b";
-    let own = format!("http://10.0.0.5:5000{state}");
-    let told = format!("http://{HOST}{state}");
+    let upload = "/v2/team/app/blobs/uploads/1?_state=x%3D%3D&y=a+b";
+    let own = format!("http://10.0.0.5:5000{upload}");
+    let told = format!("http://{HOST}{upload}");
     let s3 = "https://bucket.s3.example/x?X-Amz-Signature=1";
     let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let blob = format!("/v2/team/app/blobs/{digest}");
+    let stage = Stage::new().await;
     for (method, path, behind, location, status, seen) in [
-        ("POST", UPLOADS, 202, own.as_str(), 202, state),
-        ("POST", UPLOADS, 202, told.as_str(), 202, state),
-        ("POST", UPLOADS, 202, state, 202, state),
+        ("POST", UPLOADS, 202, own.as_str(), 202, upload),
+        ("POST", UPLOADS, 202, told.as_str(), 202, upload),
+        ("POST", UPLOADS, 202, upload, 202, upload),
         (
             "POST",
             UPLOADS,
@@ -146,14 +160,14 @@ async fn locations_lead_back_to_the_gateway_or_nowhere() {
             "",
         ),
         ("POST", UPLOADS, 202, "/elsewhere", 502, ""),
-        ("POST", UPLOADS, 307, state, 502, ""),
+        ("POST", UPLOADS, 307, upload, 502, ""),
         (
             "PATCH",
             "/v2/team/app/blobs/uploads/1",
             416,
             own.as_str(),
             416,
-            state,
+            upload,
         ),
         ("GET", &blob, 307, s3, 307, s3),
         ("HEAD", &blob, 307, s3, 307, s3),
@@ -168,12 +182,9 @@ async fn locations_lead_back_to_the_gateway_or_nowhere() {
         ("GET", &blob, 200, s3, 502, ""),
         ("DELETE", &blob, 307, s3, 502, ""),
     ] {
-        let moved = location.to_owned();
-        let answer = answered(method, path, move || {
-            respond(behind, &[("location", &moved)])
-        })
-        .await;
-        let case = format!("{method} {path} -> {behind} {location}");
+        let behind = respond(behind, &[("location", location)]);
+        let case = format!("{method} {path} -> {location}");
+        let answer = stage.ask(method, path, behind).await;
         assert_eq!(answer.status.as_u16(), status, "{case}");
         assert_eq!(answer.header("location"), seen, "{case}");
     }
@@ -181,6 +192,7 @@ async fn locations_lead_back_to_the_gateway_or_nowhere() {
 
 #[tokio::test]
 async fn links_lead_back_to_the_gateway_or_are_left_out() {
+    let stage = Stage::new().await;
     for (link, seen) in [
         (
             "</v2/team/app/tags/list?n=2&last=b>; rel=\"next\"",
@@ -193,15 +205,15 @@ async fn links_lead_back_to_the_gateway_or_are_left_out() {
         ("<https://evil.example/v2/x>; rel=\"next\"", ""),
         ("nonsense", ""),
     ] {
-        let answer = answered("GET", "/v2/team/app/tags/list", move || {
-            respond(200, &[("link", link)])
-        });
-        assert_eq!(answer.await.header("link"), seen, "{link}");
+        let behind = respond(200, &[("link", link)]);
+        let answer = stage.ask("GET", "/v2/team/app/tags/list", behind).await;
+        assert_eq!(answer.header("link"), seen, "{link}");
     }
 }
 
 #[tokio::test]
 async fn faults_of_the_registry_behind_are_told_without_its_words() {
+    let stage = Stage::new().await;
     for (behind, status, code) in [
         (401, 502, "UNAVAILABLE"),
         (403, 502, "UNAVAILABLE"),
@@ -211,14 +223,14 @@ async fn faults_of_the_registry_behind_are_told_without_its_words() {
         (504, 502, "UNAVAILABLE"),
         (507, 500, "UNKNOWN"),
     ] {
-        let answer = answered("GET", PULL, move || {
-            let headers = [
-                ("www-authenticate", "Basic realm=\"inner\""),
-                ("retry-after", "7"),
-            ];
-            respond(behind, &headers).map(|_| Body::from("/var/lib/registry: secret"))
-        })
-        .await;
+        let headers = [
+            ("www-authenticate", "Basic realm=\"inner\""),
+            ("retry-after", "7"),
+        ];
+        let words = Body::from("/var/lib/registry: secret");
+        let answer = stage
+            .ask("GET", PULL, respond(behind, &headers).map(|_| words))
+            .await;
         assert_eq!(answer.status.as_u16(), status, "{behind}");
         assert_eq!(answer.code(), code, "{behind}");
         assert!(!answer.text().contains("secret"), "{behind}");
@@ -229,10 +241,9 @@ async fn faults_of_the_registry_behind_are_told_without_its_words() {
             "{behind}"
         );
     }
-    let own_words = answered("GET", PULL, || {
-        respond(404, &[]).map(|_| Body::from("{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}"))
-    })
-    .await;
+    let unknown =
+        respond(404, &[]).map(|_| Body::from("{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}"));
+    let own_words = stage.ask("GET", PULL, unknown).await;
     assert!(own_words.text().contains("MANIFEST_UNKNOWN"));
 }
 

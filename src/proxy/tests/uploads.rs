@@ -157,7 +157,6 @@ async fn a_body_is_not_asked_for_before_the_request_is_allowed() {
 async fn an_upload_may_be_finished_with_the_token_it_was_begun_under() {
     let stub = Stub::default();
     let exchange = stub.exchange(|seen| match seen.method.as_str() {
-        "POST" => respond(202, &[("location", SESSION)]),
         "PUT" => respond(201, &[]),
         _ => respond(202, &[("location", SESSION)]),
     });
@@ -213,12 +212,13 @@ async fn a_client_that_goes_away_takes_its_blob_upload_with_it() {
             self.0.notify_one();
         }
     }
-    let (begun, gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (begin, end) = (Arc::clone(&begun), Arc::clone(&gone));
+    let (arrived, gone) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let signals = (Arc::clone(&arrived), Arc::clone(&gone));
     let exchange = BoxCloneSyncService::new(tower::service_fn(move |_: http::Request<Body>| {
-        let (begin, guard) = (Arc::clone(&begin), Gone(Arc::clone(&end)));
+        let (arrived, gone) = signals.clone();
+        let guard = Gone(gone);
         async move {
-            begin.notify_one();
+            arrived.notify_one();
             std::future::pending::<()>().await;
             drop(guard);
             Err::<Response<Body>, _>(interrupted("never"))
@@ -229,7 +229,7 @@ async fn a_client_that_goes_away_takes_its_blob_upload_with_it() {
     let proxy = world.proxy.clone();
     let request = request("PATCH", SESSION, &token, Body::from("layer"));
     let client = tokio::spawn(async move { proxy.handle(request).await });
-    tokio::time::timeout(PATIENCE, begun.notified())
+    tokio::time::timeout(PATIENCE, arrived.notified())
         .await
         .unwrap();
     client.abort();

@@ -307,6 +307,21 @@ impl Stub {
     }
 }
 
+/// A registry that gives the one answer it was told last.
+#[derive(Clone, Default)]
+pub(super) struct Script(Arc<Mutex<Option<Response<Body>>>>);
+
+impl Script {
+    pub(super) fn next(&self, answer: Response<Body>) {
+        *self.0.lock().unwrap() = Some(answer);
+    }
+
+    pub(super) fn exchange(&self) -> Exchange {
+        let script = self.clone();
+        Stub::default().exchange(move |_| script.0.lock().unwrap().take().unwrap())
+    }
+}
+
 pub(super) fn interrupted(reason: &'static str) -> ExchangeError {
     ExchangeError::Interrupted {
         address: "stub".into(),
