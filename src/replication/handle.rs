@@ -5,8 +5,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Change, Config, Error, Policy, PolicyId,
     intents::{self, Desk, InFlight, Spill, Writer},
+    metrics::Metrics,
     policies::{self, Snapshot},
-    registries::Clients,
+    registries::{self, Clients},
     transfer::{Flights, Throttles},
 };
 use crate::{
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     pub spill: Spill,
     pub flights: Flights,
     pub throttles: Throttles,
+    pub metrics: Metrics,
     /// Names this life of the process; random, so that no restart inherits its intents.
     pub boot: Arc<str>,
 }
@@ -98,6 +100,7 @@ impl Replication {
             clock: parts.clock,
             sealing: parts.sealing,
             connections: parts.connections,
+            metrics: Metrics::default(),
             boot,
         });
         shared.snapshot.refresh(&shared.db).await?;
@@ -107,6 +110,7 @@ impl Replication {
             let db = &following.db;
             following.snapshot.follow(db, &following_stop).await;
         });
+        tasks.spawn(registries::watch_health(Arc::clone(&shared), stop.clone()));
         tasks.spawn(intents::resolve(Arc::clone(&shared), stop));
         Ok(Self { shared })
     }
@@ -119,6 +123,10 @@ impl Replication {
     /// Whether [`Replication::intend`] would write anything; answered from memory.
     pub fn concerns(&self, change: &Change) -> bool {
         !self.shared.snapshot.affected(change).is_empty()
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// What runs the jobs of this room.

@@ -14,6 +14,7 @@ pub(crate) mod executions;
 mod handle;
 mod id;
 pub(crate) mod intents;
+mod metrics;
 pub(crate) mod policies;
 pub mod policy;
 pub(crate) mod registries;
@@ -28,6 +29,7 @@ pub use executions::{Counts, Execution, Operation, Status, Task};
 pub use handle::{Parts, Replication};
 pub use id::{ExecutionId, IntentId, PolicyId, RegistryId, TaskId};
 pub use intents::Ticket;
+pub use metrics::Metrics;
 pub use policy::{Policy, PolicySpec, Trigger};
 pub use registries::{
     Health, NewCredential, NewRegistry, REGISTRY_TYPES, Registry, RegistryChange,

@@ -1,7 +1,7 @@
 //! Databases for tests: a fresh SQLite file, and a fresh PostgreSQL schema where
 //! `TIDEGATE_TEST_POSTGRES_URL` names a server (`tests/run` starts one).
 
-use std::ops::Deref;
+use std::{ops::Deref, path::PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -10,7 +10,16 @@ use super::{Config, Db};
 /// A migrated database that lives as long as the test.
 pub(crate) struct TestDb {
     db: Db,
+    config: Config,
+    path: PathBuf,
     _directory: Option<tempfile::TempDir>,
+}
+
+impl TestDb {
+    /// Another process's connections to the same database.
+    pub(crate) async fn again(&self) -> Db {
+        Db::open(&self.config, &self.path).await.unwrap()
+    }
 }
 
 impl Deref for TestDb {
@@ -32,11 +41,12 @@ pub(crate) async fn databases() -> Vec<TestDb> {
 
 pub(crate) async fn sqlite() -> TestDb {
     let directory = tempfile::tempdir().unwrap();
-    let db = Db::open(&Config::default(), &directory.path().join("tidegate.db"))
-        .await
-        .unwrap();
+    let (config, path) = (Config::default(), directory.path().join("tidegate.db"));
+    let db = Db::open(&config, &path).await.unwrap();
     TestDb {
         db,
+        config,
+        path,
         _directory: Some(directory),
     }
 }
@@ -53,9 +63,12 @@ async fn postgres(server: &str) -> TestDb {
         max_connections: 5,
         ..Config::default()
     };
-    let db = Db::open(&config, std::path::Path::new("")).await.unwrap();
+    let path = PathBuf::new();
+    let db = Db::open(&config, &path).await.unwrap();
     TestDb {
         db,
+        config,
+        path,
         _directory: None,
     }
 }

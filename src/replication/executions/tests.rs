@@ -1,1 +1,135 @@
+use super::{Operation, Status, artifact_name, queries};
+use crate::{
+    replication::{
+        Kind, TaskId,
+        testing::{Rig, push, where_is},
+    },
+    store::{Listing, Sort, testing::databases},
+};
 
+#[tokio::test]
+async fn an_execution_is_what_its_jobs_are() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        rig.happen(&push("a/b", "v1")).await;
+        let id = rig.all_executions().await[0].id;
+        let task = rig.tasks(id).await.remove(0);
+        assert_eq!((task.status, task.ended), (Status::Pending, None));
+        rig.jobs.stop(task.job_id).await.unwrap();
+        let execution = rig.replication.execution(id).await.unwrap();
+        assert_eq!(
+            (execution.status, execution.counts.stopped),
+            (Status::Stopped, 1)
+        );
+        assert!(execution.ended.is_some());
+        rig.jobs.retry(task.job_id).await.unwrap();
+        let execution = rig.replication.execution(id).await.unwrap();
+        assert_eq!(
+            (execution.status, execution.ended),
+            (Status::InProgress, None)
+        );
+    }
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_newest_execution_first() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let policy = rig.policy(|_| {}).await;
+        for tag in ["v1", "v2", "v3"] {
+            rig.happen(&push("a/b", tag)).await;
+        }
+        let page = |offset| Listing {
+            offset,
+            limit: Some(2),
+            ..where_is("policy_id", &policy.to_string())
+        };
+        let first = rig.replication.executions(&page(0)).await.unwrap();
+        let second = rig.replication.executions(&page(2)).await.unwrap();
+        assert_eq!(
+            (first.total, first.items.len(), second.items.len()),
+            (3, 2, 1)
+        );
+        let ids: Vec<i64> = first
+            .items
+            .iter()
+            .chain(&second.items)
+            .map(|e| e.id.0)
+            .collect();
+        assert!(ids.is_sorted_by(|a, b| a > b), "{ids:?}");
+        let oldest_first = Listing {
+            sort: vec![Sort {
+                field: "start_time".to_owned(),
+                descending: false,
+            }],
+            ..where_is("status", "InProgress")
+        };
+        let all = rig.replication.executions(&oldest_first).await.unwrap();
+        assert_eq!(all.total, 3);
+        let none = rig
+            .replication
+            .executions(&where_is("status", "Failed"))
+            .await
+            .unwrap();
+        assert_eq!((none.total, none.items.len()), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn stopping_an_execution_stops_the_jobs_that_wait() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        rig.happen(&push("a/b", "v1")).await;
+        let id = rig.all_executions().await[0].id;
+        rig.replication.stop_execution(id).await.unwrap();
+        rig.replication.stop_execution(id).await.unwrap();
+        assert_eq!(
+            rig.replication.execution(id).await.unwrap().status,
+            Status::Stopped
+        );
+        let error = rig.replication.task_log(id, TaskId(999)).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn a_history_without_jobs_is_swept() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        rig.happen(&push("a/b", "v1")).await;
+        let later = rig
+            .replication
+            .shared
+            .clock
+            .now()
+            .plus(std::time::Duration::from_hours(1));
+        queries::sweep(&rig.db, later).await.unwrap();
+        assert_eq!(rig.all_executions().await.len(), 1);
+        let execution = queries::NewExecution {
+            policy: rig.all_executions().await[0].policy_id,
+            trigger: "manual",
+            job: None,
+            skipped: None,
+            now: rig.replication.shared.clock.now(),
+        };
+        let mut tx = rig.db.begin().await.unwrap();
+        queries::insert(&mut tx, execution).await.unwrap();
+        tx.commit().await.unwrap();
+        queries::sweep(&rig.db, later).await.unwrap();
+        assert_eq!(rig.all_executions().await.len(), 1);
+    }
+}
+
+#[test]
+fn words_read_back() {
+    for operation in [Operation::Copy, Operation::Deletion] {
+        assert_eq!(Operation::parse(operation.name()), Some(operation));
+    }
+    assert_eq!(Status::parse("Succeed"), Some(Status::Succeed));
+    assert_eq!(Status::parse("succeed"), None);
+    assert_eq!(artifact_name("a/b", "v1"), "a/b:v1");
+    assert_eq!(artifact_name("a/b", "sha256:00"), "a/b@sha256:00");
+}

@@ -47,6 +47,7 @@ impl Replication {
         let recorded = shared.writer.record(wishes.clone()).await;
         match (recorded, shared.config.mode) {
             (Ok(intents), _) => {
+                shared.metrics.intents.inc_by(intents.len() as u64);
                 failpoint::hit("replication.intent_committed");
                 Ok(shared.in_flight.ticket(wishes, intents))
             }
@@ -58,6 +59,7 @@ impl Replication {
                     "the database does not take the change; it is kept in a file"
                 );
                 shared.spill.append(&wishes, shared.clock.now()).await?;
+                shared.metrics.spilled.inc_by(wishes.len() as u64);
                 failpoint::hit("replication.intent_spilled");
                 Ok(shared.in_flight.ticket(wishes, Vec::new()))
             }

@@ -46,7 +46,13 @@ async fn round(shared: &Shared, number: u64) -> Result<usize, Error> {
     if number.is_multiple_of(SWEEP_EVERY) {
         executions::queries::sweep(&shared.db, now.minus(KEEP_EMPTY)).await?;
     }
-    Ok(settle_rows(shared, now).await? + settle_spilled(shared, now).await?)
+    settle(shared, now).await
+}
+
+pub(super) async fn settle(shared: &Shared, now: Timestamp) -> Result<usize, Error> {
+    let count = settle_rows(shared, now).await? + settle_spilled(shared, now).await?;
+    shared.metrics.settled.inc_by(count as u64);
+    Ok(count)
 }
 
 async fn settle_rows(shared: &Shared, now: Timestamp) -> Result<usize, Error> {

@@ -1,1 +1,215 @@
+use std::time::Duration;
 
+use crate::{
+    clock::Timestamp,
+    replication::{
+        Change, ChangeKind, Config, Error, Mode, Replication, Status,
+        testing::{Rig, eventually, push, push_image},
+    },
+    store::testing::databases,
+};
+
+use super::queries::{self, Unsettled};
+
+/// How many intents there are.
+async fn intents(rig: &Rig) -> usize {
+    let everything = Unsettled {
+        boot: "nobody",
+        own_before: Timestamp::from_millis(0),
+        alive_after: Timestamp::from_millis(i64::MAX),
+        limit: 1000,
+    };
+    queries::unsettled(&rig.db, everything).await.unwrap().len()
+}
+
+fn impatient() -> Config {
+    Config {
+        unknown_after_seconds: 0,
+        ..Config::default()
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_no_policy_cares_about_writes_nothing() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let ticket = rig.replication.intend(&push("a/b", "v1")).await.unwrap();
+        assert!(ticket.is_empty());
+        rig.replication.confirm(ticket).await.unwrap();
+        assert_eq!(intents(&rig).await, 0);
+        assert!(rig.all_executions().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_intent_becomes_an_execution_when_it_is_confirmed() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let policy = rig.policy(|_| {}).await;
+        let ticket = rig.replication.intend(&push("a/b", "v1")).await.unwrap();
+        assert!(!ticket.is_empty());
+        assert_eq!(intents(&rig).await, 1);
+        assert!(rig.all_executions().await.is_empty());
+        rig.replication.confirm(ticket).await.unwrap();
+        assert_eq!(intents(&rig).await, 0);
+        let executions = rig.all_executions().await;
+        assert_eq!(executions.len(), 1);
+        assert_eq!(executions[0].policy_id, policy);
+        assert_eq!(executions[0].status, Status::InProgress);
+        let tasks = rig.tasks(executions[0].id).await;
+        assert_eq!((tasks.len(), tasks[0].status), (1, Status::Pending));
+        assert_eq!(tasks[0].source, "a/b:v1");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_nothing() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let ticket = rig.replication.intend(&push("a/b", "v1")).await.unwrap();
+        rig.replication.withdraw(ticket).await.unwrap();
+        assert_eq!(intents(&rig).await, 0);
+        assert!(rig.all_executions().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_pushes_of_one_tag_is_one_job() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let change = push("a/b", "v1");
+        let pushes = (0..20).map(|_| rig.happen(&change));
+        futures_util::future::join_all(pushes).await;
+        rig.happen(&push("a/b", "v2")).await;
+        let executions = rig.all_executions().await;
+        assert_eq!(executions.len(), 2);
+        assert_eq!(intents(&rig).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn one_change_of_many_references_is_one_execution() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let tags = ["a", "b", "c"].map(|tag| tag.parse().unwrap()).to_vec();
+        let digest = crate::oci::Digest::sha256(b"x");
+        let change = Change {
+            kind: ChangeKind::Push {
+                reference: digest.as_str().parse().unwrap(),
+                tags,
+                digest,
+            },
+            ..push("a/b", "v1")
+        };
+        rig.happen(&change).await;
+        let executions = rig.all_executions().await;
+        assert_eq!((executions.len(), executions[0].counts.total), (1, 3));
+    }
+}
+
+#[tokio::test]
+async fn an_intent_of_a_dead_process_becomes_a_job_at_the_next_start() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let digest = push_image(&rig.local, "a/b", "v1", &["one"]).await;
+        let ticket = rig.replication.intend(&push("a/b", "v1")).await.unwrap();
+        // The process dies here: the registry has the image, nobody confirms.
+        std::mem::forget(ticket);
+        rig.work();
+        let next = rig.another(Config::default()).await;
+        let later = next.shared.clock.now().plus(Duration::from_mins(1));
+        super::resolver::settle(&next.shared, later).await.unwrap();
+        eventually(async || {
+            let found = rig.remote.digest("a/b", "v1").await;
+            (found.as_ref() == Some(&digest)).then_some(())
+        })
+        .await;
+        assert_eq!(intents(&rig).await, 0);
+        assert_eq!(rig.settled().await[0].status, Status::Succeed);
+    }
+}
+
+#[tokio::test]
+async fn intents_of_a_request_under_way_are_left_alone() {
+    for db in databases().await {
+        let rig = Rig::with(db, impatient()).await;
+        rig.policy(|_| {}).await;
+        let ticket = rig.replication.intend(&push("a/b", "v1")).await.unwrap();
+        let now = rig
+            .replication
+            .shared
+            .clock
+            .now()
+            .plus(Duration::from_secs(1));
+        let settled = super::resolver::settle(&rig.replication.shared, now).await;
+        assert_eq!(settled.unwrap(), 0);
+        drop(ticket);
+        let settled = super::resolver::settle(&rig.replication.shared, now).await;
+        assert_eq!(settled.unwrap(), 1);
+        assert_eq!(rig.all_executions().await.len(), 1);
+    }
+}
+
+/// A gateway on the same data whose database is away.
+async fn without_database(rig: &Rig, mode: Mode) -> Replication {
+    let config = Config {
+        mode,
+        ..Config::default()
+    };
+    let db = rig.db.again().await;
+    let replication = rig.another_on(db.clone(), config).await;
+    db.close().await;
+    replication
+}
+
+#[tokio::test]
+async fn without_a_database_required_mode_refuses_the_push() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let replication = without_database(&rig, Mode::Required).await;
+        let error = replication.intend(&push("a/b", "v1")).await.unwrap_err();
+        assert!(matches!(error, Error::Unrecorded(_)), "{error}");
+        assert!(error.retryable());
+    }
+}
+
+#[tokio::test]
+async fn without_a_database_best_effort_keeps_the_push_for_later() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let digest = push_image(&rig.local, "a/b", "v1", &["one"]).await;
+        let replication = without_database(&rig, Mode::BestEffort).await;
+        let ticket = replication.intend(&push("a/b", "v1")).await.unwrap();
+        assert!(replication.confirm(ticket).await.is_err());
+        assert_eq!(intents(&rig).await, 0);
+        // The database is back for this one.
+        rig.work();
+        let now = rig
+            .replication
+            .shared
+            .clock
+            .now()
+            .plus(Duration::from_mins(1));
+        assert_eq!(
+            super::resolver::settle(&rig.replication.shared, now)
+                .await
+                .unwrap(),
+            1
+        );
+        let executions = rig.settled().await;
+        assert_eq!(executions[0].status, Status::Succeed);
+        assert_eq!(rig.remote.digest("a/b", "v1").await, Some(digest));
+        assert_eq!(
+            super::resolver::settle(&rig.replication.shared, now)
+                .await
+                .unwrap(),
+            0
+        );
+    }
+}

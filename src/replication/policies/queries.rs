@@ -184,7 +184,7 @@ pub(super) async fn insert(
 }
 
 /// Whether there was one to update.
-pub(super) async fn update(
+pub(in crate::replication) async fn update(
     tx: &mut Tx,
     id: PolicyId,
     spec: &PolicySpec,

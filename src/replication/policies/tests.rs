@@ -1,1 +1,153 @@
+use serde_json::json;
 
+use crate::{
+    jobs::State,
+    replication::{
+        Config, Kind, PolicySpec, RegistryId, Trigger,
+        executions::queries as executions,
+        policy::{Namespace, Replace},
+        testing::{Rig, eventually, name, push, where_is},
+    },
+    store::testing::databases,
+};
+
+#[tokio::test]
+async fn a_policy_reads_back_as_it_was_written() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let mut written = None;
+        let id = rig
+            .policy(|spec| {
+                *spec = PolicySpec {
+                    description: "nightly".to_owned(),
+                    trigger: Trigger::Scheduled {
+                        cron: "0 30 2 * * *".to_owned(),
+                    },
+                    filters: serde_json::from_value(json!([
+                        {"type": "name", "value": "library/**"},
+                        {"type": "tag", "value": "*-rc", "decoration": "excludes"},
+                    ]))
+                    .unwrap(),
+                    namespace: Namespace {
+                        path: "backup".to_owned(),
+                        replace: Replace::First(1),
+                    },
+                    deletion: true,
+                    speed_kbps: Some(1024),
+                    single_active: true,
+                    ..spec.clone()
+                };
+                written = Some(spec.clone());
+            })
+            .await;
+        let policy = rig.replication.policy(id).await.unwrap();
+        assert_eq!(Some(policy.spec), written);
+        let next = rig
+            .replication
+            .shared
+            .schedules
+            .next(&super::schedule_key(id))
+            .await;
+        assert!(next.unwrap().is_some());
+        let listed = rig
+            .replication
+            .policies(&where_is("name", "mirror"))
+            .await
+            .unwrap();
+        assert_eq!((listed.total, listed.items[0].id), (1, id));
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_follows_its_policy() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let nightly = |spec: &mut PolicySpec| {
+            spec.trigger = Trigger::Scheduled {
+                cron: "0 0 3 * * *".to_owned(),
+            };
+        };
+        let id = rig.policy(nightly).await;
+        let key = super::schedule_key(id);
+        let schedules = &rig.replication.shared.schedules;
+        assert!(schedules.next(&key).await.unwrap().is_some());
+        let mut spec = rig.replication.policy(id).await.unwrap().spec;
+        spec.enabled = false;
+        rig.replication.update_policy(id, &spec).await.unwrap();
+        assert!(schedules.next(&key).await.unwrap().is_none());
+        spec.enabled = true;
+        rig.replication.update_policy(id, &spec).await.unwrap();
+        assert!(schedules.next(&key).await.unwrap().is_some());
+        rig.replication.delete_policy(id).await.unwrap();
+        assert!(schedules.next(&key).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn names_are_unique_and_registries_must_exist() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let id = rig.policy(|_| {}).await;
+        let spec = rig.replication.policy(id).await.unwrap().spec;
+        let error = rig.replication.create_policy(&spec).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict, "{error}");
+        let nowhere = PolicySpec {
+            name: "other".to_owned(),
+            destination: RegistryId(999),
+            ..spec
+        };
+        let error = rig.replication.create_policy(&nowhere).await.unwrap_err();
+        assert_eq!(error.to_string(), "registry 999 does not exist");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_with_a_live_execution_cannot_be_deleted() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let id = rig.policy(|_| {}).await;
+        rig.happen(&push("a/b", "v1")).await;
+        let error = rig.replication.delete_policy(id).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Precondition, "{error}");
+        let execution = rig.all_executions().await[0].id;
+        rig.replication.stop_execution(execution).await.unwrap();
+        rig.replication.delete_policy(id).await.unwrap();
+        let error = rig.replication.execution(execution).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn disabling_a_policy_stops_its_waiting_jobs() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let id = rig.policy(|_| {}).await;
+        for tag in ["v1", "v2"] {
+            rig.happen(&push("a/b", tag)).await;
+        }
+        let jobs = executions::waiting_jobs(&rig.db, id).await.unwrap();
+        assert_eq!(jobs.len(), 2);
+        let mut spec = rig.replication.policy(id).await.unwrap().spec;
+        spec.enabled = false;
+        rig.replication.update_policy(id, &spec).await.unwrap();
+        for job in jobs {
+            assert_eq!(rig.jobs.job(job).await.unwrap().state, State::Stopped);
+        }
+        assert!(!rig.replication.wants(&name("a/b")));
+    }
+}
+
+#[tokio::test]
+async fn another_instance_sees_a_change_without_asking_the_database_for_each_push() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let other = rig.another(Config::default()).await;
+        assert!(!other.wants(&name("a/b")));
+        let id = rig.policy(|_| {}).await;
+        assert!(rig.replication.wants(&name("a/b")));
+        eventually(async || other.wants(&name("a/b")).then_some(())).await;
+        rig.replication.delete_policy(id).await.unwrap();
+        assert!(!rig.replication.wants(&name("a/b")));
+        eventually(async || (!other.wants(&name("a/b"))).then_some(())).await;
+    }
+}

@@ -34,7 +34,6 @@ impl PolicySpec {
 
     fn trigger_problem(&self) -> Option<String> {
         match &self.trigger {
-            Trigger::Manual => None,
             Trigger::Scheduled { cron } => cron_problem(cron),
             Trigger::EventBased if !self.source.is_local() => {
                 Some("event_based needs the local registry as source".to_owned())
@@ -42,7 +41,7 @@ impl PolicySpec {
             Trigger::EventBased if self.single_active => {
                 Some("single_active_replication is not for event_based policies".to_owned())
             }
-            Trigger::EventBased => None,
+            Trigger::Manual | Trigger::EventBased => None,
         }
     }
 }
@@ -60,7 +59,7 @@ fn cron_problem(cron: &str) -> Option<String> {
             "the cron expression `{cron}` must have 0 as its seconds"
         ));
     }
-    if minutes.is_some_and(|minutes| minutes.starts_with('*')) {
+    if minutes == Some("*") {
         return Some(format!(
             "the cron expression `{cron}` must not run every minute"
         ));
@@ -80,105 +79,57 @@ const MAX_FILTERS: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replication::{
-        RegistryId,
-        policy::{Namespace, Replace, tests::spec},
-    };
+    use crate::replication::{RegistryId, policy::tests::spec};
+
+    /// Why a policy that was changed so is refused.
+    fn refusal(change: impl FnOnce(&mut PolicySpec)) -> Option<String> {
+        let mut policy = spec();
+        change(&mut policy);
+        policy.check().err().map(|error| error.to_string())
+    }
+
+    fn scheduled(cron: &str) -> Trigger {
+        Trigger::Scheduled {
+            cron: cron.to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn assert_refused(reason: &str, change: impl FnOnce(&mut PolicySpec)) {
+        let refusal = refusal(change).unwrap();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
 
     #[test]
     fn policies_that_make_no_sense_are_refused_with_a_reason() {
-        let scheduled = |cron: &str| Trigger::Scheduled {
-            cron: cron.to_owned(),
-        };
-        let namespace = |path: &str| Namespace {
-            path: path.to_owned(),
-            replace: Replace::All,
-        };
-        let cases = [
-            (
-                PolicySpec {
-                    name: " ".to_owned(),
-                    ..spec()
-                },
-                "name",
-            ),
-            (
-                PolicySpec {
-                    destination: RegistryId::LOCAL,
-                    ..spec()
-                },
-                "not both",
-            ),
-            (
-                PolicySpec {
-                    source: RegistryId(2),
-                    ..spec()
-                },
-                "not neither",
-            ),
-            (
-                PolicySpec {
-                    namespace: namespace("/a"),
-                    ..spec()
-                },
-                "not a namespace",
-            ),
-            (
-                PolicySpec {
-                    namespace: namespace("A"),
-                    ..spec()
-                },
-                "not a namespace",
-            ),
-            (
-                PolicySpec {
-                    trigger: scheduled("bad"),
-                    ..spec()
-                },
-                "cron",
-            ),
-            (
-                PolicySpec {
-                    trigger: scheduled("5 0 2 * * *"),
-                    ..spec()
-                },
-                "seconds",
-            ),
-            (
-                PolicySpec {
-                    trigger: scheduled("0 * 2 * * *"),
-                    ..spec()
-                },
-                "every minute",
-            ),
-            (
-                PolicySpec {
-                    single_active: true,
-                    ..spec()
-                },
-                "single_active",
-            ),
-            (
-                PolicySpec {
-                    source: RegistryId(1),
-                    destination: RegistryId::LOCAL,
-                    ..spec()
-                },
-                "local registry as source",
-            ),
-        ];
-        for (policy, reason) in cases {
-            let error = policy.check().unwrap_err().to_string();
-            assert!(error.contains(reason), "{error}");
+        assert_refused("name", |policy| policy.name = " ".to_owned());
+        assert_refused("not both", |policy| policy.destination = RegistryId::LOCAL);
+        assert_refused("not neither", |policy| policy.source = RegistryId(2));
+        assert_refused("not a namespace", |policy| {
+            policy.namespace.path = "/a".to_owned();
+        });
+        assert_refused("not a namespace", |policy| {
+            policy.namespace.path = "A".to_owned();
+        });
+        assert_refused("single_active", |policy| policy.single_active = true);
+        assert_refused("local registry as source", |policy| {
+            std::mem::swap(&mut policy.source, &mut policy.destination);
+        });
+        assert_eq!(refusal(|_| {}), None);
+    }
+
+    #[test]
+    fn schedules_name_their_minutes() {
+        for (cron, reason) in [
+            ("bad", "cron"),
+            ("5 0 2 * * *", "seconds"),
+            ("0 * 2 * * *", "every minute"),
+        ] {
+            assert_refused(reason, |policy| policy.trigger = scheduled(cron));
         }
-        assert!(spec().check().is_ok());
-        assert!(
-            PolicySpec {
-                trigger: scheduled("0 0 2 * * *"),
-                ..spec()
-            }
-            .check()
-            .is_ok()
+        assert_eq!(
+            refusal(|policy| policy.trigger = scheduled("0 0 2 * * *")),
+            None
         );
     }
 }

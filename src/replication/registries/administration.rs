@@ -80,9 +80,10 @@ impl Replication {
         queries::update(&mut tx, &registry)
             .await
             .map_err(|error| name_taken(error, &registry.name))?;
-        let sealed = match secret.is_empty() {
-            true => None,
-            false => Some(seal(&self.shared.sealing, id, &secret)?),
+        let sealed = if secret.is_empty() {
+            None
+        } else {
+            Some(seal(&self.shared.sealing, id, &secret)?)
         };
         queries::set_secret(&mut tx, id, sealed.as_deref()).await?;
         policies::queries::bump_revision(&mut tx).await?;

@@ -2,6 +2,7 @@
 
 mod administration;
 mod clients;
+mod health;
 pub(crate) mod queries;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use super::RegistryId;
 pub use administration::REGISTRY_TYPES;
 
 pub(in crate::replication) use clients::Clients;
+pub(in crate::replication) use health::watch as watch_health;
 
 /// A replication endpoint as it is kept. Its secret stays in the database, sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,16 +6,9 @@ use crate::{
     jobs::Failure,
     oci::{Descriptor, Digest},
     registry::{Kind, Mounted, Upload, verified},
+    replication::metrics::{Arrival, BlobLabels},
     wire::Body,
 };
-
-/// How a blob came to be at the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Arrival {
-    Present,
-    Mounted,
-    Uploaded,
-}
 
 impl Copy<'_> {
     /// Brings the blobs of a manifest to the destination, several at once.
@@ -55,6 +48,8 @@ impl Copy<'_> {
         } else {
             self.bring(blob).await?
         };
+        let metrics = &self.shared.metrics;
+        metrics.blobs.get_or_create(&BlobLabels { arrival }).inc();
         let (size, ms) = (size_text(blob.size), begun.elapsed().as_millis());
         match arrival {
             Arrival::Present => {
@@ -122,6 +117,7 @@ impl Copy<'_> {
             .put_upload(&upload, &blob.digest, blob.size, body)
             .await
             .map_err(|error| end.failure(&error))?;
+        self.shared.metrics.uploaded_bytes.inc_by(blob.size);
         self.open_uploads().retain(|open| *open != upload);
         Ok(Arrival::Uploaded)
     }

@@ -52,12 +52,7 @@ enum Step {
     PullManifest(Artifact),
     TransferBlobs(Pulled),
     PushManifest(Pulled),
-}
-
-#[derive(Debug)]
-enum Next {
-    Step(Step),
-    Done(Outcome),
+    Finished(Outcome),
 }
 
 #[derive(Debug)]
@@ -121,51 +116,45 @@ impl<'a> Copy<'a> {
     async fn walk(&self, first: Step) -> Result<Outcome, Failure> {
         let mut step = first;
         loop {
-            match self.take(step).await? {
-                Next::Step(next) => step = next,
-                Next::Done(outcome) => return Ok(outcome),
-            }
-        }
-    }
-
-    async fn take(&self, step: Step) -> Result<Next, Failure> {
-        match step {
-            Step::Initialize(reference) => self.initialize(reference).await,
-            Step::Check(artifact) => self.check(artifact).await,
-            Step::PullManifest(artifact) => self.pull_manifest(artifact).await,
-            Step::TransferBlobs(pulled) => self.transfer_blobs(pulled).await,
-            Step::PushManifest(pulled) => self.push_manifest(pulled).await,
+            step = match step {
+                Step::Initialize(reference) => self.initialize(reference).await?,
+                Step::Check(artifact) => self.check(artifact).await?,
+                Step::PullManifest(artifact) => self.pull_manifest(artifact).await?,
+                Step::TransferBlobs(pulled) => self.transfer_blobs(pulled).await?,
+                Step::PushManifest(pulled) => self.push_manifest(pulled).await?,
+                Step::Finished(outcome) => return Ok(outcome),
+            };
         }
     }
 
     /// Asks the source what the reference is.
-    async fn initialize(&self, reference: Reference) -> Result<Next, Failure> {
+    async fn initialize(&self, reference: Reference) -> Result<Step, Failure> {
         let name = &self.source.repository;
         let Some(head) = self.source.head(&reference).await? else {
             self.log
                 .line(format!("initialize: the source has no {name} {reference}"));
-            return Ok(Next::Done(Outcome::Absent));
+            return Ok(Step::Finished(Outcome::Absent));
         };
         let digest = head.digest;
         self.log.line(format!(
             "initialize: {name} {reference} is {digest} at the source"
         ));
-        Ok(Next::Step(Step::Check(Artifact {
+        Ok(Step::Check(Artifact {
             reference,
             digest,
             depth: 0,
-        })))
+        }))
     }
 
     /// Asks the destination what it has.
-    async fn check(&self, artifact: Artifact) -> Result<Next, Failure> {
+    async fn check(&self, artifact: Artifact) -> Result<Step, Failure> {
         let reference = &artifact.reference;
         let name = &self.destination.repository;
         match self.destination.head(reference).await? {
             Some(head) if head.digest == artifact.digest => {
                 self.log
                     .line(format!("check: the destination has {name} {reference}"));
-                Ok(Next::Done(Outcome::Equal))
+                Ok(Step::Finished(Outcome::Equal))
             }
             Some(head) if !self.policy.spec.overwrite => {
                 self.log.line(format!(
@@ -173,26 +162,26 @@ impl<'a> Copy<'a> {
                      overwrite",
                     head.digest
                 ));
-                Ok(Next::Done(Outcome::Kept))
+                Ok(Step::Finished(Outcome::Kept))
             }
             found => {
                 let what = if found.is_some() { "another" } else { "no" };
                 self.log.line(format!(
                     "check: the destination has {what} {name} {reference}"
                 ));
-                Ok(Next::Step(Step::PullManifest(artifact)))
+                Ok(Step::PullManifest(artifact))
             }
         }
     }
 
-    async fn pull_manifest(&self, artifact: Artifact) -> Result<Next, Failure> {
+    async fn pull_manifest(&self, artifact: Artifact) -> Result<Step, Failure> {
         let pulled = match self.source.manifest(&artifact.digest).await {
             Ok(pulled) => pulled,
             // Deleted or replaced in between; a new wish follows what replaced it.
             Err(error) if error.kind() == Kind::NotFound => {
                 self.log
                     .line(format!("pull manifest: {} is gone", artifact.digest));
-                return Ok(Next::Done(Outcome::Absent));
+                return Ok(Step::Finished(Outcome::Absent));
             }
             Err(error) => return Err(self.source.failure(&error)),
         };
@@ -202,16 +191,16 @@ impl<'a> Copy<'a> {
         self.log
             .line(format!("pull manifest: {} ({size} bytes)", artifact.digest));
         if artifact.depth == 0 && !self.policy.spec.accepts_resource(Resource::of(&manifest)) {
-            return Ok(Next::Done(Outcome::Filtered));
+            return Ok(Step::Finished(Outcome::Filtered));
         }
-        Ok(Next::Step(Step::TransferBlobs(Pulled {
+        Ok(Step::TransferBlobs(Pulled {
             artifact,
             manifest,
             bytes: pulled.bytes,
-        })))
+        }))
     }
 
-    async fn transfer_blobs(&self, pulled: Pulled) -> Result<Next, Failure> {
+    async fn transfer_blobs(&self, pulled: Pulled) -> Result<Step, Failure> {
         let depth = pulled.artifact.depth + 1;
         if !pulled.manifest.children.is_empty() && depth > MAX_DEPTH {
             let digest = &pulled.artifact.digest;
@@ -228,7 +217,7 @@ impl<'a> Copy<'a> {
             .try_for_each(|()| async { Ok(()) })
             .await?;
         self.copy_blobs(&pulled.manifest.blobs).await?;
-        Ok(Next::Step(Step::PushManifest(pulled)))
+        Ok(Step::PushManifest(pulled))
     }
 
     /// A child that the source lacks is left to the destination's judgement of the index.
@@ -241,7 +230,7 @@ impl<'a> Copy<'a> {
         async move { self.walk(step).await.map(drop) }.boxed()
     }
 
-    async fn push_manifest(&self, pulled: Pulled) -> Result<Next, Failure> {
+    async fn push_manifest(&self, pulled: Pulled) -> Result<Step, Failure> {
         let begun = Instant::now();
         let reference = &pulled.artifact.reference;
         let repository = &self.destination.repository;
@@ -255,7 +244,7 @@ impl<'a> Copy<'a> {
             "push manifest: {repository} {reference} in {} ms",
             begun.elapsed().as_millis()
         ));
-        Ok(Next::Done(Outcome::Copied))
+        Ok(Step::Finished(Outcome::Copied))
     }
 }
 

@@ -12,8 +12,11 @@ use crate::{oci::Digest, replication::RegistryId};
 #[derive(Debug, Default)]
 pub(in crate::replication) struct Flights {
     /// As many as there are blobs on their way; entries without holders are swept.
-    blobs: Mutex<HashMap<(RegistryId, Digest), Weak<tokio::sync::Mutex<()>>>>,
+    blobs: Mutex<HashMap<(RegistryId, Digest), Weak<Seat>>>,
 }
+
+/// Held by whoever brings the blob.
+type Seat = tokio::sync::Mutex<()>;
 
 impl Flights {
     /// Waits for the blob's turn, which ends when the guard is dropped.
@@ -21,7 +24,7 @@ impl Flights {
         self.seat(registry, digest).lock_owned().await
     }
 
-    fn seat(&self, registry: RegistryId, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+    fn seat(&self, registry: RegistryId, digest: &Digest) -> Arc<Seat> {
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (registry, digest.clone());
         if let Some(seat) = blobs.get(&key).and_then(Weak::upgrade) {

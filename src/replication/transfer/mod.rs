@@ -20,7 +20,10 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 
-use super::{Policy, PolicyId, Shared};
+use super::{
+    Policy, PolicyId, Shared,
+    metrics::{ArtifactLabels, ArtifactOutcome},
+};
 use crate::{
     jobs::{Failure, Handler, Running},
     oci::{Reference, RepositoryName},
@@ -67,6 +70,7 @@ impl Transfers {
             outcome = copy.artifact(&parameters.reference) => outcome,
             () = job.stop.cancelled() => Err(Failure::Stopped),
         };
+        self.count(&outcome);
         match outcome {
             Ok(Outcome::Absent) => deletion::follow(&copy, &parameters.reference).await,
             Ok(outcome) => {
@@ -78,6 +82,20 @@ impl Transfers {
                 Err(failure)
             }
         }
+    }
+
+    fn count(&self, outcome: &Result<Outcome, Failure>) {
+        let outcome = match outcome {
+            Ok(Outcome::Copied) => ArtifactOutcome::Copied,
+            Ok(Outcome::Equal) => ArtifactOutcome::Equal,
+            Ok(Outcome::Kept) => ArtifactOutcome::Kept,
+            Ok(Outcome::Filtered) => ArtifactOutcome::Filtered,
+            Ok(Outcome::Absent) => ArtifactOutcome::Gone,
+            Err(Failure::Stopped) => return,
+            Err(_) => ArtifactOutcome::Failed,
+        };
+        let artifacts = &self.shared.metrics.artifacts;
+        artifacts.get_or_create(&ArtifactLabels { outcome }).inc();
     }
 
     async fn prepare<'a>(
