@@ -77,14 +77,13 @@ impl Auth {
         config: Config,
         recorder: Option<audit::Recorder>,
     ) -> Self {
-        let entries = config.cache_entries;
         Self(Arc::new(Parts {
             hashing: Hashing::new(&config),
             limiter: Limiter::new(&config),
             remembered: Remembered::new(&config, clock.clone()),
-            accounts: Fresh::new(entries, clock.clone()),
-            projects: Fresh::new(entries, clock.clone()),
-            standings: Fresh::new(entries, clock.clone()),
+            accounts: Fresh::new(&config, clock.clone()),
+            projects: Fresh::new(&config, clock.clone()),
+            standings: Fresh::new(&config, clock.clone()),
             metrics: Metrics::default(),
             db,
             clock,

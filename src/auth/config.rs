@@ -29,6 +29,9 @@ pub struct Config {
     pub login_cache_seconds: u64,
     /// Entries of each cache in this room.
     pub cache_entries: usize,
+    /// Seconds that accounts, projects and roles stay in use as last read while the database
+    /// cannot be reached; 0: nobody is let in then.
+    pub outage_grace_seconds: u64,
     /// Days a refresh token lives without being used.
     pub refresh_token_idle_days: u32,
 }
@@ -56,6 +59,7 @@ impl Default for Config {
             max_waiting_logins: 256,
             login_cache_seconds: 60,
             cache_entries: 10_000,
+            outage_grace_seconds: 300,
             refresh_token_idle_days: 90,
         }
     }

@@ -6,7 +6,7 @@ use std::{
 
 use quick_cache::{Equivalent, sync::Cache};
 
-use super::Error;
+use super::{Config, Error};
 use crate::clock::{SharedClock, Timestamp};
 
 /// Values of the database that are never used when older than [`LIFETIME`], nor when
@@ -14,12 +14,17 @@ use crate::clock::{SharedClock, Timestamp};
 ///
 /// However many ask for the same key at once, one reads and the others wait for it. The cache
 /// is bounded; what is absent in the database is remembered like what is there.
+///
+/// While the database is away nothing in it changes, so what is known stays in use for the
+/// configured grace: a push need not fail for it.
 #[derive(Debug)]
 pub(super) struct Fresh<K, V> {
     cache: Cache<K, Entry<V>>,
     /// Counts the changes made by this process.
     generation: AtomicU64,
     clock: SharedClock,
+    /// How old a value may be while the database is away.
+    grace: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -27,6 +32,8 @@ struct Entry<V> {
     value: V,
     /// When the reading began.
     read_at: Timestamp,
+    /// When the reading began that found the database away; else `read_at`.
+    asked_at: Timestamp,
     generation: u64,
 }
 
@@ -39,11 +46,12 @@ where
     K: Eq + Hash + Clone + Send + Sync,
     V: Clone + Send + Sync,
 {
-    pub(super) fn new(entries: usize, clock: SharedClock) -> Self {
+    pub(super) fn new(config: &Config, clock: SharedClock) -> Self {
         Self {
-            cache: Cache::new(entries),
+            cache: Cache::new(config.cache_entries),
             generation: AtomicU64::new(0),
             clock,
+            grace: Duration::from_secs(config.outage_grace_seconds),
         }
     }
 
@@ -69,11 +77,13 @@ where
         }
         loop {
             let now = self.clock.now();
-            self.cache
-                .remove_if(key, |entry| !wanted.accepts(entry, now));
+            let old = self
+                .cache
+                .remove_if(key, |entry| !wanted.accepts(entry, now))
+                .map(|(_, entry)| entry);
             let entry = self
                 .cache
-                .get_or_insert_async(key, self.read(&load))
+                .get_or_insert_async(key, self.read(&load, old))
                 .await?;
             if wanted.accepts(&entry, self.clock.now()) {
                 return Ok(entry.value);
@@ -81,17 +91,40 @@ where
         }
     }
 
-    async fn read<F>(&self, load: &(impl Fn() -> F + Sync)) -> Result<Entry<V>, Error>
+    /// Reads the value, or goes on with the old one if the database is away.
+    async fn read<F>(
+        &self,
+        load: &(impl Fn() -> F + Sync),
+        old: Option<Entry<V>>,
+    ) -> Result<Entry<V>, Error>
     where
         F: Future<Output = Result<V, Error>> + Send,
     {
         let generation = self.generation.load(Ordering::SeqCst);
-        let read_at = self.clock.now();
-        Ok(Entry {
-            value: load().await?,
-            read_at,
-            generation,
-        })
+        let asked_at = self.clock.now();
+        let error = match load().await {
+            Ok(value) => {
+                return Ok(Entry {
+                    value,
+                    read_at: asked_at,
+                    asked_at,
+                    generation,
+                });
+            }
+            Err(error) => error,
+        };
+        let usable = |old: &Entry<V>| {
+            error.retryable()
+                && old.generation == generation
+                && asked_at.since(old.read_at) < self.grace
+        };
+        match old.filter(usable) {
+            Some(old) => {
+                tracing::warn!(%error, "the database is away; going on with what it said last");
+                Ok(Entry { asked_at, ..old })
+            }
+            None => Err(error),
+        }
     }
 }
 
@@ -105,8 +138,8 @@ struct Wanted {
 impl Wanted {
     /// A slow reading that began after the question is good, however old it has become.
     fn accepts<V>(self, entry: &Entry<V>, now: Timestamp) -> bool {
-        let young = entry.read_at <= now && now.since(entry.read_at) < LIFETIME;
-        entry.generation >= self.generation && (young || entry.read_at >= self.asked_at)
+        let young = entry.asked_at <= now && now.since(entry.asked_at) < LIFETIME;
+        entry.generation >= self.generation && (young || entry.asked_at >= self.asked_at)
     }
 }
 
@@ -115,7 +148,7 @@ mod tests {
     use std::sync::{Arc, atomic::AtomicUsize};
 
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::{clock::ManualClock, store};
 
     fn counting(counter: &AtomicUsize) -> std::future::Ready<Result<usize, Error>> {
         std::future::ready(Ok(counter.fetch_add(1, Ordering::SeqCst)))
@@ -124,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn a_value_is_read_again_when_old_or_outdated() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let fresh = Fresh::<String, usize>::new(10, clock.clone());
+        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone());
         let reads = AtomicUsize::new(0);
         let value = || async { fresh.value("k", || counting(&reads)).await.unwrap() };
         assert_eq!((value().await, value().await), (0, 0));
@@ -139,7 +172,7 @@ mod tests {
     #[tokio::test]
     async fn many_at_once_read_once() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let fresh = Fresh::<String, usize>::new(10, clock.clone());
+        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone());
         let reads = AtomicUsize::new(0);
         let slow = || async {
             tokio::task::yield_now().await;
@@ -152,7 +185,10 @@ mod tests {
     #[tokio::test]
     async fn who_asks_after_a_change_is_not_given_what_was_read_before_it() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let fresh = Arc::new(Fresh::<String, usize>::new(10, clock.clone()));
+        let fresh = Arc::new(Fresh::<String, usize>::new(
+            &Config::default(),
+            clock.clone(),
+        ));
         let (release, released) = tokio::sync::oneshot::channel::<()>();
         let released = std::sync::Mutex::new(Some(released));
         let load = move || {
@@ -176,11 +212,42 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reading_is_used_by_who_waited_for_it() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let fresh = Fresh::<String, usize>::new(10, clock.clone());
+        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone());
         let slow = || async {
             clock.advance(Duration::from_secs(5));
             Ok(7)
         };
         assert_eq!(fresh.value("k", slow).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn while_the_database_is_away_the_last_value_is_used_for_the_grace() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1));
+        let config = Config {
+            outage_grace_seconds: 60,
+            ..Config::default()
+        };
+        let fresh = Fresh::<String, usize>::new(&config, clock.clone());
+        let away = || async { Err(store::Error::from(sqlx::Error::PoolTimedOut).into()) };
+        let broken = || async { Err(Error::Internal("a bad row".to_owned())) };
+        assert!(
+            fresh.value("k", away).await.is_err(),
+            "nothing is known yet"
+        );
+        fresh.value("k", || async { Ok(1) }).await.unwrap();
+        for _ in 0..59 {
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(fresh.value("k", away).await.unwrap(), 1);
+        }
+        clock.advance(Duration::from_millis(750));
+        assert_eq!(fresh.value("k", || async { Ok(2) }).await.unwrap(), 2);
+        clock.advance(Duration::from_mins(1));
+        assert!(fresh.value("k", away).await.is_err(), "the grace is over");
+        fresh.value("k", || async { Ok(3) }).await.unwrap();
+        fresh.outdate();
+        assert!(fresh.value("k", away).await.is_err(), "changed since");
+        fresh.value("k", || async { Ok(4) }).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+        assert!(fresh.value("k", broken).await.is_err(), "not an outage");
     }
 }

@@ -122,7 +122,9 @@ async fn expiry_and_disabling_end_a_robot_at_once() {
         login(&fixture, &robot_name, &made.secret).await.unwrap();
         auth.redeem_refresh_token(&token, "registry").await.unwrap();
 
-        fixture.clock.advance(Duration::from_millis(30 * 86_400_000 - 1));
+        fixture
+            .clock
+            .advance(Duration::from_millis(30 * 86_400_000 - 1));
         login(&fixture, &robot_name, &made.secret).await.unwrap();
         fixture.clock.advance(Duration::from_millis(1));
         assert_eq!(auth.principal(&robot_name).await.unwrap(), None);

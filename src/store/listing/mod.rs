@@ -1,0 +1,193 @@
+//! Pages of rows, filtered and sorted by fields that the caller names.
+//!
+//! The SQL is put together from pieces that are all `'static`: a [`Selection`] names its fields
+//! and their expressions, a [`Listing`] says by name what it wants of them, and every value is
+//! bound. A name that the selection does not have is refused, so nothing a client sends is ever
+//! part of a statement's text. `statement.rs` puts the text together.
+
+mod statement;
+#[cfg(test)]
+mod tests;
+
+use sqlx::{
+    AssertSqlSafe, FromRow, Postgres, Sqlite, postgres::PgArguments, postgres::PgRow,
+    query::QueryAs, query::QueryScalar, sqlite::SqliteArguments, sqlite::SqliteRow,
+};
+
+use super::{Db, Error};
+use statement::Statement;
+
+/// What to list: all filters must hold; rows before `offset` are left out.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    pub filters: Vec<Filter>,
+    /// First key first. Rows are at last ordered by the selection's own key.
+    pub sort: Vec<Sort>,
+    pub offset: i64,
+    /// Rows to return; `None`: all of them.
+    pub limit: Option<i64>,
+}
+
+/// A test of one field (Harbor's `q=`: `k=v`, `k=~v`, `k={a b}`, `k=[min~max]`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    pub field: String,
+    pub test: Test,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Test {
+    Equals(String),
+    /// The field holds the text, in whatever case.
+    Contains(String),
+    AnyOf(Vec<String>),
+    /// Both ends belong to the range; an end that is missing is open.
+    Range {
+        min: Option<String>,
+        max: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sort {
+    pub field: String,
+    pub descending: bool,
+}
+
+/// One page, and how many rows there are on all pages together.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub total: i64,
+}
+
+/// Why a listing cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListingError {
+    #[error("`{0}` is not a field that can be filtered or sorted by")]
+    UnknownField(String),
+    #[error("`{value}` is not a value of field `{field}`")]
+    Value { field: String, value: String },
+}
+
+/// What can be listed: `select {columns} from {from} where {condition}`.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection {
+    pub columns: &'static str,
+    pub from: &'static str,
+    /// May use `$1` … for the `fixed` values of [`Db::page`].
+    pub condition: &'static str,
+    pub fields: &'static [Field],
+    /// The order that makes the listing stable: `id`.
+    pub key: &'static str,
+}
+
+/// A field's name in the API, its SQL expression and its type.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    pub name: &'static str,
+    pub expression: &'static str,
+    pub kind: FieldKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    Text,
+    Integer,
+    Boolean,
+    /// Milliseconds in the database; RFC 3339, or `2026-11-21 10:00:00` in UTC, in the API.
+    Time,
+}
+
+impl Field {
+    pub const fn text(name: &'static str, expression: &'static str) -> Self {
+        Self::new(name, expression, FieldKind::Text)
+    }
+
+    pub const fn integer(name: &'static str, expression: &'static str) -> Self {
+        Self::new(name, expression, FieldKind::Integer)
+    }
+
+    pub const fn boolean(name: &'static str, expression: &'static str) -> Self {
+        Self::new(name, expression, FieldKind::Boolean)
+    }
+
+    pub const fn time(name: &'static str, expression: &'static str) -> Self {
+        Self::new(name, expression, FieldKind::Time)
+    }
+
+    const fn new(name: &'static str, expression: &'static str, kind: FieldKind) -> Self {
+        Self {
+            name,
+            expression,
+            kind,
+        }
+    }
+}
+
+/// A bound value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+}
+
+impl Db {
+    /// Reads one page of a selection.
+    pub async fn page<T>(
+        &self,
+        selection: &Selection,
+        fixed: Vec<Value>,
+        listing: &Listing,
+    ) -> Result<Page<T>, Error>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let statement = Statement::new(selection, fixed, listing)?;
+        let (rows, count) = (
+            AssertSqlSafe(statement.rows),
+            AssertSqlSafe(statement.count),
+        );
+        let values = statement.values;
+        Ok(match self {
+            Self::Lite { readers, .. } => Page {
+                items: bind_lite(sqlx::query_as(rows), &values)
+                    .fetch_all(readers)
+                    .await?,
+                total: count_lite(sqlx::query_scalar(count), &values)
+                    .fetch_one(readers)
+                    .await?,
+            },
+            Self::Pg(pool) => Page {
+                items: bind_pg(sqlx::query_as(rows), &values)
+                    .fetch_all(pool)
+                    .await?,
+                total: count_pg(sqlx::query_scalar(count), &values)
+                    .fetch_one(pool)
+                    .await?,
+            },
+        })
+    }
+}
+
+/// Makes a function that binds every [`Value`] to a query.
+macro_rules! binder {
+    ($name:ident, $query:ident, $database:ty, $arguments:ty) => {
+        fn $name<'q, T>(
+            query: $query<'q, $database, T, $arguments>,
+            values: &[Value],
+        ) -> $query<'q, $database, T, $arguments> {
+            values.iter().fold(query, |query, value| match value {
+                Value::Text(text) => query.bind(text.clone()),
+                Value::Integer(number) => query.bind(*number),
+                Value::Boolean(truth) => query.bind(*truth),
+            })
+        }
+    };
+}
+
+binder!(bind_lite, QueryAs, Sqlite, SqliteArguments);
+binder!(count_lite, QueryScalar, Sqlite, SqliteArguments);
+binder!(bind_pg, QueryAs, Postgres, PgArguments);
+binder!(count_pg, QueryScalar, Postgres, PgArguments);
