@@ -1,0 +1,88 @@
+use super::*;
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let table = text.parse().unwrap();
+    layers::resolve(Some(Path::new("test.toml")), table, variables)
+}
+
+#[test]
+fn the_example_documents_keys_that_exist() {
+    let example = include_str!("../../tidegate.example.toml");
+    parse(example, &[]).unwrap();
+    // Every commented default must be a key, too.
+    let uncommented: Vec<&str> = example
+        .lines()
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|rest| is_key(rest))
+                .unwrap_or(line)
+        })
+        .collect();
+    parse(&uncommented.join("\n"), &[]).unwrap();
+}
+
+/// `listen = …`: one word, then an equals sign.
+fn is_key(line: &str) -> bool {
+    line.split_once(" = ")
+        .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name() {
+    let error = parse("[server]\nlistne = \"x\"", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("test.toml") && error.contains("listne"),
+        "{error}"
+    );
+    assert!(parse("[sever]\n", &[]).is_err());
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let text = "[database]\nmax_connections = 3\n[server]\nlisten = \"127.0.0.1:1\"";
+    let config = parse(
+        text,
+        &[
+            ("TIDEGATE_DATABASE__MAX_CONNECTIONS", "7"),
+            ("TIDEGATE_AUTH__ADMIN_PASSWORD", "12345678"),
+            ("PATH", "x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.database.max_connections, 7);
+    assert_eq!(config.auth.admin_password.unwrap().expose(), "12345678");
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let error = parse("", &[("TIDEGATE_DATABASE__MAX_CONNECTIONS", "many")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("TIDEGATE_DATABASE__MAX_CONNECTIONS"),
+        "{error}"
+    );
+    assert!(parse("", &[("TIDEGATE_SERVER__LISTNE", "x")]).is_err());
+}
+
+#[test]
+fn secrets_are_read_from_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("password");
+    std::fs::write(&path, "hunter2\n").unwrap();
+    let path = path.display().to_string();
+    let from_file = parse(&format!("[auth]\nadmin_password_file = \"{path}\""), &[]).unwrap();
+    let from_variable = parse("", &[("TIDEGATE_AUTH__ADMIN_PASSWORD_FILE", &path)]).unwrap();
+    for config in [from_file, from_variable] {
+        assert_eq!(config.auth.admin_password.unwrap().expose(), "hunter2");
+    }
+    let error = parse("[auth]\nadmin_password_file = \"/nowhere\"", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("/nowhere"), "{error}");
+}
