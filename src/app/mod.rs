@@ -1,1 +1,358 @@
-//! Wires everything together.
+//! Wires everything: [`App::build`] makes the whole gateway of its configuration.
+//!
+//! Rooms that do not know each other meet here: `watcher.rs` tells replication and the audit
+//! trail what passes the proxy, `upstream.rs` decides what stands behind it, `routes.rs` says
+//! which room answers which path. Read [`App::build`] from top to bottom.
+
+mod catalog;
+pub mod check;
+mod data_dir;
+pub mod demo;
+mod routes;
+mod status;
+mod upstream;
+mod watcher;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use prometheus_client::registry::Registry;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::{self, Probe},
+    audit,
+    auth::{
+        Auth,
+        bearer::{Expected, Verifier},
+    },
+    clock::SharedClock,
+    config::Config,
+    jobs::{self, Jobs, Runner},
+    proxy::{self, Proxy, PublicAddress},
+    registry::Client,
+    replication::{self, Replication},
+    secret::Secret,
+    server::{AccessLog, Listener, Shutdown},
+    store::Db,
+    telemetry, tls,
+    token::{self, Issuer, Keys},
+};
+
+use catalog::UpstreamCatalog;
+use data_dir::DataDir;
+use routes::{Rooms, Routes};
+use status::{DatabaseProbe, RegistryProbe, Status};
+use upstream::Behind;
+use watcher::Watcher;
+
+/// A gateway that is ready to serve: its sockets are bound, its database is open.
+#[derive(Debug)]
+pub struct App {
+    listener: Listener,
+    routes: Routes,
+    runner: Runner,
+    background: Background,
+    auth: Auth,
+    replication: Replication,
+    first_password: Option<Secret>,
+    ca_certificate: Option<PathBuf>,
+    data: DataDir,
+}
+
+/// What runs beside the listener.
+#[derive(Debug)]
+struct Background {
+    db: Db,
+    /// Exchanges with the registry that end whatever their client does, and what follows them.
+    exchanges: TaskTracker,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The parts that rooms with HTTP paths share.
+struct Shared {
+    config: Config,
+    clock: SharedClock,
+    auth: Auth,
+    audit: audit::Recorder,
+    issuer: Issuer,
+    behind: Behind,
+    jobs: Jobs,
+    replication: Replication,
+}
+
+impl App {
+    /// Builds the gateway: sockets first, so that a taken port is known before anything else is
+    /// touched; then the data, the rooms from the bottom up, and the routes.
+    pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
+        tls::install_crypto();
+        let data = DataDir::open(&config.server.data_dir)?;
+        let tls = tls::Server::load(
+            &config.tls,
+            data.path(),
+            &host_names(&config),
+            clock.clone(),
+        )?;
+        let ca_certificate = tls.as_ref().and_then(tls::Server::ca_certificate);
+        let listener = bind(&config, tls.clone(), clock.clone()).await?;
+        let mut metrics = Registry::default();
+        telemetry::ProcessMetrics.register(&mut metrics);
+        listener.metrics().register(&mut metrics);
+
+        let background = Background::new(open_database(&config).await?);
+        if let Some(tls) = tls {
+            background.tasks.spawn(tls.watch(background.stop.clone()));
+        }
+        let shared = Shared::build(config, clock, &data, &background, &mut metrics).await?;
+        let first_password = shared.auth.bootstrap().await?;
+        let runner = Runner::new(shared.jobs.clone(), shared.replication.handlers());
+        let (auth, replication) = (shared.auth.clone(), shared.replication.clone());
+        let rooms = shared.rooms(&background, metrics, ca_certificate.clone())?;
+        Ok(Self {
+            listener,
+            routes: Routes::new(rooms),
+            runner,
+            background,
+            auth,
+            replication,
+            first_password,
+            ca_certificate,
+            data,
+        })
+    }
+
+    /// The address that was bound, with the port the system chose if it was to.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// The password of `admin`, when this start has made the user and generated it.
+    pub fn first_password(&self) -> Option<&Secret> {
+        self.first_password.as_ref()
+    }
+
+    /// The CA that clients must be told about; `None` with a certificate of the operator's own.
+    pub fn ca_certificate(&self) -> Option<&Path> {
+        self.ca_certificate.as_deref()
+    }
+
+    /// Serves until `shutdown`: requests in flight finish, then jobs are handed back, what was
+    /// to be written is written, and the database is closed.
+    pub async fn serve(self, shutdown: Shutdown) {
+        let Self {
+            listener,
+            routes,
+            runner,
+            background,
+            replication,
+            data,
+            ..
+        } = self;
+        // Its writer ends with the last handle.
+        drop(replication);
+        let jobs = tokio::spawn(runner.run(shutdown.draining().clone()));
+        listener.serve(routes, shutdown).await;
+        if let Err(error) = jobs.await {
+            tracing::error!("the job runner ended badly: {error}");
+        }
+        background.finish().await;
+        drop(data);
+    }
+}
+
+impl Background {
+    fn new(db: Db) -> Self {
+        let (exchanges, tasks) = (TaskTracker::new(), TaskTracker::new());
+        Self {
+            db,
+            exchanges,
+            tasks,
+            stop: CancellationToken::new(),
+        }
+    }
+
+    async fn finish(self) {
+        self.exchanges.close();
+        self.exchanges.wait().await;
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.db.close().await;
+    }
+}
+
+impl Shared {
+    async fn build(
+        config: Config,
+        clock: SharedClock,
+        data: &DataDir,
+        background: &Background,
+        metrics: &mut Registry,
+    ) -> anyhow::Result<Self> {
+        let (db, tasks) = (background.db.clone(), &background.tasks);
+        let (audit, writer) = audit::Recorder::open(db.clone(), clock.clone(), &config.audit);
+        audit.metrics().register(metrics);
+        tasks.spawn(writer.run(background.stop.clone()));
+        let auth = Auth::audited(
+            db.clone(),
+            clock.clone(),
+            config.auth.clone(),
+            audit.clone(),
+        );
+        auth.metrics().register(metrics);
+        let keys = Keys::load(data.path(), config.token.algorithm, &clock)?;
+        let issuer = Issuer::new(Arc::new(keys), config.token.clone(), clock.clone())?;
+        let behind = Behind::open(&config, data, &issuer, clock.clone())?;
+        if let Behind::Embedded { registry, .. } = &behind {
+            tasks.spawn(registry.clone().sweep_uploads(background.stop.clone()));
+        }
+        let jobs = Jobs::new(db.clone(), clock.clone(), jobs_config(&config)?);
+        jobs.metrics().register(metrics);
+        let parts = replication::Parts {
+            config: config.replication.clone(),
+            jobs: jobs.clone(),
+            db,
+            clock: clock.clone(),
+            sealing: Arc::new(data.sealing_key()?),
+            local: behind.exchange(),
+            connections: config.upstream.connections.clone(),
+            data_dir: data.path().to_owned(),
+        };
+        let replication = Replication::start(parts, tasks, background.stop.clone()).await?;
+        Ok(Self {
+            config,
+            clock,
+            auth,
+            audit,
+            issuer,
+            behind,
+            jobs,
+            replication,
+        })
+    }
+
+    fn rooms(
+        self,
+        background: &Background,
+        mut metrics: Registry,
+        ca_certificate: Option<PathBuf>,
+    ) -> anyhow::Result<Rooms> {
+        let probes: Vec<Arc<dyn Probe>> = vec![
+            Arc::new(DatabaseProbe(background.db.clone())),
+            Arc::new(RegistryProbe(self.behind.exchange())),
+        ];
+        let proxy = self.proxy(&background.exchanges, &mut metrics)?;
+        let tokens = token::Metrics::default();
+        tokens.register(&mut metrics);
+        let api = api::Parts {
+            auth: self.auth.clone(),
+            audit: self.audit,
+            clock: self.clock,
+            catalog: Arc::new(UpstreamCatalog(Client::new(self.behind.exchange()))),
+            probes: probes.clone(),
+            installation: api::Installation {
+                external_url: self
+                    .config
+                    .server
+                    .external_url
+                    .map(|url| url.origin().to_owned()),
+                ca_certificate,
+                storage: self.behind.storage(),
+            },
+        };
+        Ok(Rooms {
+            proxy,
+            token: token::Service::new(self.issuer, self.auth, tokens),
+            api: api::Router::new(api),
+            status: Status { probes, metrics },
+        })
+    }
+
+    fn proxy(&self, tasks: &TaskTracker, metrics: &mut Registry) -> anyhow::Result<Proxy> {
+        let counters = proxy::Metrics::new();
+        counters.register(metrics);
+        let external_url = self.config.server.external_url.as_ref();
+        let expected = Expected {
+            issuer: self.config.token.issuer.clone(),
+            audience: self.config.token.service.clone(),
+        };
+        let verifier = Verifier::new(
+            self.issuer
+                .keys()
+                .verifiers(self.config.token.key_reference)?,
+            expected,
+            self.clock.clone(),
+            self.config.auth.cache_entries,
+        );
+        Ok(Proxy::new(proxy::Parts {
+            config: self.config.proxy.clone(),
+            auth: self.auth.clone(),
+            verifier,
+            upstream: proxy::Upstream {
+                exchange: self.behind.exchange(),
+                url: self.behind.url().cloned(),
+            },
+            observer: Arc::new(Watcher {
+                replication: self.replication.clone(),
+                audit: self.audit.clone(),
+                tasks: tasks.clone(),
+            }),
+            address: PublicAddress {
+                external_url: external_url.map(|url| url.origin().parse()).transpose()?,
+                service: self.config.token.service.clone(),
+            },
+            clock: self.clock.clone(),
+            metrics: counters,
+            tasks: tasks.clone(),
+        }))
+    }
+}
+
+/// Opens the configured database, by default SQLite under the data directory, and migrates it.
+pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
+    std::fs::create_dir_all(&config.server.data_dir)
+        .with_context(|| format!("cannot make {}", config.server.data_dir.display()))?;
+    Ok(Db::open(
+        &config.database,
+        &config.server.data_dir.join("tidegate.db"),
+    )
+    .await?)
+}
+
+async fn bind(
+    config: &Config,
+    tls: Option<tls::Server>,
+    clock: SharedClock,
+) -> anyhow::Result<Listener> {
+    let listener = Listener::bind(&config.server, tls).await?;
+    Ok(
+        match AccessLog::stdout(config.telemetry.access_log, clock) {
+            Some(log) => listener.with_access_log(log),
+            None => listener,
+        },
+    )
+}
+
+/// The names a certificate of our own is to bear besides the machine's.
+fn host_names(config: &Config) -> Vec<String> {
+    config
+        .server
+        .external_url
+        .iter()
+        .map(|url| url.host_name().to_owned())
+        .collect()
+}
+
+fn jobs_config(config: &Config) -> anyhow::Result<jobs::Config> {
+    let jobs = jobs::Config {
+        workers: config.replication.workers,
+        ..config.jobs.clone()
+    };
+    jobs.check().map_err(anyhow::Error::msg).context("jobs")?;
+    Ok(jobs)
+}

@@ -1,1 +1,131 @@
-//! The command line.
+//! The command line: arguments in; one sentence and an exit code out.
+//!
+//! Exit codes: 0 done, 1 it did not work (one sentence on standard error says why), 2 the
+//! arguments are wrong. Each command is a file here; what they do stands in `app`.
+
+mod admin;
+mod check;
+mod demo;
+mod migrate;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config::Config, telemetry};
+
+/// A registry gateway: TLS, docker login, role-based tokens, an unbuffered proxy and durable
+/// replication in one binary.
+///
+/// Exit codes: 0 done; 1 it did not work, one sentence on standard error says why; 2 the
+/// arguments are wrong.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows a push through a gateway arriving at a mirror; needs nothing else, changes nothing.
+    Demo(demo::Demo),
+    /// Runs the gateway until SIGTERM or Ctrl-C; a second signal ends it at once.
+    Serve(ConfigFile),
+    /// Says whether configuration, certificate, database and upstream are fit, and how to mend them.
+    Check(ConfigFile),
+    /// Brings the database's schema up to date.
+    Migrate(ConfigFile),
+    /// Administers the gateway from its own machine.
+    Admin(admin::Admin),
+}
+
+/// Which configuration a command works with.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file; without it ./tidegate.toml where that exists, else the defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn load(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(self.config.as_deref(), std::env::vars())?)
+    }
+
+    /// Loads the configuration and starts logging as it says.
+    fn load_and_log(&self) -> anyhow::Result<Config> {
+        let config = self.load()?;
+        telemetry::init(&config.telemetry)?;
+        Ok(config)
+    }
+}
+
+/// Parses the process's arguments and runs the command.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap knows which stream and code they take.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let outcome = match cli.command {
+        Command::Demo(demo) => demo.run(),
+        Command::Serve(file) => serve::run(&file),
+        Command::Check(file) => check::run(&file),
+        Command::Migrate(file) => migrate::run(&file),
+        Command::Admin(admin) => admin.run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the sentence a person reads when a command fails"
+)]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("tidegate: {error:#}");
+}
+
+/// Writes one line to standard output: what the command was asked for.
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of a command is its standard output"
+)]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+/// Runs a command's future on a runtime of its own.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_help() {
+        Cli::command().debug_assert();
+        let mut command = Cli::command();
+        command.build();
+        for sub in command.get_subcommands() {
+            assert!(sub.get_about().is_some(), "{}", sub.get_name());
+        }
+    }
+}

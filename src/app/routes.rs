@@ -1,0 +1,78 @@
+//! Which room answers which path.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Request, Response, header};
+
+use super::status::Status;
+use crate::{api, oci::ErrorCode, proxy::Proxy, token, wire::Body};
+
+/// The gateway's one service, as the listener takes it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Routes(Arc<Rooms>);
+
+#[derive(Debug)]
+pub(super) struct Rooms {
+    pub proxy: Proxy,
+    pub token: token::Service,
+    pub api: api::Router,
+    pub status: Status,
+}
+
+impl Routes {
+    pub(super) fn new(rooms: Rooms) -> Self {
+        Self(Arc::new(rooms))
+    }
+}
+
+impl Rooms {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let path = request.uri().path();
+        if path == "/v2" || path.starts_with("/v2/") {
+            self.proxy.handle(request).await
+        } else if path == "/service/token" || path.starts_with("/service/token/") {
+            self.token.handle(request).await
+        } else if path == "/api" || path.starts_with("/api/") {
+            self.api.handle(request).await
+        } else {
+            match path {
+                "/healthz" => Status::alive(),
+                "/readyz" => self.status.ready().await,
+                "/metrics" => self.status.metrics(),
+                _ => unknown_path(),
+            }
+        }
+    }
+}
+
+impl tower::Service<Request<Body>> for Routes {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let rooms = Arc::clone(&self.0);
+        Box::pin(async move { Ok(rooms.answer(request).await) })
+    }
+}
+
+fn unknown_path() -> Response<Body> {
+    let code = ErrorCode::NotFound;
+    let message = "nothing is here; the registry is at /v2/, the API at /api/v2.0/";
+    let mut response = Response::new(Body::from(code.body(message)));
+    *response.status_mut() = code.status();
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}

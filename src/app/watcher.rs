@@ -1,0 +1,125 @@
+//! What the proxy sees of changes, told to those who care: replication and the audit trail.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    audit,
+    oci::{ErrorCode, RepositoryName},
+    proxy::{self, Observer, Refusal, Ticket},
+    replication::{self, Replication},
+};
+
+/// The proxy's observer.
+#[derive(Debug, Clone)]
+pub(super) struct Watcher {
+    pub replication: Replication,
+    pub audit: audit::Recorder,
+    /// Where what follows an answer runs; waited for at the end.
+    pub tasks: TaskTracker,
+}
+
+impl Observer for Watcher {
+    fn wants(&self, repository: &RepositoryName) -> bool {
+        self.replication.wants(repository)
+    }
+
+    fn intend(&self, change: Arc<proxy::Change>) -> BoxFuture<'_, Result<Ticket, Refusal>> {
+        Box::pin(async move {
+            match self.replication.intend(&watched(&change)).await {
+                Ok(intent) => Ok(self.ticket(intent)),
+                Err(error) => {
+                    tracing::error!(
+                        repository.name = %change.repository,
+                        "cannot write down a change that a policy wants: {error}"
+                    );
+                    let message = "the database is away; try again in a moment";
+                    Err(Refusal::new(ErrorCode::Unavailable, message))
+                }
+            }
+        })
+    }
+
+    fn conclude(&self, change: &Arc<proxy::Change>, outcome: &proxy::Outcome) {
+        self.audit.record(audited(change, outcome));
+    }
+}
+
+impl Watcher {
+    /// Tells replication how the change ends, on a task of its own: the client has its answer.
+    fn ticket(&self, intent: replication::Ticket) -> Ticket {
+        let (replication, tasks) = (self.replication.clone(), self.tasks.clone());
+        Ticket::new(move |outcome| {
+            let outcome = outcome.clone();
+            tasks.spawn(async move { settle(&replication, intent, &outcome).await });
+        })
+    }
+}
+
+async fn settle(replication: &Replication, intent: replication::Ticket, outcome: &proxy::Outcome) {
+    let settled = match outcome {
+        proxy::Outcome::Committed { .. } => replication.confirm(intent).await,
+        proxy::Outcome::Refused { .. } => replication.withdraw(intent).await,
+        // Dropped, the intent stays for the resolver.
+        proxy::Outcome::Unknown => Ok(()),
+    };
+    if let Err(error) = settled {
+        tracing::warn!("a change waits for the resolver: {error}");
+    }
+}
+
+fn watched(change: &proxy::Change) -> replication::Change {
+    let kind = match change.kind.clone() {
+        proxy::ChangeKind::Push(push) => replication::ChangeKind::Push {
+            reference: push.reference,
+            tags: push.tags,
+            digest: push.digest,
+        },
+        proxy::ChangeKind::DeleteTag { tag, digest } => {
+            replication::ChangeKind::DeleteTag { tag, digest }
+        }
+        proxy::ChangeKind::DeleteDigest { digest, tags } => {
+            replication::ChangeKind::DeleteDigest { digest, tags }
+        }
+    };
+    replication::Change {
+        repository: change.repository.clone(),
+        kind,
+        actor: change.actor.name.clone(),
+        origin: change.origin.clone(),
+    }
+}
+
+fn audited(change: &proxy::Change, outcome: &proxy::Outcome) -> audit::Event {
+    let (operation, reference) = match &change.kind {
+        proxy::ChangeKind::Push(push) => (audit::Operation::Push, push.reference.as_str()),
+        proxy::ChangeKind::DeleteTag { tag, .. } => (audit::Operation::Delete, tag.as_str()),
+        proxy::ChangeKind::DeleteDigest { digest, .. } => {
+            (audit::Operation::Delete, digest.as_str())
+        }
+    };
+    let (succeeded, description) = match outcome {
+        proxy::Outcome::Committed { .. } => (audit::Outcome::Succeeded, String::new()),
+        proxy::Outcome::Refused { status } => {
+            (audit::Outcome::Failed, format!("refused with {status}"))
+        }
+        proxy::Outcome::Unknown => (
+            audit::Outcome::Failed,
+            "the registry's answer was lost".to_owned(),
+        ),
+    };
+    let separator = if reference.contains(':') { '@' } else { ':' };
+    audit::Event {
+        user: change.actor.name.clone(),
+        operation,
+        resource_type: "artifact",
+        resource: format!("{}{separator}{reference}", change.repository),
+        project: change.repository.project().map(str::to_owned),
+        outcome: succeeded,
+        description,
+        source: change.actor.address,
+        request_id: change.request_id.as_ref().map(|id| Arc::clone(&id.0)),
+    }
+}
