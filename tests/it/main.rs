@@ -3,4 +3,21 @@
 //! `tests/run` installs and starts what these tests need. `harness` holds the programs they
 //! drive; every other file is named for what it shows.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod harness;
+
+mod clients;
+mod demo;
 mod layers;
+mod lifecycle;
+mod mirror;
+mod no_lost_push;
+mod refusals;
+mod rest;
+mod tokens;

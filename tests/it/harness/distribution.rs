@@ -1,0 +1,82 @@
+use std::{path::Path, process::Command};
+
+use super::{Http, Process, free_port, until};
+
+/// A running CNCF distribution (`docker-registry`).
+pub struct Distribution {
+    _process: Process,
+    _directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Distribution {
+    /// Without authentication, deletion enabled.
+    pub async fn start() -> Self {
+        Self::with(|_| String::new()).await
+    }
+
+    pub async fn on_port(port: u16) -> Self {
+        Self::launch(port, |_| String::new()).await
+    }
+
+    /// `more` is added to its YAML; it is given the registry's directory.
+    pub async fn with(more: impl FnOnce(&Path) -> String) -> Self {
+        Self::launch(free_port(), more).await
+    }
+
+    async fn launch(port: u16, more: impl FnOnce(&Path) -> String) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = format!(
+            "version: 0.1\nlog: {{ level: warn }}\n\
+             storage:\n  filesystem: {{ rootdirectory: {root}/data }}\n  delete: {{ enabled: true }}\n\
+             http: {{ addr: 127.0.0.1:{port}, secret: tests }}\n{more}",
+            root = directory.path().display(),
+            more = more(directory.path()),
+        );
+        let path = directory.path().join("config.yml");
+        std::fs::write(&path, config).unwrap();
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(&path);
+        let process = Process::start(command, &directory.path().join("output.log"));
+        let registry = Self {
+            _process: process,
+            _directory: directory,
+            port,
+        };
+        let http = registry.http();
+        until("distribution answers", async || {
+            http.try_send(http::Method::GET, "/v2/", &[], bytes::Bytes::new())
+                .await
+                .ok()
+        })
+        .await;
+        registry
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.host())
+    }
+
+    pub fn http(&self) -> Http {
+        Http::plain(&self.url())
+    }
+
+    /// The digest a tag has here, `None` when it has none.
+    pub async fn digest(&self, repository: &str, tag: &str) -> Option<String> {
+        let accept = [("accept", tidegate::oci::MANIFEST_MEDIA_TYPES)];
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        let answer = self
+            .http()
+            .send(http::Method::HEAD, &path, &accept, bytes::Bytes::new())
+            .await;
+        (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned())
+    }
+}

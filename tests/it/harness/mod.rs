@@ -1,0 +1,16 @@
+//! The programs the tests drive: the gateway as built, CNCF distribution, clients, PostgreSQL.
+//! Start with `gateway.rs`.
+
+mod clients;
+mod distribution;
+mod gateway;
+mod http;
+mod image;
+mod process;
+
+pub use clients::{Docker, Podman, Skopeo, Succeeds};
+pub use distribution::Distribution;
+pub use gateway::{Database, Gateway, Options, PASSWORD};
+pub use http::Http;
+pub use image::Image;
+pub use process::{Process, free_port, until};
