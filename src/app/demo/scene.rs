@@ -35,7 +35,6 @@ impl Scene {
             tag: "v1".to_owned(),
         };
         let admin = auth
-            .auth
             .principal("admin")
             .await?
             .unwrap_or(Principal::Anonymous);
