@@ -253,6 +253,7 @@ impl Shared {
             auth: self.auth.clone(),
             audit: self.audit,
             clock: self.clock,
+            replication: self.replication,
             catalog: Arc::new(UpstreamCatalog(Client::new(self.behind.exchange()))),
             probes: probes.clone(),
             installation: api::Installation {
