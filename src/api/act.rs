@@ -18,7 +18,7 @@ pub(super) struct Act<'a> {
 
 impl Api {
     /// Notes that the caller did this; never waits.
-    pub(super) fn record(&self, caller: &Caller, act: Act<'_>) {
+    pub(super) fn record(&self, caller: &Caller, act: &Act<'_>) {
         let user = caller.principal.name().to_owned();
         self.audit.record(Event {
             description: format!("{user} {}", act.description),

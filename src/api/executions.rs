@@ -208,7 +208,7 @@ fn record(
         project: None,
         description,
     };
-    api.record(caller, act);
+    api.record(caller, &act);
 }
 
 /// A task copies whatever the reference is when it runs: Harbor's word for that.

@@ -77,8 +77,7 @@ fn split(text: &str, separator: char) -> Result<Vec<&str>, Error> {
     let (mut start, mut quote, mut depth) = (0, None, 0_u32);
     for (at, c) in text.char_indices() {
         match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
+            (Some(open), c) => quote = Some(open).filter(|open| *open != c),
             (None, '"' | '\'') => quote = Some(c),
             (None, '[' | '{' | '(') => depth += 1,
             (None, ']' | '}' | ')') => depth = depth.saturating_sub(1),

@@ -246,5 +246,5 @@ fn record(
         project: Some(&project.name),
         description,
     };
-    api.record(caller, act);
+    api.record(caller, &act);
 }

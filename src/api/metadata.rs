@@ -123,7 +123,7 @@ async fn delete(
         &api,
         &caller,
         &project,
-        format!("deleted the setting {name}"),
+        &format!("deleted the setting {name}"),
     );
     Ok(StatusCode::OK)
 }
@@ -137,7 +137,7 @@ async fn set(
     let description = format!("set {name} to {value}");
     let metadata = Metadata::from([(name, value)]);
     api.auth.set_project_metadata(project.id, metadata).await?;
-    record(api, caller, project, description);
+    record(api, caller, project, &description);
     Ok(StatusCode::OK)
 }
 
@@ -152,7 +152,7 @@ fn the_only(metadata: Metadata) -> Result<(String, String), Error> {
     }
 }
 
-fn record(api: &Api, caller: &Caller, project: &Project, description: String) {
+fn record(api: &Api, caller: &Caller, project: &Project, description: &str) {
     let act = Act {
         operation: Operation::Update,
         resource_type: "project",
@@ -160,5 +160,5 @@ fn record(api: &Api, caller: &Caller, project: &Project, description: String) {
         project: Some(&project.name),
         description: format!("{description} of project {}", project.name),
     };
-    api.record(caller, act);
+    api.record(caller, &act);
 }

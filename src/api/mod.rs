@@ -8,6 +8,7 @@
 
 mod access;
 mod act;
+mod adapters;
 mod caller;
 mod catalog;
 mod error;

@@ -332,5 +332,5 @@ fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, descript
         project: None,
         description,
     };
-    api.record(caller, act);
+    api.record(caller, &act);
 }

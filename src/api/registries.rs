@@ -1,7 +1,5 @@
 //! Tag `registry`: the registries that policies copy from and to.
 
-use std::collections::BTreeMap;
-
 use axum::{
     Router,
     extract::State,
@@ -34,9 +32,6 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/registries", get(list).post(create))
         .route("/registries/ping", post(ping))
         .route("/registries/{id}", get(read).put(update).delete(delete))
-        .route("/registries/{id}/info", get(info))
-        .route("/replication/adapters", get(adapters))
-        .route("/replication/adapterinfos", get(adapter_infos))
 }
 
 /// `Registry`. The secret is never told, only that there is one.
@@ -90,7 +85,7 @@ impl RegistryShape {
 
 impl From<Registry> for RegistryShape {
     fn from(registry: Registry) -> Self {
-        let credential = (!registry.access_key.is_empty()).then(|| CredentialShape {
+        let credential = (!registry.access_key.is_empty()).then_some(CredentialShape {
             kind: registry.credential_type,
             access_key: registry.access_key,
             access_secret: if registry.has_secret { MASK } else { "" },
@@ -307,108 +302,6 @@ async fn ping(
     Ok(StatusCode::OK)
 }
 
-/// `RegistryInfo`.
-#[derive(Debug, Serialize)]
-struct RegistryInfo {
-    #[serde(rename = "type")]
-    kind: String,
-    description: &'static str,
-    supported_resource_filters: [FilterStyle; 3],
-    supported_triggers: [&'static str; 3],
-    supported_copy_by_chunk: bool,
-}
-
-/// `FilterStyle`.
-#[derive(Debug, Serialize)]
-struct FilterStyle {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    style: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    values: &'static [&'static str],
-}
-
-/// What policies can do with a registry; 0 is the one behind this gateway.
-async fn info(
-    State(api): State<Shared>,
-    caller: Caller,
-    path: PathParameters,
-) -> Result<axum::Json<RegistryInfo>, Error> {
-    api.system(&caller, Resource::Registry, Verb::Read)?;
-    let id = RegistryId(path.id("id")?);
-    let kind = if id.is_local() {
-        LOCAL_KIND.to_owned()
-    } else {
-        api.replication.registry(id).await?.kind
-    };
-    let filter = |kind, style, values| FilterStyle {
-        kind,
-        style,
-        values,
-    };
-    Ok(axum::Json(RegistryInfo {
-        kind,
-        description: "",
-        supported_resource_filters: [
-            filter("name", "input", &[]),
-            filter("tag", "input", &[]),
-            filter("resource", "radio", &["image", "artifact"]),
-        ],
-        supported_triggers: ["manual", "scheduled", "event_based"],
-        supported_copy_by_chunk: false,
-    }))
-}
-
-async fn adapters(
-    State(api): State<Shared>,
-    caller: Caller,
-) -> Result<axum::Json<&'static [&'static str]>, Error> {
-    api.system(&caller, Resource::ReplicationAdapter, Verb::List)?;
-    Ok(axum::Json(replication::REGISTRY_TYPES))
-}
-
-/// `RegistryProviderInfo`: no type here has fixed endpoints or special credentials.
-#[derive(Debug, Serialize)]
-struct ProviderInfo {
-    endpoint_pattern: EndpointPattern,
-    credential_pattern: CredentialPattern,
-}
-
-#[derive(Debug, Serialize)]
-struct EndpointPattern {
-    endpoint_type: &'static str,
-    endpoints: [(); 0],
-}
-
-#[derive(Debug, Serialize)]
-struct CredentialPattern {
-    access_key_type: &'static str,
-    access_key_data: &'static str,
-    access_secret_type: &'static str,
-    access_secret_data: &'static str,
-}
-
-async fn adapter_infos(
-    State(api): State<Shared>,
-    caller: Caller,
-) -> Result<axum::Json<BTreeMap<&'static str, ProviderInfo>>, Error> {
-    api.system(&caller, Resource::ReplicationAdapter, Verb::List)?;
-    let info = || ProviderInfo {
-        endpoint_pattern: EndpointPattern {
-            endpoint_type: "EndpointPatternTypeStandard",
-            endpoints: [],
-        },
-        credential_pattern: CredentialPattern {
-            access_key_type: "AccessKeyTypeStandard",
-            access_key_data: "",
-            access_secret_type: "AccessSecretTypeStandard",
-            access_secret_data: "",
-        },
-    };
-    let types = replication::REGISTRY_TYPES.iter();
-    Ok(axum::Json(types.map(|kind| (*kind, info())).collect()))
-}
-
 impl From<replication::Error> for Error {
     fn from(error: replication::Error) -> Self {
         let message = error.to_string();
@@ -435,10 +328,10 @@ fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, descript
         project: None,
         description,
     };
-    api.record(caller, act);
+    api.record(caller, &act);
 }
 
 /// What Harbor shows in place of a secret.
 const MASK: &str = "*****";
 /// The gateway speaks Harbor's API.
-const LOCAL_KIND: &str = "harbor";
+pub(super) const LOCAL_KIND: &str = "harbor";

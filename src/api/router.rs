@@ -6,7 +6,7 @@ use http::{Method, Request, Response};
 use tower::ServiceExt;
 
 use super::{
-    Api, Parts, ROOT, Shared,
+    Api, Parts, ROOT, Shared, adapters,
     error::{Error, Fault},
     executions,
     health::{self, LastHealth},
@@ -24,6 +24,7 @@ impl Router {
     /// The API over these parts.
     pub fn new(parts: Parts) -> Self {
         let operations = axum::Router::new()
+            .merge(adapters::routes())
             .merge(executions::routes())
             .merge(health::routes())
             .merge(members::routes())

@@ -105,6 +105,7 @@ async fn matching_repositories(
 
 /// `Statistic`. The totals are for system administrators.
 #[derive(Debug, Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Statistic {
     private_project_count: usize,
     private_repo_count: usize,

@@ -85,6 +85,7 @@ pub(super) struct Summary {
 }
 
 #[derive(Debug, Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct MemberCounts {
     project_admin_count: usize,
     maintainer_count: usize,
@@ -117,9 +118,10 @@ pub(super) async fn summary(
             .permits(&caller.principal, project.id, resource, verb);
         permits.await.map_err(Error::from)
     };
-    let members = match sees(Resource::Member, Verb::List).await? {
-        true => Some(member_counts(&api, &project).await?),
-        false => None,
+    let members = if sees(Resource::Member, Verb::List).await? {
+        Some(member_counts(&api, &project).await?)
+    } else {
+        None
     };
     let hard = Storage {
         storage: project.storage_limit,

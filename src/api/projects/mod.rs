@@ -220,7 +220,7 @@ fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, descript
         project: Some(name),
         description,
     };
-    api.record(caller, act);
+    api.record(caller, &act);
 }
 
 /// Projects of a list whose details are fetched together.

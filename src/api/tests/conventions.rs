@@ -3,7 +3,10 @@
 use http::{Method, Request, header};
 use serde_json::{Value, json};
 
-use super::{ADMIN, ALICE, NOBODY, on_each_database};
+use super::{
+    ADMIN, ALICE, NOBODY, on_each_database,
+    target::{Target, policy},
+};
 use crate::wire::Body;
 
 #[tokio::test]
@@ -191,6 +194,33 @@ async fn who_may_not_is_refused_everywhere() {
             stranger.refused(401, "UNAUTHORIZED");
             alice.refused(403, "FORBIDDEN");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn administrative_acts_are_recorded() {
+    on_each_database(async |api| {
+        let target = Target::start().await;
+        api.user(ALICE).await;
+        api.project("team", "false").await;
+        api.member("team", ALICE, 2).await;
+        let registry = api
+            .post("/registries", ADMIN, target.described("mirror"))
+            .await
+            .id();
+        api.post("/replication/policies", ADMIN, policy("p", registry))
+            .await
+            .id();
+        let acts = api.acts(5).await;
+        let wanted = [
+            "admin created the user alice",
+            "admin created project team",
+            "admin made alice developer of project team",
+            "admin created the registry mirror",
+            "admin created the replication policy p",
+        ];
+        assert_eq!(acts, wanted);
     })
     .await;
 }

@@ -1,12 +1,14 @@
 //! The API over real databases, asked as HTTP clients ask it.
 
 mod conventions;
+mod executions;
 mod members;
-mod mirroring;
+mod policies;
 mod projects;
-
+mod registries;
 mod robots;
 mod system;
+mod target;
 mod users;
 
 use std::{
@@ -75,6 +77,7 @@ async fn replicating(parts: replication::Parts, stop: &CancellationToken) -> Rep
 }
 
 /// Runs a test on every database at hand.
+#[expect(clippy::future_not_send, reason = "each test runs on one thread")]
 async fn on_each_database(test: impl AsyncFn(&Api)) {
     for db in databases().await {
         test(&Api::over(db).await).await;

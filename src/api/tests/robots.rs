@@ -82,17 +82,17 @@ async fn a_secret_is_given_or_generated_anew() {
             .await;
         let path = format!("/robots/{}", made.id());
         let old = made.json()["secret"].as_str().unwrap().to_owned();
-        let patch = async |body: Value| api.send(Method::PATCH, &path, ADMIN, body).await;
-        let generated = patch(json!({"secret": ""})).await.json()["secret"].clone();
+        let refresh = async |body: Value| api.send(Method::PATCH, &path, ADMIN, body).await;
+        let generated = refresh(json!({"secret": ""})).await.json()["secret"].clone();
         let generated = generated.as_str().unwrap();
         let who = "robot$team+ci";
         let outcome =
             async |secret: &str| as_robot(api, "/users/current", (who, secret)).await.status;
         assert_eq!((outcome(&old).await, outcome(generated).await), (401, 412));
         let given = "Given12345";
-        assert_eq!(patch(json!({"secret": given})).await.json(), json!({}));
+        assert_eq!(refresh(json!({"secret": given})).await.json(), json!({}));
         assert_eq!((outcome(generated).await, outcome(given).await), (401, 412));
-        patch(json!({"secret": "weak"}))
+        refresh(json!({"secret": "weak"}))
             .await
             .refused(400, "BAD_REQUEST");
     })

@@ -1,0 +1,122 @@
+//! Tag `registry`, the rest: which types of registries there are, and what they can do.
+
+use std::collections::BTreeMap;
+
+use axum::{Router, extract::State, routing::get};
+use serde::Serialize;
+
+use super::{Shared, caller::Caller, error::Error, path::PathParameters, registries::LOCAL_KIND};
+use crate::{
+    auth::{Resource, Verb},
+    replication::{REGISTRY_TYPES, RegistryId},
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/registries/{id}/info", get(info))
+        .route("/replication/adapters", get(types))
+        .route("/replication/adapterinfos", get(patterns))
+}
+
+/// `RegistryInfo`.
+#[derive(Debug, Serialize)]
+struct RegistryInfo {
+    #[serde(rename = "type")]
+    kind: String,
+    description: &'static str,
+    supported_resource_filters: [FilterStyle; 3],
+    supported_triggers: [&'static str; 3],
+    supported_copy_by_chunk: bool,
+}
+
+/// `FilterStyle`.
+#[derive(Debug, Serialize)]
+struct FilterStyle {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    style: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    values: &'static [&'static str],
+}
+
+/// What policies can do with a registry; 0 is the one behind this gateway.
+async fn info(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<RegistryInfo>, Error> {
+    api.system(&caller, Resource::Registry, Verb::Read)?;
+    let id = RegistryId(path.id("id")?);
+    let kind = if id.is_local() {
+        LOCAL_KIND.to_owned()
+    } else {
+        api.replication.registry(id).await?.kind
+    };
+    let filter = |kind, style, values| FilterStyle {
+        kind,
+        style,
+        values,
+    };
+    Ok(axum::Json(RegistryInfo {
+        kind,
+        description: "",
+        supported_resource_filters: [
+            filter("name", "input", &[]),
+            filter("tag", "input", &[]),
+            filter("resource", "radio", &["image", "artifact"]),
+        ],
+        supported_triggers: ["manual", "scheduled", "event_based"],
+        supported_copy_by_chunk: false,
+    }))
+}
+
+async fn types(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<&'static [&'static str]>, Error> {
+    api.system(&caller, Resource::ReplicationAdapter, Verb::List)?;
+    Ok(axum::Json(REGISTRY_TYPES))
+}
+
+/// `RegistryProviderInfo`: no type here has fixed endpoints or special credentials.
+#[derive(Debug, Serialize)]
+struct ProviderInfo {
+    endpoint_pattern: EndpointPattern,
+    credential_pattern: CredentialPattern,
+}
+
+#[derive(Debug, Serialize)]
+struct EndpointPattern {
+    endpoint_type: &'static str,
+    endpoints: [(); 0],
+}
+
+#[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
+struct CredentialPattern {
+    access_key_type: &'static str,
+    access_key_data: &'static str,
+    access_secret_type: &'static str,
+    access_secret_data: &'static str,
+}
+
+async fn patterns(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<BTreeMap<&'static str, ProviderInfo>>, Error> {
+    api.system(&caller, Resource::ReplicationAdapter, Verb::List)?;
+    let info = || ProviderInfo {
+        endpoint_pattern: EndpointPattern {
+            endpoint_type: "EndpointPatternTypeStandard",
+            endpoints: [],
+        },
+        credential_pattern: CredentialPattern {
+            access_key_type: "AccessKeyTypeStandard",
+            access_key_data: "",
+            access_secret_type: "AccessSecretTypeStandard",
+            access_secret_data: "",
+        },
+    };
+    let types = REGISTRY_TYPES.iter();
+    Ok(axum::Json(types.map(|kind| (*kind, info())).collect()))
+}
