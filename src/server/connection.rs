@@ -44,18 +44,14 @@ pub(super) struct Link {
     pub(super) scheme: &'static str,
     pub(super) begun: AtomicU64,
     pub(super) in_flight: AtomicUsize,
-    pub(super) unread: AtomicBool,
+    /// Whether some request was answered before its body was read to its end.
+    pub(super) unread: Arc<AtomicBool>,
 }
 
 impl Link {
     pub(super) fn request_began(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A request is answered whose body has not been read to its end.
-    pub(super) fn left_unread(&self) {
-        self.unread.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn request_ended(&self) {
@@ -116,18 +112,16 @@ impl<S: Service> Connection<S> {
             scheme,
             begun: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
-            unread: AtomicBool::new(false),
+            unread: Arc::default(),
         });
         let door = self.edge.door().clone();
         let retirement = Retirement {
             door: &door,
             link: &link,
         };
+        // Boxed for `Unpin`, which a service need not be.
         let (edge, of) = (self.edge, link.clone());
-        let answer = move |request| -> http::Answer {
-            let answer = edge.clone().answer(of.clone(), request);
-            answer.map(Ok).boxed()
-        };
+        let answer = move |request| edge.clone().answer(of.clone(), request).map(Ok);
         match protocol {
             Protocol::Http1 => http::http1(stream, answer, retirement).await,
             Protocol::Http2 => http::http2(stream, answer, retirement).await,

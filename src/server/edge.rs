@@ -1,4 +1,8 @@
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+};
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, Version, header, request::Parts};
@@ -50,11 +54,12 @@ impl<S: Service> Edge<S> {
             Ok(host) => {
                 self.introduce(&link, &mut parts, host, &mut record);
                 let body = self.receive(body, &record);
-                self.call(Request::from_parts(parts, body), &record).await
+                let request = Request::from_parts(parts, body);
+                call(self.service.clone(), request, &record.id).await
             }
             Err(refusal) => refuse(refusal),
         };
-        self.finish(response, version, record)
+        self.finish(&link, response, version, record)
     }
 
     /// Tells the service who asks.
@@ -79,27 +84,9 @@ impl<S: Service> Edge<S> {
         Body::boxed(IdleTimeout::new(counted, self.door.timeouts.body_idle))
     }
 
-    async fn call(&self, request: Request<Body>, record: &Record) -> Response<Body> {
-        let service = self.service.clone();
-        // A panic ends this request and nothing else: the service's state is behind locks and
-        // channels that survive it.
-        let answer = AssertUnwindSafe(async { service.oneshot(request).await });
-        match answer.catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Err(panic) => {
-                tracing::error!(
-                    request.id = &*record.id,
-                    "a request panicked: {}",
-                    text(&*panic)
-                );
-                let message = format!("internal error; request id {}", record.id);
-                error(ErrorCode::Unknown, &message)
-            }
-        }
-    }
-
     fn finish(
         &self,
+        link: &Link,
         mut response: Response<Body>,
         version: Version,
         mut record: Record,
@@ -108,9 +95,10 @@ impl<S: Service> Edge<S> {
         if let Ok(id) = HeaderValue::from_str(&record.id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
+        // A body that nobody read to its end is not worth reading to keep the connection.
         let is_unread = !record.received.has_ended();
         if is_unread {
-            record.left_unread();
+            link.unread.store(true, Ordering::Relaxed);
         }
         let is_last = is_unread || self.door.shutdown.draining().is_cancelled();
         if version < Version::HTTP_2 && is_last {
@@ -118,6 +106,20 @@ impl<S: Service> Edge<S> {
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response.map(|body| Sent { body, record })
+    }
+}
+
+async fn call<S: Service>(service: S, request: Request<Body>, id: &str) -> Response<Body> {
+    // A panic ends this request and nothing else: the service's state is behind locks and
+    // channels that survive it.
+    let answer = AssertUnwindSafe(async { service.oneshot(request).await });
+    match answer.catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Err(panic) => {
+            tracing::error!(request.id = id, "a request panicked: {}", text(&*panic));
+            let message = format!("internal error; request id {id}");
+            error(ErrorCode::Unknown, &message)
+        }
     }
 }
 

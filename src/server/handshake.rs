@@ -32,7 +32,11 @@ pub(super) async fn tls(
     let stream = TlsAcceptor::from(config)
         .accept(Stall::new(stream, body_idle))
         .await
-        .map_err(|_not_of_interest| HandshakeFailure::tls)?;
+        .map_err(|error| {
+            // Scanners and clients that do not trust the CA: of interest only when sought.
+            tracing::debug!("a TLS handshake failed: {error}");
+            HandshakeFailure::tls
+        })?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,

@@ -1,14 +1,8 @@
 //! The two protocols, each on hyper's own builder: `hyper_util`'s automatic one waits for a silent
 //! client for ever.
 
-use std::{
-    convert::Infallible,
-    future::poll_fn,
-    pin::{Pin, pin},
-    time::Duration,
-};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
-use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
@@ -16,23 +10,20 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     body::Sent,
+    linger::Linger,
     retirement::{Leave, Retirement},
 };
 
-pub(super) type Answer = BoxFuture<'static, Result<Response<Sent>, Infallible>>;
-
 /// Serves until the connection ends or is retired.
-pub(super) async fn http1<I, F>(stream: I, answer: F, retirement: Retirement<'_>)
+pub(super) async fn http1<I, F, A>(stream: I, answer: F, retirement: Retirement<'_>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Incoming>) -> Answer + Unpin,
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Result<Response<Sent>, Infallible>> + Send + 'static,
 {
     let mut builder = http1::Builder::new();
     builder
@@ -41,33 +32,25 @@ where
         .header_read_timeout(retirement.keep_alive())
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(HTTP1_BUFFER_BYTES);
-    let mut connection = builder.serve_connection(TokioIo::new(stream), service_fn(answer));
-    let ended = tokio::select! {
-        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(ended),
-        leave = retirement.http1() => match leave {
-            Leave::AtOnce => return,
-            Leave::Gracefully => None,
-        },
+    let stream = TokioIo::new(Linger::new(stream, retirement.link.unread.clone()));
+    let mut connection = pin!(builder.serve_connection(stream, service_fn(answer)));
+    let leave = tokio::select! {
+        _ended = connection.as_mut() => return,
+        leave = retirement.http1() => leave,
     };
-    let ended = if let Some(ended) = ended {
-        ended
-    } else {
-        Pin::new(&mut connection).graceful_shutdown();
-        poll_fn(|context| connection.poll_without_shutdown(context)).await
-    };
-    // An error is the client's: it went away, or sent nonsense and was told so.
-    let rest = match ended {
-        Ok(()) if !retirement.leaves_unread() => Rest::Nothing,
-        _ => Rest::Unread,
-    };
-    close(connection.into_parts().io.into_inner(), rest).await;
+    if let Leave::Gracefully = leave {
+        connection.as_mut().graceful_shutdown();
+        // What goes wrong is the client's: it went away, or sent nonsense and was told so.
+        let _ = connection.await;
+    }
 }
 
 /// Serves until the connection ends or is retired.
-pub(super) async fn http2<I, F>(stream: I, answer: F, retirement: Retirement<'_>)
+pub(super) async fn http2<I, F, A>(stream: I, answer: F, retirement: Retirement<'_>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn(Request<Incoming>) -> Answer,
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Result<Response<Sent>, Infallible>> + Send + 'static,
 {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -85,30 +68,9 @@ where
     };
     if let Leave::Gracefully = leave {
         connection.as_mut().graceful_shutdown();
-        // As above: what goes wrong now is the client's.
+        // As above.
         let _ = connection.await;
     }
-}
-
-async fn close<I: AsyncRead + AsyncWrite + Unpin>(mut stream: I, rest: Rest) {
-    let farewell = async {
-        stream.shutdown().await?;
-        // A socket closed with unread bytes resets the connection, and the client may never see
-        // why its upload was refused.
-        if let Rest::Unread = rest {
-            let mut bytes = vec![0; LINGER_READ_BYTES];
-            while stream.read(&mut bytes).await? > 0 {}
-        }
-        std::io::Result::Ok(())
-    };
-    // Whatever happens to it, the connection is over.
-    let _ = timeout(LINGER, farewell).await;
-}
-
-/// What the client may have sent that nobody read.
-enum Rest {
-    Nothing,
-    Unread,
 }
 
 /// Request line and headers together. Bearer tokens are up to 8 KiB, and clients send several.
@@ -123,6 +85,3 @@ const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const HTTP2_STREAMS: u32 = 128;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// A client that reads while it sends, as Go's does, stops at once; nginx waits 5 to 30 s.
-const LINGER: Duration = Duration::from_secs(5);
-const LINGER_READ_BYTES: usize = 16 << 10;

@@ -22,8 +22,6 @@ pub trait Service:
         Future: Future<Output = Result<Response<Body>, Infallible>> + Send,
     > + Clone
     + Send
-    + Sync
-    + Unpin
     + 'static
 {
 }
@@ -36,8 +34,6 @@ impl<S> Service for S where
             Future: Future<Output = Result<Response<Body>, Infallible>> + Send,
         > + Clone
         + Send
-        + Sync
-        + Unpin
         + 'static
 {
 }

@@ -19,6 +19,7 @@ mod edge;
 mod error;
 mod handshake;
 mod http;
+mod linger;
 mod listener;
 mod metrics;
 mod peer;

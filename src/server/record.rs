@@ -92,13 +92,6 @@ impl Record {
     }
 }
 
-impl Record {
-    /// The answer is ready before the request's body was read to its end.
-    pub(super) fn left_unread(&self) {
-        self.link.left_unread();
-    }
-}
-
 impl Drop for Record {
     fn drop(&mut self) {
         self.link.request_ended();

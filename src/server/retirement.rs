@@ -20,11 +20,6 @@ impl Retirement<'_> {
         self.door.timeouts.keep_alive
     }
 
-    /// Whether some request was answered before its body was read.
-    pub(super) fn leaves_unread(&self) -> bool {
-        self.link.unread.load(Ordering::Relaxed)
-    }
-
     pub(super) async fn http1(&self) -> Leave {
         tokio::select! {
             () = self.never_used() => Leave::AtOnce,

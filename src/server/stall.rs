@@ -2,33 +2,25 @@ use std::{
     io,
     io::IoSlice,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::wire::Patience;
 
 /// A connection whose writes fail when the peer takes nothing for too long.
 #[derive(Debug)]
 pub(super) struct Stall<T> {
     inner: T,
-    limit: Duration,
-    /// Since when a write has been waiting.
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
 impl<T> Stall<T> {
     pub(super) fn new(inner: T, limit: Duration) -> Self {
-        Self {
-            inner,
-            limit,
-            since: None,
-            timer: None,
-        }
+        let patience = Patience::new(limit);
+        Self { inner, patience }
     }
 
     fn watch<R>(
@@ -37,22 +29,13 @@ impl<T> Stall<T> {
         write: Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
         if write.is_ready() {
-            self.since = None;
+            self.patience.renew();
             return write;
         }
-        let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        // The timer is set again only when it rings, not for every write that waits.
-        while timer.as_mut().poll(context).is_ready() {
-            if deadline <= Instant::now() {
-                let message = format!("the peer took nothing for {} s", self.limit.as_secs());
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)));
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
+        ready!(self.patience.poll_exhausted(context));
+        let seconds = self.patience.limit().as_secs();
+        let message = format!("the peer took nothing for {seconds} s");
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
     }
 }
 
@@ -100,7 +83,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stall<T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::Instant,
+    };
 
     use super::*;
 

@@ -10,6 +10,7 @@ use rustls::{
     server::{ProducesTickets, ResolvesServerCert},
     sign::{CertifiedKey, SingleCertAndKey},
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -94,14 +95,16 @@ impl Server {
 
     /// Takes up changed files, and renews a self-signed certificate, until `stop`.
     ///
-    /// Looks at the content every ten seconds: watching for file events would miss the
+    /// Looks at the content every ten seconds, and at once on SIGHUP: watching for file events would miss the
     /// symbolic links that Kubernetes swaps.
     pub async fn watch(self, stop: CancellationToken) {
         let mut seen = self.loaded;
+        let mut hangup = signal(SignalKind::hangup()).ok();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = received(&mut hangup) => {}
             }
             let found = self.look().await;
             if found == seen {
@@ -132,6 +135,16 @@ impl Server {
 
     fn shown(&self) -> String {
         self.pair.cert.display().to_string()
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        // The system gives no signals; looking now and then must do.
+        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+
+use super::Patience;
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -156,24 +157,20 @@ where
 /// Time in which nobody asks for data does not count: a slow reader is not a silent sender.
 pub struct IdleTimeout<B> {
     body: B,
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
 impl<B> IdleTimeout<B> {
     pub fn new(body: B, limit: Duration) -> Self {
-        Self {
-            body,
-            limit,
-            timer: None,
-        }
+        let patience = Patience::new(limit);
+        Self { body, patience }
     }
 }
 
 impl<B> fmt::Debug for IdleTimeout<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdleTimeout")
-            .field("limit", &self.limit)
+            .field("limit", &self.patience.limit())
             .finish_non_exhaustive()
     }
 }
@@ -191,15 +188,11 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            self.timer = None;
+            self.patience.renew();
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let limit = self.limit;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
-        ready!(timer.as_mut().poll(context));
-        let message = format!("no data for {} s", limit.as_secs());
+        ready!(self.patience.poll_exhausted(context));
+        let message = format!("no data for {} s", self.patience.limit().as_secs());
         Poll::Ready(Some(Err(
             io::Error::new(io::ErrorKind::TimedOut, message).into()
         )))

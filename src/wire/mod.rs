@@ -6,6 +6,8 @@
 
 mod body;
 mod exchange;
+mod patience;
 
 pub use body::{Body, BoxError, CollectError, IdleTimeout, Watched, collect};
 pub use exchange::{Exchange, ExchangeError, Peer, RequestId};
+pub use patience::Patience;

@@ -117,6 +117,9 @@ async fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
     answer
 }
 
+/// More than all buffers between the gateway and its client take.
+const LARGE: usize = 32 << 20;
+
 /// Tells the client what the service was told, after reading the whole request body.
 async fn answer(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
@@ -129,6 +132,9 @@ async fn answer(request: Request<Body>) -> Result<Response<Body>, Infallible> {
             .status(403)
             .body(Body::from("no\n"))
             .unwrap());
+    }
+    if parts.uri.path() == "/large" {
+        return Ok(Response::new(Body::from(vec![b'x'; LARGE])));
     }
     let read = match wire::collect(body, 64 << 20).await {
         Ok(body) => body.len().to_string(),

@@ -194,6 +194,17 @@ async fn an_upload_refused_early_still_sees_why() {
 }
 
 #[tokio::test]
+async fn a_large_answer_arrives_whole_before_the_connection_closes() {
+    let gateway = Gateway::tls().await;
+    let mut stream = gateway.connect_tls(&["http/1.1"]).await;
+    let request = format!("GET /large HTTP/1.1\r\n{CLOSE}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.len() > LARGE, "{} bytes", answer.len());
+}
+
+#[tokio::test]
 async fn every_exchange_is_logged_and_counted() {
     let gateway = Gateway::plain(Config::default()).await;
     gateway
