@@ -43,11 +43,13 @@ pub enum Route {
         digest: Option<Digest>,
         state: String,
     },
-    /// end-12a, end-12b
+    /// end-12a, end-12b. `state` holds the query's other parameters byte for byte: each registry
+    /// pages in its own way, and clients follow its `Link`.
     Referrers {
         name: RepositoryName,
         digest: Digest,
         artifact_type: Option<String>,
+        state: String,
     },
 }
 
@@ -174,7 +176,7 @@ impl Route {
                 name,
                 id,
                 digest,
-                state: query.without_digest(),
+                state: query.without("digest"),
             });
         }
         if let Some(name) = head.strip_suffix("/blobs") {
@@ -189,6 +191,7 @@ impl Route {
                 name: parse_name(name)?,
                 digest: parse_digest(last)?,
                 artifact_type,
+                state: query.without("artifactType"),
             });
         }
         Err(not_found())
@@ -341,7 +344,9 @@ impl Route {
                 name,
                 digest,
                 artifact_type,
+                state,
             } => {
+                query.extend(Some(state.clone()).filter(|state| !state.is_empty()));
                 query.extend(
                     artifact_type
                         .iter()
@@ -438,8 +443,8 @@ impl<'a> Query<'a> {
         })
     }
 
-    fn without_digest(&self) -> String {
-        let others = self.0.iter().filter(|(key, _)| *key != "digest");
+    fn without(&self, left_out: &str) -> String {
+        let others = self.0.iter().filter(|(key, _)| *key != left_out);
         others
             .map(|(key, value)| format!("{key}={value}"))
             .collect::<Vec<_>>()

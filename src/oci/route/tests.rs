@@ -94,6 +94,11 @@ fn what_is_forwarded_is_rebuilt_from_the_parsed_parts() {
         ),
         (
             Method::GET,
+            format!("/v2/a/referrers/{D}?artifactType=x/y&last=a%3Db&n=1"),
+            format!("/v2/a/referrers/{D}?last=a%3Db&n=1&artifactType=x%2Fy"),
+        ),
+        (
+            Method::GET,
             "/v2/a/manifests/v1?ns=docker.io".into(),
             "/v2/a/manifests/v1".into(),
         ),

@@ -56,6 +56,7 @@ impl Client {
             name: name.clone(),
             digest: digest.clone(),
             artifact_type: artifact_type.map(ToOwned::to_owned),
+            state: String::new(),
         });
         let mut all = Vec::new();
         loop {
