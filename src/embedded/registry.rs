@@ -16,7 +16,7 @@ use super::{
     answer::{API_VERSION, Answer},
     config::Config,
     disk::Disk,
-    endpoint::{Target, Upload, ping},
+    endpoint::{ReferrersQuery, Target, Upload, ping},
     error::{Error, Failure},
     threads::Threads,
     upload::Sessions,
@@ -115,7 +115,15 @@ impl Registry {
                 name,
                 digest,
                 artifact_type,
-            } => self.referrers(name, digest, artifact_type).await,
+                state,
+            } => {
+                let asked = ReferrersQuery {
+                    subject: digest,
+                    artifact_type,
+                    state,
+                };
+                self.referrers(name, asked).await
+            }
             Route::Manifest {
                 name,
                 reference,

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use super::{Disk, StoredManifest, files, files::Batch};
 use crate::{
     embedded::error::Failure,
-    oci::{Digest, Manifest, RepositoryName},
+    oci::{Digest, MAX_MANIFEST_BYTES, Manifest, RepositoryName},
 };
 
 /// A manifest that has a subject, as the referrers list shows it
@@ -32,18 +32,29 @@ impl Referrer {
     }
 }
 
+/// A part of a referrers list.
+#[derive(Debug, Default)]
+pub(in crate::embedded) struct ReferrersPage {
+    pub(in crate::embedded) referrers: Vec<Referrer>,
+    /// The entry this page ends with, when there may be more.
+    pub(in crate::embedded) next_after: Option<String>,
+}
+
 impl Disk {
-    /// The manifests whose subject is `subject`, ordered by digest. The subject itself need not
-    /// be in the repository.
+    /// The wanted manifests whose subject is `subject` and whose entries come after `last`,
+    /// ordered by digest, about 4 MiB of them. The subject need not be in the repository.
     pub(in crate::embedded) fn referrers(
         &self,
         name: &RepositoryName,
         subject: &Digest,
-    ) -> Result<Vec<Referrer>, Failure> {
+        last: Option<&str>,
+        wanted: impl Fn(&Referrer) -> bool,
+    ) -> Result<ReferrersPage, Failure> {
         let folder = self.layout.referrers(name, subject);
         let mut entries = files::names(&folder)?;
+        entries.retain(|entry| last.is_none_or(|last| entry.as_str() > last));
         entries.sort_unstable();
-        let mut referrers = Vec::new();
+        let (mut page, mut bytes) = (ReferrersPage::default(), 0);
         for entry in entries {
             let Ok(digest) = entry.replacen('-', ":", 1).parse() else {
                 continue;
@@ -52,10 +63,19 @@ impl Disk {
             if !self.has_revision(name, &digest)? {
                 continue;
             }
-            let content = files::read(&folder.join(entry))?;
-            referrers.extend(content.and_then(|json| serde_json::from_slice(&json).ok()));
+            let json = files::read(&folder.join(&entry))?.unwrap_or_default();
+            let referrer = serde_json::from_slice(&json).ok();
+            let Some(referrer) = referrer.filter(|referrer| wanted(referrer)) else {
+                continue;
+            };
+            page.referrers.push(referrer);
+            bytes += json.len();
+            if bytes >= MAX_MANIFEST_BYTES {
+                page.next_after = Some(entry);
+                break;
+            }
         }
-        Ok(referrers)
+        Ok(page)
     }
 
     pub(super) fn add_referrer(

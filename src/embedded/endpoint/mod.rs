@@ -14,6 +14,7 @@ use super::answer::Draft;
 use crate::wire::Body;
 
 pub(super) use manifest::Target;
+pub(super) use referrers::ReferrersQuery;
 pub(super) use upload::Upload;
 
 /// `GET /v2/`: end-1.

@@ -69,16 +69,8 @@ impl Registry {
         body: Body,
     ) -> Answer {
         let lease = self.start(&name, digest.algorithm()).await?;
-        let id = lease.progress().id;
-        match receive(lease, body, None, &self.threads).await {
-            Ok(lease) => self.commit(lease, name, digest).await,
-            Err(failure) => {
-                let sessions = Arc::clone(&self.sessions);
-                let cancelled = self.threads.run(move || sessions.cancel(&name, &id)).await;
-                drop(cancelled);
-                Err(failure)
-            }
-        }
+        let lease = receive(lease.for_one_request(), body, None, &self.threads).await?;
+        self.commit(lease, name, digest).await
     }
 
     pub(in crate::embedded) async fn uploads(

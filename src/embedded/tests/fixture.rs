@@ -157,6 +157,13 @@ impl Reply {
             .unwrap()
     }
 
+    /// The target of a `Link` to the next page.
+    pub(super) fn next_page(&self) -> Option<String> {
+        let link = self.headers.get("link")?.to_str().unwrap();
+        let target = link.strip_suffix(">; rel=\"next\"").unwrap();
+        Some(target.strip_prefix('<').unwrap().to_owned())
+    }
+
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }

@@ -32,11 +32,7 @@ async fn pages_of_tags_follow_one_another_to_the_end() {
     while let Some(target) = next {
         let reply = fixture.ask(&format!("GET {target}")).await;
         pages.push(reply.is(200).json()["tags"].clone());
-        next = reply.headers.get("link").map(|link| {
-            let link = link.to_str().unwrap();
-            let target = link.strip_suffix(">; rel=\"next\"").unwrap();
-            target.strip_prefix('<').unwrap().to_owned()
-        });
+        next = reply.next_page();
     }
     assert_eq!(
         pages,

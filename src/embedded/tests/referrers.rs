@@ -93,3 +93,33 @@ async fn a_deleted_referrer_is_listed_no_more_and_a_deleted_subject_keeps_its_re
         .await;
     assert_eq!(digests(&reply), [second.as_str()]);
 }
+
+#[tokio::test]
+async fn a_long_list_of_referrers_comes_in_pages() {
+    let fixture = Fixture::new();
+    let subject = fixture.push_image("a/b", "v1", b"layer").await;
+    let padding = "x".repeat(2_500_000);
+    let mut pushed = Vec::new();
+    for n in 0..5 {
+        let more = format!(
+            r#","artifactType":"x/y","annotations":{{"{n}":"{padding}"}},"subject":{{"digest":"{subject}","size":2}}"#
+        );
+        let json = fixture.image("a/b", b"signature", &more).await;
+        let digest = Digest::sha256(json.as_bytes()).to_string();
+        fixture.put_manifest("a/b", &digest, &json).await.is(201);
+        pushed.push(digest);
+    }
+    pushed.sort();
+    let mut next = Some(format!("/v2/a/b/referrers/{subject}?artifactType=x/y"));
+    let (mut listed, mut pages) = (Vec::new(), 0);
+    while let Some(target) = next {
+        let reply = fixture.ask(&format!("GET {target}")).await;
+        assert!(reply.body.len() < 8 * 1024 * 1024);
+        assert_eq!(reply.header("oci-filters-applied"), "artifactType");
+        listed.extend(digests(&reply));
+        pages += 1;
+        next = reply.next_page();
+    }
+    assert_eq!(listed, pushed);
+    assert_eq!(pages, 3);
+}

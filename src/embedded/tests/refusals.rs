@@ -2,6 +2,7 @@ use super::Fixture;
 use crate::oci::{Digest, media_type};
 
 /// Requests that are wrong in themselves, as the specification's conformance tests try them.
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn wrong_requests_are_refused_with_the_specified_codes() {
     let fixture = Fixture::new();

@@ -311,3 +311,26 @@ async fn sha512_is_served_whenever_the_client_says_so() {
         assert_eq!(blob.header("docker-content-digest"), digest.as_str());
     }
 }
+
+#[tokio::test]
+async fn an_upload_in_one_request_leaves_nothing_when_the_client_goes_away() {
+    let fixture = Fixture::new();
+    let uploads = fixture.root().join("uploads");
+    let in_progress = || std::fs::read_dir(&uploads).unwrap().count();
+    let digest = Digest::sha256(b"12345");
+    let post = format!("POST /v2/a/b/blobs/uploads/?digest={digest}");
+    let (mut sender, body) = Channel::<Bytes, BoxError>::new(1);
+    sender.send_data(Bytes::from_static(b"123")).await.unwrap();
+    {
+        let sending = fixture.send(&post, &[], Body::boxed(body));
+        let mut sending = std::pin::pin!(sending);
+        while sender.capacity() == 0 {
+            assert!(futures_util::poll!(sending.as_mut()).is_pending());
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(in_progress(), 1);
+    }
+    while in_progress() > 0 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -5,10 +5,12 @@
 //! as a [`Lease`] and no other request can have it meanwhile. Read `sessions.rs` first.
 
 mod id;
+mod lease;
 mod receive;
 mod sessions;
 mod sink;
 mod sweep;
 
+pub(super) use lease::Lease;
 pub(super) use receive::receive;
-pub(super) use sessions::{Lease, Progress, Sessions};
+pub(super) use sessions::{Progress, Sessions};

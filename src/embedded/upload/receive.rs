@@ -3,7 +3,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
 
-use super::sessions::Lease;
+use super::lease::Lease;
 use crate::{
     embedded::{
         error::Failure,

@@ -5,10 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{
-    id,
-    sink::{Mark, Sink},
-};
+use super::{id, lease::Lease, sink::Sink};
 use crate::{
     embedded::{disk::Disk, error::Failure},
     oci::{Algorithm, Digest, ErrorCode, RepositoryName, UploadId},
@@ -58,11 +55,7 @@ impl Sessions {
         let sink = Sink::create(&path, algorithm)
             .map_err(|error| Failure::storage("make", &path, error))?;
         self.slots().insert(id.clone(), Slot::Busy);
-        Ok(Lease {
-            sessions: Arc::clone(self),
-            id,
-            sink: Some(sink),
-        })
+        Ok(Lease::new(self, id, Some(sink)))
     }
 
     /// Takes a session for writing. Refused with `RANGE_INVALID` when another request has it:
@@ -83,17 +76,15 @@ impl Sessions {
                 Slot::Busy => return Err(busy()),
             },
         };
-        let mut lease = Lease {
-            sessions: Arc::clone(self),
-            id: id.clone(),
-            sink,
-        };
-        if lease.sink.is_none() {
-            let path = self.path(id);
-            let reopened = Sink::reopen(&path, algorithm);
-            lease.sink = Some(reopened.map_err(|error| absent(id, &path, error))?);
+        let was_open = sink.is_some();
+        // From here on, dropping the lease frees the slot.
+        let lease = Lease::new(self, id.clone(), sink);
+        if was_open {
+            return Ok(lease);
         }
-        Ok(lease)
+        let path = self.path(id);
+        let reopened = Sink::reopen(&path, algorithm);
+        Ok(lease.with_sink(reopened.map_err(|error| absent(id, &path, error))?))
     }
 
     /// How far an upload has come, whoever holds it.
@@ -138,7 +129,7 @@ impl Sessions {
 
     /// Keeps the sink for the next request, unless there is none, the session was cancelled or
     /// memory holds enough of them.
-    fn take_back(&self, id: &UploadId, sink: Option<Sink>) {
+    pub(super) fn take_back(&self, id: &UploadId, sink: Option<Sink>) {
         let mut slots = self.slots();
         let room = slots.len() <= self.capacity;
         match (slots.get_mut(id), sink) {
@@ -153,115 +144,12 @@ impl Sessions {
         matches!(self.slots().get(id), Some(Slot::Busy))
     }
 
-    fn path(&self, id: &UploadId) -> PathBuf {
+    pub(super) fn path(&self, id: &UploadId) -> PathBuf {
         self.disk.layout.uploads().join(id.as_str())
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<UploadId, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A session taken out for one request; when dropped, wherever that happens, it goes back as
-/// far as it has come.
-#[derive(Debug)]
-pub(in crate::embedded) struct Lease {
-    sessions: Arc<Sessions>,
-    id: UploadId,
-    /// `None` once the content is used or the session is given up.
-    sink: Option<Sink>,
-}
-
-impl Lease {
-    pub(in crate::embedded) fn progress(&self) -> Progress {
-        Progress {
-            id: self.id.clone(),
-            written: self.sink.as_ref().map_or(0, Sink::written),
-        }
-    }
-
-    /// Puts the session back; an error when it was cancelled meanwhile.
-    pub(in crate::embedded) fn rest(self) -> Result<Progress, Failure> {
-        if self.sessions.is_busy(&self.id) {
-            Ok(self.progress())
-        } else {
-            Err(unknown(&self.id))
-        }
-    }
-
-    /// Gives the session up and removes what came.
-    pub(in crate::embedded) fn discard(mut self) {
-        self.sink = None;
-        match self.sessions.discard(&self.id) {
-            Err(failure) if failure.is_storage() => {
-                tracing::warn!("an upload given up stays until it is swept: {failure}");
-            }
-            _ => {}
-        }
-    }
-
-    pub(in crate::embedded) fn hash_with(&mut self, algorithm: Algorithm) -> Result<(), Failure> {
-        self.with(|sink| sink.hash_with(algorithm))
-    }
-
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.with(|sink| sink.append(bytes))
-    }
-
-    pub(super) fn mark(&self) -> Option<Mark> {
-        self.sink.as_ref().map(Sink::mark)
-    }
-
-    pub(super) fn return_to(&mut self, mark: Mark) -> Result<(), Failure> {
-        self.with(|sink| sink.return_to(mark))
-    }
-
-    /// Makes the content a blob of the repository. The session ends either way.
-    pub(in crate::embedded) fn commit(
-        mut self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<(), Failure> {
-        let committed = self.try_commit(name, digest);
-        if committed.is_err() {
-            self.discard();
-        }
-        committed
-    }
-
-    fn try_commit(&mut self, name: &RepositoryName, digest: &Digest) -> Result<(), Failure> {
-        let path = self.sessions.path(&self.id);
-        let sink = self.sink.take().ok_or_else(|| unknown(&self.id))?;
-        let found = sink
-            .digest()
-            .map_err(|error| Failure::storage("finish", &path, error))?;
-        if found != *digest {
-            return Err(Failure::refused(
-                ErrorCode::DigestInvalid,
-                format!("the uploaded content has the digest {found}, not {digest}"),
-            ));
-        }
-        let disk = &self.sessions.disk;
-        disk.adopt_blob(name, digest, &path, sink.file())
-            .map_err(|failure| match failure {
-                // Cancelled by another request.
-                Failure::Storage { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                    unknown(&self.id)
-                }
-                failure => failure,
-            })
-    }
-
-    fn with<T>(&mut self, work: impl FnOnce(&mut Sink) -> io::Result<T>) -> Result<T, Failure> {
-        let path = self.sessions.path(&self.id);
-        let sink = self.sink.as_mut().ok_or_else(|| unknown(&self.id))?;
-        work(sink).map_err(|error| Failure::storage("write", &path, error))
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.sessions.take_back(&self.id, self.sink.take());
     }
 }
 
@@ -273,7 +161,7 @@ fn absent(id: &UploadId, path: &Path, error: io::Error) -> Failure {
     }
 }
 
-fn unknown(id: &UploadId) -> Failure {
+pub(super) fn unknown(id: &UploadId) -> Failure {
     Failure::refused(
         ErrorCode::BlobUploadUnknown,
         format!("there is no upload {id} in this repository; begin a new one"),
