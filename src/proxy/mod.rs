@@ -27,7 +27,7 @@ mod upstream;
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, header::EXPECT};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -90,13 +90,15 @@ impl Proxy {
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
+        let waits = head.headers.contains_key(EXPECT);
         let mut body = Some(body);
         let (endpoint, answer) = match Asked::parse(head) {
             Ok(asked) => (asked.route.endpoint(), self.pass(asked, &mut body).await),
             Err(refusal) => ("unknown", Err(refusal)),
         };
         let response = answer.unwrap_or_else(|refusal| {
-            self.0.drain(body.take());
+            // Who waits for `100 Continue` sends nothing after a refusal.
+            self.0.drain(body.take().filter(|_| !waits));
             refusal.into_response()
         });
         self.0

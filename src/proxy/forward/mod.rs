@@ -3,6 +3,7 @@
 mod location;
 mod request;
 mod response;
+mod sending;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
@@ -19,9 +20,10 @@ impl Inner {
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
         let asked = &admitted.asked;
-        let body = request::body(asked, body, self.parts.config.idle_timeout());
+        let (body, fault) = request::body(asked, body, self.parts.config.idle_timeout());
         let request = request::build(asked, &self.parts.address, body)?;
-        let answer = self.parts.upstream.send(request).await?;
+        let answer = self.parts.upstream.send(request).await;
+        let answer = answer.map_err(|error| fault.refusal().unwrap_or_else(|| error.into()))?;
         let response = self.relay(&admitted, answer)?;
         self.follow_upload(&admitted, &response);
         Ok(response)

@@ -10,26 +10,28 @@ use http::{
 };
 use http_body::Body as _;
 
+use super::sending::{Fault, Sending};
 use crate::{
     oci::{ErrorCode, Route, media_type},
     proxy::{PublicAddress, Refusal, parse::Asked},
-    wire::{Body, IdleTimeout},
+    wire::Body,
 };
 
 /// The part of the client's body that may reach the registry behind.
 ///
 /// distribution reads `mount` and `from` out of a form body too, where nobody checked them: what
 /// needs no body gets none.
-pub(super) fn body(asked: &Asked, body: Body, idle: Duration) -> Body {
+pub(super) fn body(asked: &Asked, body: Body, idle: Duration) -> (Body, Fault) {
     let carries_data = match &asked.route {
         Route::StartUpload { digest, .. } => digest.is_some(),
         Route::Upload { .. } => matches!(asked.method, Method::PATCH | Method::PUT),
         _ => false,
     };
     if !carries_data || body.is_end_stream() {
-        return Body::Empty;
+        return (Body::Empty, Fault::default());
     }
-    Body::boxed(IdleTimeout::new(body, idle))
+    let (sending, fault) = Sending::new(body, idle);
+    (Body::boxed(sending), fault)
 }
 
 /// A request for the registry behind, built from what was parsed: no byte of the client's

@@ -1,5 +1,7 @@
 //! What the room promises, driven through [`super::Service::handle`].
 
+mod trust;
+
 use std::{net::IpAddr, sync::Arc};
 
 use base64::{

@@ -1,0 +1,94 @@
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::{
+    oci::ErrorCode,
+    proxy::Refusal,
+    wire::{Body, BoxError, IdleTimeout},
+};
+
+/// A client's body on its way to the registry behind.
+///
+/// It ends with an error when the client's does, so that the registry never takes a broken
+/// upload for a whole one; and it notes that the fault was the client's.
+pub(super) struct Sending {
+    body: IdleTimeout<Body>,
+    fault: Fault,
+}
+
+/// What went wrong with the client's body, if anything did.
+#[derive(Clone, Default)]
+pub(super) struct Fault(Arc<OnceLock<Kind>>);
+
+#[derive(Clone, Copy)]
+enum Kind {
+    BrokeOff,
+    Silent,
+}
+
+impl Sending {
+    pub(super) fn new(body: Body, idle: Duration) -> (Self, Fault) {
+        let fault = Fault::default();
+        let sending = Self {
+            body: IdleTimeout::new(body, idle),
+            fault: fault.clone(),
+        };
+        (sending, fault)
+    }
+}
+
+impl Fault {
+    /// What to answer a client whose body failed; it mostly is not there any more.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        let message = match self.0.get()? {
+            Kind::BrokeOff => "the request body broke off",
+            Kind::Silent => "no more of the request body came for too long",
+        };
+        Some(Refusal::new(ErrorCode::BadRequest, message))
+    }
+
+    fn note(&self, error: &BoxError) {
+        let timed_out = error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        self.0.get_or_init(|| {
+            if timed_out {
+                Kind::Silent
+            } else {
+                Kind::BrokeOff
+            }
+        });
+    }
+}
+
+impl http_body::Body for Sending {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Err(error)) = &frame {
+            self.fault.note(error);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
