@@ -13,7 +13,7 @@ mod error;
 mod ping;
 mod remote;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transport;
 
 pub use client::{

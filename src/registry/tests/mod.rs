@@ -25,13 +25,13 @@ use crate::{
 };
 
 /// A `docker-registry` of its own on a free port; ends with this value.
-struct Distribution {
+pub(crate) struct Distribution {
     address: String,
     _process: Child,
     directory: TempDir,
 }
 
-enum Setup {
+pub(crate) enum Setup {
     Open,
     /// As `alice` with `wonderland`.
     Htpasswd,
@@ -40,7 +40,7 @@ enum Setup {
 }
 
 impl Distribution {
-    async fn start(setup: Setup) -> Self {
+    pub(crate) async fn start(setup: Setup) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().display();
         let (mut auth, mut tls) = (String::new(), String::new());
@@ -97,11 +97,11 @@ impl Distribution {
         }
     }
 
-    fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         plain_endpoint(&self.address)
     }
 
-    fn ca(&self) -> String {
+    pub(crate) fn ca(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("tls/ca.crt")).unwrap()
     }
 
@@ -122,7 +122,7 @@ fn client_with(endpoint: &Endpoint, config: &Config) -> Client {
     Client::new(Remote::challenged(endpoint, config).unwrap().exchange())
 }
 
-fn alice(password: &str) -> Credential {
+pub(crate) fn alice(password: &str) -> Credential {
     Credential::Basic {
         username: "alice".into(),
         password: Secret::new(password),

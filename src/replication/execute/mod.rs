@@ -17,6 +17,7 @@ use super::{
     transfer::{from_inner, policy_of},
 };
 use crate::{
+    failpoint,
     jobs::{Enqueued, Failure, Handler, NewJob, Running},
     oci::{Reference, RepositoryName, Tag},
 };
@@ -171,7 +172,9 @@ impl Making<'_> {
             };
             queries::insert_task(&mut tx, task).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        failpoint::hit("replication.tasks_committed");
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@ use tokio::time::Instant;
 
 use super::{copy::Copy, queries, throttle::Throttled};
 use crate::{
+    failpoint,
     jobs::Failure,
     oci::{Descriptor, Digest},
     registry::{Kind, Mounted, Upload, verified},
@@ -117,6 +118,7 @@ impl Copy<'_> {
             .put_upload(&upload, &blob.digest, blob.size, body)
             .await
             .map_err(|error| end.failure(&error))?;
+        failpoint::hit("replication.blob_uploaded");
         self.shared.metrics.uploaded_bytes.inc_by(blob.size);
         self.open_uploads().retain(|open| *open != upload);
         Ok(Arrival::Uploaded)

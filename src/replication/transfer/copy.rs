@@ -9,6 +9,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use super::{end::End, throttle::Bucket};
 use crate::{
+    failpoint,
     jobs::{Failure, Log},
     oci::{Digest, Manifest, Reference},
     registry::{Kind, Upload},
@@ -240,6 +241,7 @@ impl<'a> Copy<'a> {
             .put_manifest(repository, reference, media_type, pulled.bytes)
             .await
             .map_err(|error| self.destination.failure(&error))?;
+        failpoint::hit("replication.manifest_pushed");
         self.log.line(format!(
             "push manifest: {repository} {reference} in {} ms",
             begun.elapsed().as_millis()

@@ -66,20 +66,25 @@ impl Transfers {
             .map_err(|error| Failure::permanent(format!("the job's parameters: {error}")))?;
         let policy = policy_of(&self.shared, parameters.policy).await?;
         let copy = self.prepare(job, &policy, repository).await?;
-        let outcome = tokio::select! {
-            outcome = copy.artifact(&parameters.reference) => outcome,
+        let ended = tokio::select! {
+            ended = self.align(&copy, &parameters.reference) => ended,
             () = job.stop.cancelled() => Err(Failure::Stopped),
         };
+        if ended.is_err() {
+            copy.abandon().await;
+        }
+        ended
+    }
+
+    /// Copies the artifact, or follows its deletion.
+    async fn align(&self, copy: &Copy<'_>, reference: &Reference) -> Result<(), Failure> {
+        let outcome = copy.artifact(reference).await;
         self.count(&outcome);
-        match outcome {
-            Ok(Outcome::Absent) => deletion::follow(&copy, &parameters.reference).await,
-            Ok(outcome) => {
-                job.log.line(format!("finished: {}", outcome.text()));
+        match outcome? {
+            Outcome::Absent => deletion::follow(copy, reference).await,
+            outcome => {
+                copy.log.line(format!("finished: {}", outcome.text()));
                 Ok(())
-            }
-            Err(failure) => {
-                copy.abandon().await;
-                Err(failure)
             }
         }
     }
@@ -91,7 +96,6 @@ impl Transfers {
             Ok(Outcome::Kept) => ArtifactOutcome::Kept,
             Ok(Outcome::Filtered) => ArtifactOutcome::Filtered,
             Ok(Outcome::Absent) => ArtifactOutcome::Gone,
-            Err(Failure::Stopped) => return,
             Err(_) => ArtifactOutcome::Failed,
         };
         let artifacts = &self.shared.metrics.artifacts;

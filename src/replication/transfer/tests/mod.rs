@@ -1,3 +1,7 @@
+//! The transfer job between two embedded registries, and (`distribution.rs`) to a real one.
+
+mod distribution;
+
 use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::json;

@@ -1,0 +1,156 @@
+use super::deletion;
+use crate::{
+    oci::Digest,
+    registry::{
+        Client, Remote,
+        tests::{Distribution, Setup, alice},
+    },
+    replication::{
+        ChangeKind, NewCredential, NewRegistry, RegistryId, Status,
+        testing::{Rig, digest_at, name, push, push_image},
+    },
+    secret::Secret,
+    store::testing::databases,
+};
+
+/// A policy with deletion from the rig to `target`, and a client that looks there.
+async fn mirror(rig: &Rig, target: &Distribution, new: NewRegistry) -> Client {
+    let mut endpoint = target.endpoint();
+    endpoint.url = new.url.parse().unwrap();
+    endpoint.ca_certificate.clone_from(&new.ca_certificate);
+    if !new.credential.access_key.is_empty() {
+        endpoint.credential = Some(alice("wonderland"));
+    }
+    let destination: RegistryId = rig.replication.create_registry(new).await.unwrap();
+    let mut spec = crate::replication::policy::tests::spec();
+    spec.destination = destination;
+    spec.deletion = true;
+    rig.replication.create_policy(&spec).await.unwrap();
+    let remote = Remote::challenged(&endpoint, &crate::registry::Config::default());
+    Client::new(remote.unwrap().exchange())
+}
+
+fn registry(url: String) -> NewRegistry {
+    NewRegistry {
+        name: "distribution".to_owned(),
+        kind: "docker-registry".to_owned(),
+        url,
+        ..NewRegistry::default()
+    }
+}
+
+async fn delete_everywhere(rig: &Rig, digest: &Digest) {
+    let reference = digest.as_str().parse().unwrap();
+    rig.local
+        .delete_manifest(&name("team/app"), &reference)
+        .await
+        .unwrap();
+    let kind = ChangeKind::DeleteDigest {
+        digest: digest.clone(),
+        tags: Vec::new(),
+    };
+    rig.happen(&deletion("team/app", kind)).await;
+}
+
+#[tokio::test]
+async fn distribution_with_a_password_gets_images_and_loses_digests() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.work();
+        let target = Distribution::start(Setup::Htpasswd).await;
+        let new = NewRegistry {
+            credential: NewCredential {
+                kind: "basic".to_owned(),
+                access_key: "alice".to_owned(),
+                access_secret: Secret::new("wonderland"),
+            },
+            ..registry(target.endpoint().url.to_string())
+        };
+        let there = mirror(&rig, &target, new).await;
+        let digest = push_image(&rig.local, "team/app", "v1", &["one", "two", "three"]).await;
+        rig.happen(&push("team/app", "v1")).await;
+        let executions = rig.settled().await;
+        assert_eq!(
+            executions[0].status,
+            Status::Succeed,
+            "{}",
+            rig.logs(executions[0].id).await
+        );
+        assert_eq!(
+            digest_at(&there, "team/app", "v1").await,
+            Some(digest.clone())
+        );
+        delete_everywhere(&rig, &digest).await;
+        let executions = rig.settled().await;
+        assert_eq!(
+            executions[0].status,
+            Status::Succeed,
+            "{}",
+            rig.logs(executions[0].id).await
+        );
+        assert_eq!(digest_at(&there, "team/app", digest.as_str()).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_distribution_cannot_delete_alone_is_reported_and_stays() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.work();
+        let target = Distribution::start(Setup::Open).await;
+        let there = mirror(&rig, &target, registry(target.endpoint().url.to_string())).await;
+        let digest = push_image(&rig.local, "team/app", "v1", &["one"]).await;
+        rig.happen(&push("team/app", "v1")).await;
+        rig.settled().await;
+        let tag = "v1".parse().unwrap();
+        rig.local
+            .delete_manifest(&name("team/app"), &tag)
+            .await
+            .unwrap();
+        let kind = ChangeKind::DeleteTag {
+            tag: "v1".parse().unwrap(),
+            digest: Some(digest.clone()),
+        };
+        rig.happen(&deletion("team/app", kind)).await;
+        let executions = rig.settled().await;
+        let log = rig.logs(executions[0].id).await;
+        assert_eq!(executions[0].status, Status::Failed, "{log}");
+        assert!(
+            log.contains("unsupported: the destination cannot delete a tag"),
+            "{log}"
+        );
+        assert_eq!(digest_at(&there, "team/app", "v1").await, Some(digest));
+    }
+}
+
+#[tokio::test]
+async fn a_registry_with_a_certificate_of_its_own_ca_is_trusted_by_that_ca() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.work();
+        let target = Distribution::start(Setup::Tls).await;
+        let url = target
+            .endpoint()
+            .url
+            .to_string()
+            .replace("http://", "https://");
+        let untrusted = rig.replication.create_registry(registry(url.clone())).await;
+        let error = untrusted.unwrap_err().to_string();
+        assert!(error.contains("certificate"), "{error}");
+        let new = NewRegistry {
+            ca_certificate: Some(target.ca()),
+            ..registry(url)
+        };
+        let there = mirror(&rig, &target, new).await;
+        let digest = push_image(&rig.local, "team/app", "v1", &["one"]).await;
+        rig.happen(&push("team/app", "v1")).await;
+        let executions = rig.settled().await;
+        assert_eq!(
+            executions[0].status,
+            Status::Succeed,
+            "{}",
+            rig.logs(executions[0].id).await
+        );
+        assert_eq!(digest_at(&there, "team/app", "v1").await, Some(digest));
+    }
+}
