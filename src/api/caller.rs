@@ -10,6 +10,7 @@ use super::{Shared, error::Error};
 use crate::{
     auth::{self, Principal},
     secret::Secret,
+    server::LoggedUser,
     wire::{Peer, RequestId},
 };
 
@@ -57,6 +58,9 @@ impl FromRequestParts<Shared> for Caller {
                 api.auth.login(peer.address, &name, &password).await?
             }
         };
+        if let Some(logged) = parts.extensions.get::<LoggedUser>() {
+            logged.set(principal.name());
+        }
         Ok(Self {
             principal,
             peer: peer.clone(),

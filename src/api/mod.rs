@@ -18,6 +18,7 @@ mod health;
 mod json;
 mod members;
 mod metadata;
+mod names;
 mod paging;
 mod path;
 mod permissions;
@@ -58,6 +59,7 @@ pub struct Parts {
 struct Api {
     parts: Parts,
     last_health: health::LastHealth,
+    last_names: names::LastNames,
 }
 
 impl std::ops::Deref for Api {

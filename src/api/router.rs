@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use axum::routing::get;
 use http::{Method, Request, Response};
 use tower::ServiceExt;
 
@@ -10,7 +11,9 @@ use super::{
     error::{Error, Fault},
     executions,
     health::{self, LastHealth},
-    members, metadata, permissions, policies, projects, registries, robots, search, system, users,
+    members, metadata,
+    names::LastNames,
+    permissions, policies, projects, registries, robots, search, system, users,
 };
 use crate::wire::{Body, RequestId};
 
@@ -39,11 +42,13 @@ impl Router {
             .merge(users::routes());
         let router = axum::Router::new()
             .nest(ROOT, operations)
+            .route("/api/version", get(system::version))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(Shared::new(Api {
                 parts,
                 last_health: LastHealth::default(),
+                last_names: LastNames::default(),
             }));
         Self(router)
     }

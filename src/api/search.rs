@@ -55,7 +55,15 @@ async fn search(
     let text = text.ok_or_else(|| Error::Unprocessable("q in query is required".into()))?;
     let text = text.to_lowercase();
     let mut named = Vec::new();
-    for project in visible(&api, &caller, Some(&text)).await? {
+    let query = Listing {
+        filters: vec![Filter {
+            field: "name".to_owned(),
+            test: Test::Contains(text.clone()),
+        }],
+        limit: Some(PROJECTS_FOUND_AT_MOST),
+        ..Listing::default()
+    };
+    for project in visible(&api, &caller, &query).await? {
         named.push(projects::plain(&api, project).await?);
     }
     Ok(axum::Json(Found {
@@ -69,18 +77,32 @@ async fn matching_repositories(
     caller: &Caller,
     text: &str,
 ) -> Result<Vec<FoundRepository>, Error> {
-    let names = repositories(api).await?;
-    let matching = names
-        .into_iter()
-        .filter(|name| name.as_str().contains(text));
-    let matching: Vec<_> = matching.take(FOUND_AT_MOST).collect();
-    let wanted: BTreeSet<&str> = matching
-        .iter()
-        .filter_map(RepositoryName::project)
-        .collect();
+    let names = api.names().await?;
+    let names = names.all.iter();
+    let matching: Vec<_> = names.filter(|name| name.as_str().contains(text)).collect();
+    let wanted = matching.iter().filter_map(|name| name.project());
+    let projects = listable(api, caller, &wanted.collect()).await?;
+    let found = matching.into_iter().filter_map(|name| {
+        let project = projects.get(name.project()?)?;
+        Some(FoundRepository {
+            project_id: project.id.0,
+            project_name: project.name.clone(),
+            project_public: project.public,
+            repository_name: name.clone(),
+        })
+    });
+    Ok(found.take(REPOSITORIES_FOUND_AT_MOST).collect())
+}
+
+/// Those of the named projects whose repositories the caller may list, by name.
+async fn listable(
+    api: &Api,
+    caller: &Caller,
+    named: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Project>, Error> {
     let mut projects = BTreeMap::new();
-    for project in visible(api, caller, None).await? {
-        if !wanted.contains(project.name.as_str()) {
+    for project in visible(api, caller, &Listing::default()).await? {
+        if !named.contains(project.name.as_str()) {
             continue;
         }
         let (principal, id) = (&caller.principal, project.id);
@@ -91,16 +113,7 @@ async fn matching_repositories(
             projects.insert(project.name.clone(), project);
         }
     }
-    let found = matching.into_iter().filter_map(|name| {
-        let project = projects.get(name.project()?)?;
-        Some(FoundRepository {
-            project_id: project.id.0,
-            project_name: project.name.clone(),
-            project_public: project.public,
-            repository_name: name,
-        })
-    });
-    Ok(found.collect())
+    Ok(projects)
 }
 
 /// `Statistic`. The totals are for system administrators.
@@ -122,17 +135,10 @@ async fn statistics(
     caller: Caller,
 ) -> Result<axum::Json<Statistic>, Error> {
     caller.signed_in()?;
-    let names = repositories(&api).await?;
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for project in names.iter().filter_map(RepositoryName::project) {
-        *counts.entry(project).or_default() += 1;
-    }
+    let names = api.names().await?;
     let mut statistic = Statistic::default();
-    for project in visible(&api, &caller, None).await? {
-        let count = counts
-            .get(project.name.as_str())
-            .copied()
-            .unwrap_or_default();
+    for project in visible(&api, &caller, &Listing::default()).await? {
+        let count = names.of_project(&project.name);
         if project.public {
             statistic.public_project_count += 1;
             statistic.public_repo_count += count;
@@ -144,33 +150,20 @@ async fn statistics(
     if caller.principal.is_system_admin() {
         let projects = statistic.public_project_count + statistic.private_project_count;
         statistic.total_project_count = Some(projects);
-        statistic.total_repo_count = Some(names.len());
+        statistic.total_repo_count = Some(names.all.len());
     }
     Ok(axum::Json(statistic))
 }
 
-/// The projects the caller may see, those whose name holds a text or all.
-async fn visible(api: &Api, caller: &Caller, text: Option<&str>) -> Result<Vec<Project>, Error> {
-    let named = text.map(|text| Filter {
-        field: "name".to_owned(),
-        test: Test::Contains(text.to_owned()),
-    });
-    let listing = Listing {
-        filters: named.into_iter().collect(),
-        ..Listing::default()
-    };
+async fn visible(api: &Api, caller: &Caller, listing: &Listing) -> Result<Vec<Project>, Error> {
     let viewer = &caller.principal;
     Ok(api
         .auth
-        .projects(viewer, Scope::Visible, &listing)
+        .projects(viewer, Scope::Visible, listing)
         .await?
         .items)
 }
 
-async fn repositories(api: &Api) -> Result<Vec<RepositoryName>, Error> {
-    let names = api.catalog.repositories("", projects::COUNTED_REPOSITORIES);
-    names.await.map_err(Error::Unavailable)
-}
-
-/// Repositories one search shows; who sees so many narrows the text.
-const FOUND_AT_MOST: usize = 1000;
+/// What one search shows at most; who sees so much narrows the text.
+const PROJECTS_FOUND_AT_MOST: i64 = 100;
+const REPOSITORIES_FOUND_AT_MOST: usize = 1000;

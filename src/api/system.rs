@@ -24,6 +24,11 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/systeminfo/volumes", get(volumes))
 }
 
+/// `GET /api/version`, outside the contract: by it Harbor's clients know which API is here.
+pub(super) async fn version() -> axum::Json<serde_json::Value> {
+    axum::Json(serde_json::json!({"version": "v2.0"}))
+}
+
 /// `GeneralInfo`.
 #[derive(Debug, Serialize)]
 struct Info {

@@ -11,20 +11,6 @@ use crate::{
     store::Listing,
 };
 
-/// How many repositories a project has, at most [`COUNTED_REPOSITORIES`].
-pub(in crate::api) async fn repository_count(api: &Api, project: &str) -> Result<usize, Error> {
-    let prefix = format!("{project}/");
-    let names = api
-        .catalog
-        .repositories(&prefix, COUNTED_REPOSITORIES)
-        .await;
-    let names = names.map_err(Error::Unavailable)?;
-    Ok(names
-        .iter()
-        .filter(|name| name.project() == Some(project))
-        .count())
-}
-
 /// `ProjectDeletable`.
 #[derive(Debug, Serialize)]
 pub(super) struct Deletable {
@@ -65,7 +51,7 @@ pub(super) async fn delete(
 
 /// Why the project cannot be deleted now.
 async fn obstacle(api: &Api, project: &Project) -> Result<Option<String>, Error> {
-    let count = repository_count(api, &project.name).await?;
+    let count = api.repositories_now(&project.name).await?;
     Ok((count > 0).then(|| {
         format!(
             "project {} still contains {count} repositories; delete them first",
@@ -128,7 +114,7 @@ pub(super) async fn summary(
     };
     let sees_quota = sees(Resource::Quota, Verb::Read).await?;
     Ok(axum::Json(Summary {
-        repo_count: repository_count(&api, &project.name).await?,
+        repo_count: api.names().await?.of_project(&project.name),
         members,
         quota: sees_quota.then_some(Quota { hard }),
     }))
@@ -152,6 +138,3 @@ async fn member_counts(api: &Api, project: &Project) -> Result<MemberCounts, Err
     }
     Ok(counts)
 }
-
-/// Names are asked of the registry by the thousand; more of one project are not counted.
-pub(in crate::api) const COUNTED_REPOSITORIES: usize = 10_000;

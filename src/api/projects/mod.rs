@@ -33,7 +33,6 @@ use crate::{
     store::{Page, Test},
 };
 
-pub(super) use contents::COUNTED_REPOSITORIES;
 pub(super) use shape::{ProjectShape, plain};
 
 pub(super) fn routes() -> Router<Shared> {

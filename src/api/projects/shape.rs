@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::contents::repository_count;
 use crate::{
     api::{Api, error::Error},
     auth::{
@@ -60,10 +59,11 @@ pub(in crate::api) async fn detailed(
 ) -> Result<ProjectShape, Error> {
     let roles = api.auth.roles_in(viewer, project.id).await?;
     let most = MOST_FIRST.into_iter().find(|role| roles.contains(*role));
+    let names = api.names().await;
     let detail = Detail {
         current_user_role_id: most.map_or(0, Role::id),
         current_user_role_ids: roles.iter().map(Role::id).collect(),
-        repo_count: repository_count(api, &project.name).await.ok(),
+        repo_count: names.ok().map(|names| names.of_project(&project.name)),
     };
     Ok(ProjectShape {
         detail: Some(detail),

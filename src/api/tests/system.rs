@@ -1,14 +1,18 @@
 use std::time::Duration;
 
+use http::Request;
 use serde_json::json;
 
 use super::{ADMIN, ALICE, NOBODY, assert_fields, on_each_database};
+use crate::wire::Body;
 
 #[tokio::test]
 async fn anybody_may_ask_whether_the_api_is_there() {
     on_each_database(async |api| {
         let pong = api.get("/ping", Some(("admin", "wrong"))).await;
         assert_eq!((pong.status, &*pong.body), (200, &b"Pong"[..]));
+        let version = Request::get("/api/version").body(Body::Empty).unwrap();
+        assert_eq!(api.ask(version).await.json(), json!({"version": "v2.0"}));
     })
     .await;
 }
