@@ -311,4 +311,15 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_location_elsewhere_never_becomes_a_path_here(host in "[a-z]{1,8}", rest in "[a-z/.@:?#%-]{0,20}") {
+            let request: Uri = "https://reg.example/v2/a".parse().unwrap();
+            let location = format!("https://{host}.other{rest}");
+            if let Some(target) = url("https://reg.example").localize(&request, &location) {
+                proptest::prop_assert!(target.starts_with("https://"), "{}", target);
+            }
+        }
+    }
 }

@@ -181,4 +181,18 @@ mod tests {
             assert_eq!(read(&[value]), None, "{value}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_to_its_end(text in r#"[a-z ,="\\éB]{0,60}"#) {
+            parse(&text);
+        }
+
+        #[test]
+        fn parameters_survive_quoting(realm in r#"[ -~]{1,40}"#) {
+            let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+            let header = format!("Basic realm=\"x\", Bearer realm=\"{quoted}\"");
+            proptest::prop_assert_eq!(read(&[&header]), Some(bearer(&realm, None, None)));
+        }
+    }
 }
