@@ -1,5 +1,3 @@
-use std::io;
-
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
@@ -82,6 +80,11 @@ pub(super) fn created(name: &RepositoryName, collection: &str, digest: &Digest) 
 impl Failure {
     /// The answer for the client. What the file system said stays in the log.
     pub(super) fn into_response(self) -> Response<Body> {
+        let (code, message) = if self.is_full_disk() {
+            (ErrorCode::Unavailable, FULL)
+        } else {
+            (ErrorCode::Unknown, BROKEN)
+        };
         match self {
             Self::Refused(Refusal {
                 code,
@@ -93,11 +96,6 @@ impl Failure {
                 draft.bytes("application/json", code.body(&message))
             }
             Self::Storage { doing, source } => {
-                let (code, message) = if is_full(&source) {
-                    (ErrorCode::Unavailable, FULL)
-                } else {
-                    (ErrorCode::Unknown, BROKEN)
-                };
                 tracing::error!(
                     error.kind = "storage",
                     "the registry cannot {doing}: {source}"
@@ -106,13 +104,6 @@ impl Failure {
             }
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
 }
 
 const FULL: &str = "the registry's storage is full; nothing was stored. Free space or enlarge the \

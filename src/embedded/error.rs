@@ -68,6 +68,17 @@ impl Failure {
         self
     }
 
+    /// Whether there is no room for more on the disk.
+    pub(super) fn is_full_disk(&self) -> bool {
+        let Self::Storage { source, .. } = self else {
+            return false;
+        };
+        matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
+    }
+
     pub(super) fn is_storage(&self) -> bool {
         matches!(self, Self::Storage { .. })
     }

@@ -16,12 +16,14 @@ mod config;
 mod disk;
 mod endpoint;
 mod error;
+mod metrics;
 mod registry;
 mod threads;
 mod upload;
 
 pub use config::{Config, Durability};
 pub use error::Error;
+pub use metrics::Metrics;
 pub use registry::Registry;
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use super::{
     config::Config,
     disk::Disk,
     endpoint::{ReferrersQuery, Target, Upload, ping},
-    error::{Error, Failure},
+    error::Error,
+    metrics::Metrics,
     threads::Threads,
     upload::Sessions,
 };
@@ -33,6 +34,7 @@ pub struct Registry {
     pub(super) disk: Arc<Disk>,
     pub(super) threads: Threads,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) metrics: Metrics,
     clock: SharedClock,
     expiry: Duration,
     interval: Duration,
@@ -52,6 +54,7 @@ impl Registry {
             sessions: Arc::new(Sessions::new(Arc::clone(&disk), config.open_uploads)),
             disk,
             threads: Threads::new(config.file_threads),
+            metrics: Metrics::default(),
             clock,
             expiry: Duration::from_secs(config.upload_expiry_seconds),
             interval: Duration::from_secs(config.sweep_interval_seconds.max(1)),
@@ -64,6 +67,10 @@ impl Registry {
             .clone()
             .map_err(|never: Infallible| -> ExchangeError { match never {} });
         BoxCloneSyncService::new(service)
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Gives up old uploads, at once and then at intervals, until told to stop.
@@ -84,7 +91,10 @@ impl Registry {
         );
         match self.threads.run(move || sessions.sweep(limit)).await {
             Ok(0) => {}
-            Ok(removed) => tracing::info!("{removed} files of abandoned uploads were removed"),
+            Ok(removed) => {
+                self.metrics.swept_files.inc_by(removed);
+                tracing::info!("{removed} files of abandoned uploads were removed");
+            }
             Err(failure) => tracing::warn!("abandoned uploads were not swept: {failure}"),
         }
     }
@@ -96,7 +106,10 @@ impl Registry {
             Ok(route) => self.dispatch(route, &parts, body).await,
             Err(error) => Err(error.into()),
         };
-        let mut response = answer.unwrap_or_else(Failure::into_response);
+        let mut response = answer.unwrap_or_else(|failure| {
+            self.metrics.failed(&failure);
+            failure.into_response()
+        });
         let version = http::HeaderValue::from_static("registry/2.0");
         response.headers_mut().insert(API_VERSION, version);
         if is_head {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::super::{config::Durability, error::Failure};
-use crate::secret::random_bytes;
+use crate::{failpoint, secret::random_bytes};
 
 /// Writes files so that others see them whole or not at all.
 #[derive(Debug)]
@@ -70,7 +70,9 @@ impl Batch<'_> {
         }
         let folder = parent(to);
         self.make_folder(folder)?;
+        failpoint::hit("embedded.file_written");
         fs::rename(from, to).map_err(|error| Failure::storage("rename", from, error))?;
+        failpoint::hit("embedded.file_renamed");
         self.touched.insert(folder.into());
         Ok(())
     }
@@ -79,6 +81,7 @@ impl Batch<'_> {
     pub(super) fn remove(&mut self, path: &Path) -> Result<bool, Failure> {
         match fs::remove_file(path) {
             Ok(()) => {
+                failpoint::hit("embedded.file_removed");
                 self.touched.insert(parent(path).into());
                 Ok(true)
             }

@@ -60,7 +60,9 @@ impl Registry {
         if length == 0 {
             return Ok(draft.empty());
         }
-        let body = FileBody::new(file, first, length, &self.threads).map_err(|source| {
+        let counter = self.metrics.read_bytes.clone();
+        let body = FileBody::new(file, first, length, &self.threads, counter);
+        let body = body.map_err(|source| {
             let doing = format!("read the blob {digest}");
             Failure::Storage { doing, source }
         })?;

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use prometheus_client::metrics::counter::Counter;
 use tokio::task::JoinHandle;
 use tokio_util::sync::PollSemaphore;
 
@@ -20,6 +21,7 @@ use crate::{
 pub(super) struct FileBody {
     state: State,
     permits: PollSemaphore,
+    read_bytes: Counter,
     /// Bytes not yet asked from the file.
     unread: u64,
     /// Bytes not yet given to the reader.
@@ -33,14 +35,21 @@ enum State {
 }
 
 impl FileBody {
-    /// `length` bytes of `file` from the offset `first`.
-    pub(super) fn new(file: File, first: u64, length: u64, threads: &Threads) -> io::Result<Self> {
+    /// `length` bytes of `file` from the offset `first`, counted in `read_bytes`.
+    pub(super) fn new(
+        file: File,
+        first: u64,
+        length: u64,
+        threads: &Threads,
+        read_bytes: Counter,
+    ) -> io::Result<Self> {
         if first > 0 {
             (&file).seek(SeekFrom::Start(first))?;
         }
         Ok(Self {
             state: State::Idle(file),
             permits: PollSemaphore::new(threads.permits()),
+            read_bytes,
             unread: length,
             unsent: length,
         })
@@ -80,6 +89,7 @@ impl http_body::Body for FileBody {
             Ok((file, chunk)) => {
                 self.state = State::Idle(file);
                 self.unsent -= chunk.len() as u64;
+                self.read_bytes.inc_by(chunk.len() as u64);
                 // Whether it could start does not matter: the next poll tries again.
                 let _ = self.poll_start(context);
                 Poll::Ready(Some(Ok(Frame::data(chunk))))

@@ -171,9 +171,12 @@ impl Registry {
 
     async fn commit(&self, lease: Lease, name: RepositoryName, digest: Digest) -> Answer {
         let answer = created(&name, "blobs", &digest);
+        let size = lease.progress().written;
         self.threads
             .run(move || lease.commit(&name, &digest))
             .await?;
+        self.metrics.stored_blobs.inc();
+        self.metrics.stored_bytes.inc_by(size);
         Ok(answer.empty())
     }
 }

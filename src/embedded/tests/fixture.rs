@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use http::{Request, StatusCode};
 use tempfile::TempDir;
@@ -13,7 +13,8 @@ use crate::{
 
 /// A registry in a folder of its own.
 pub(super) struct Fixture {
-    folder: TempDir,
+    root: PathBuf,
+    _folder: Option<TempDir>,
     registry: Option<Registry>,
     pub(super) clock: std::sync::Arc<ManualClock>,
 }
@@ -28,8 +29,21 @@ pub(super) struct Reply {
 
 impl Fixture {
     pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        Self::open(root, Some(folder))
+    }
+
+    /// In a folder that stays.
+    #[cfg(feature = "failpoints")]
+    pub(super) fn at(root: &Path) -> Self {
+        Self::open(root.to_owned(), None)
+    }
+
+    fn open(root: PathBuf, folder: Option<TempDir>) -> Self {
         let mut fixture = Self {
-            folder: tempfile::tempdir().unwrap(),
+            root,
+            _folder: folder,
             registry: None,
             clock: ManualClock::at(Timestamp::from_seconds(0)),
         };
@@ -52,7 +66,7 @@ impl Fixture {
     }
 
     pub(super) fn root(&self) -> &Path {
-        self.folder.path()
+        &self.root
     }
 
     pub(super) fn registry(&self) -> &Registry {
@@ -116,17 +130,23 @@ impl Fixture {
         Digest::sha256(json.as_bytes())
     }
 
-    /// Pushes the blobs of an image; its manifest, with `more` members (`,"subject":{…}`).
+    /// Pushes the blobs of an image; its manifest.
     pub(super) async fn image(&self, name: &str, layer: &[u8], more: &str) -> String {
-        let config = self.push_blob(name, b"{}").await;
-        let digest = self.push_blob(name, layer).await;
-        let size = layer.len();
-        format!(
-            r#"{{"schemaVersion":2,"config":{{"mediaType":"{}","digest":"{config}","size":2}},"layers":[{{"mediaType":"{}","digest":"{digest}","size":{size}}}]{more}}}"#,
-            media_type::OCI_CONFIG,
-            media_type::OCI_LAYER_GZIP,
-        )
+        self.push_blob(name, b"{}").await;
+        self.push_blob(name, layer).await;
+        image(layer, more)
     }
+}
+
+/// The manifest of an image of one layer, with `more` members (`,"subject":{…}`).
+pub(super) fn image(layer: &[u8], more: &str) -> String {
+    let (config, digest) = (Digest::sha256(b"{}"), Digest::sha256(layer));
+    let size = layer.len();
+    format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"{}","digest":"{config}","size":2}},"layers":[{{"mediaType":"{}","digest":"{digest}","size":{size}}}]{more}}}"#,
+        media_type::OCI_CONFIG,
+        media_type::OCI_LAYER_GZIP,
+    )
 }
 
 impl Reply {

@@ -1,6 +1,8 @@
 //! Everything goes through the exchange, as the gateway uses it.
 
 mod blobs;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod fixture;
 mod listing;
 mod manifests;

@@ -8,7 +8,7 @@ use std::{
 use super::{id, lease::Lease, sink::Sink};
 use crate::{
     embedded::{disk::Disk, error::Failure},
-    oci::{Algorithm, Digest, ErrorCode, RepositoryName, UploadId},
+    oci::{Algorithm, ErrorCode, RepositoryName, UploadId},
 };
 
 /// The upload sessions. Those not in memory are files only and are opened when asked for.

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::receive::CHUNK_BYTES;
-use crate::oci::{Algorithm, Digest, Hasher};
+use crate::{
+    failpoint,
+    oci::{Algorithm, Digest, Hasher},
+};
 
 /// An upload's file, and the hash of what is in it.
 #[derive(Debug)]
@@ -67,6 +70,7 @@ impl Sink {
             let _ = self.file.set_len(end);
             return Err(error);
         }
+        failpoint::hit("embedded.chunk_written");
         self.hasher.update(bytes);
         self.written += bytes.len() as u64;
         Ok(())
