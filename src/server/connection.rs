@@ -135,5 +135,5 @@ async fn in_time<T>(
 ) -> Result<T, HandshakeFailure> {
     timeout(limit, greeting)
         .await
-        .unwrap_or(Err(HandshakeFailure::timeout))
+        .unwrap_or(Err(HandshakeFailure::Timeout))
 }

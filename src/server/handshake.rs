@@ -27,7 +27,7 @@ pub(super) async fn tls(
 ) -> Result<(TlsStream<Stall<TcpStream>>, Protocol), HandshakeFailure> {
     if !begins_with_tls(&stream).await {
         tell_to_use_https(stream).await;
-        return Err(HandshakeFailure::plain_http);
+        return Err(HandshakeFailure::PlainHttp);
     }
     let stream = TlsAcceptor::from(config)
         .accept(Stall::new(stream, body_idle))
@@ -35,7 +35,7 @@ pub(super) async fn tls(
         .map_err(|error| {
             // Scanners and clients that do not trust the CA: of interest only when sought.
             tracing::debug!("a TLS handshake failed: {error}");
-            HandshakeFailure::tls
+            HandshakeFailure::Tls
         })?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
@@ -50,9 +50,9 @@ pub(super) async fn plain(stream: &TcpStream) -> Result<Protocol, HandshakeFailu
     let length = stream
         .peek(&mut first)
         .await
-        .map_err(|_gone| HandshakeFailure::closed)?;
+        .map_err(|_gone| HandshakeFailure::Closed)?;
     if length == 0 {
-        return Err(HandshakeFailure::closed);
+        return Err(HandshakeFailure::Closed);
     }
     // No method of HTTP/1 begins with these bytes, so a part of the preface decides.
     Ok(

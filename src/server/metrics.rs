@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{
         counter::Counter,
         family::Family,
@@ -17,7 +17,8 @@ use prometheus_client::{
 pub struct Metrics {
     pub(super) connections: Gauge,
     pub(super) accepted_connections: Counter,
-    pub(super) handshake_failures: Family<HandshakeLabels, Counter>,
+    pub(super) requests_in_flight: Gauge,
+    handshake_failures: Family<HandshakeLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     request_duration_seconds: Family<MethodLabels, Histogram>,
     received_bytes: Counter,
@@ -26,79 +27,64 @@ pub struct Metrics {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct HandshakeLabels {
-    pub(super) reason: HandshakeFailure,
+struct HandshakeLabels {
+    reason: &'static str,
 }
 
 /// Why a connection never came to its first request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[expect(non_camel_case_types, reason = "the names are the label values")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HandshakeFailure {
-    timeout,
+    Timeout,
     /// The client went away without a word.
-    closed,
+    Closed,
     /// Plain HTTP on the TLS port.
-    plain_http,
+    PlainHttp,
     /// Everything the TLS library objects to, a distrusting client among it.
-    tls,
+    Tls,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    method: MethodClass,
-    status: StatusClass,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MethodLabels {
-    method: MethodClass,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-enum MethodClass {
-    Get,
-    Head,
-    Put,
-    Post,
-    Patch,
-    Delete,
-    Other,
-}
-
-impl From<&Method> for MethodClass {
-    fn from(method: &Method) -> Self {
-        match *method {
-            Method::GET => Self::Get,
-            Method::HEAD => Self::Head,
-            Method::PUT => Self::Put,
-            Method::POST => Self::Post,
-            Method::PATCH => Self::Patch,
-            Method::DELETE => Self::Delete,
-            _ => Self::Other,
+impl HandshakeFailure {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::PlainHttp => "plain_http",
+            Self::Tls => "tls",
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[expect(non_camel_case_types, reason = "the names are the label values")]
-enum StatusClass {
-    success,
-    redirection,
-    client_error,
-    server_error,
-    /// The client went away before the answer.
-    cancelled,
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    status: &'static str,
 }
 
-impl From<StatusCode> for StatusClass {
-    fn from(status: StatusCode) -> Self {
-        match status.as_u16() {
-            ..=299 => Self::success,
-            300..=399 => Self::redirection,
-            CLIENT_CLOSED => Self::cancelled,
-            400..=498 => Self::client_error,
-            _ => Self::server_error,
-        }
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabels {
+    method: &'static str,
+}
+
+/// Clients may invent methods, but no label values.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+fn status_label(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        ..=299 => "2xx",
+        300..=399 => "3xx",
+        CLIENT_CLOSED => "cancelled",
+        400..=499 => "4xx",
+        _ => "5xx",
     }
 }
 
@@ -110,6 +96,7 @@ impl Default for Metrics {
         Self {
             connections: Gauge::default(),
             accepted_connections: Counter::default(),
+            requests_in_flight: Gauge::default(),
             handshake_failures: Family::default(),
             requests: Family::default(),
             // 1 ms to 4.6 hours: from a cached HEAD to a large layer over a slow line.
@@ -137,13 +124,18 @@ impl Metrics {
             self.accepted_connections.clone(),
         );
         registry.register(
+            "requests_in_flight",
+            "Requests whose answer is not yet sent whole",
+            self.requests_in_flight.clone(),
+        );
+        registry.register(
             "handshake_failures",
             "Connections that ended before the first request could be read",
             self.handshake_failures.clone(),
         );
         registry.register(
             "requests",
-            "Requests answered, by method and class of status",
+            "Requests answered, by method and class of status; cancelled ones had no answer",
             self.requests.clone(),
         );
         registry.register(
@@ -170,13 +162,15 @@ impl Metrics {
 
     pub(super) fn handshake_failed(&self, reason: HandshakeFailure) {
         self.handshake_failures
-            .get_or_create(&HandshakeLabels { reason })
+            .get_or_create(&HandshakeLabels {
+                reason: reason.label(),
+            })
             .inc();
     }
 
     pub(super) fn answered(&self, method: &Method, status: StatusCode, duration: Duration) {
-        let method = MethodClass::from(method);
-        let status = StatusClass::from(status);
+        let method = method_label(method);
+        let status = status_label(status);
         self.requests
             .get_or_create(&RequestLabels { method, status })
             .inc();

@@ -72,6 +72,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) fn begin(door: Arc<Doorway>, link: Arc<Link>, parts: &Parts) -> Self {
         link.request_began();
+        door.metrics.requests_in_flight.inc();
         let target = parts.uri.path_and_query();
         Self {
             started: Instant::now(),
@@ -100,6 +101,7 @@ impl Drop for Record {
         let status = self.status.unwrap_or_else(cancelled);
         let bytes_in = self.received.bytes.load(Ordering::Relaxed);
         let metrics = &self.door.metrics;
+        metrics.requests_in_flight.dec();
         metrics.answered(&self.method, status, duration);
         metrics.moved(bytes_in, self.sent_bytes);
         self.door.access_log.send(|| Line {

@@ -81,6 +81,25 @@ where
 }
 
 #[tokio::test]
+async fn http2_headers_have_a_limit() {
+    let gateway = Gateway::plain(Config::default()).await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    for (bytes, status) in [(60 << 10, 200), (70 << 10, 431)] {
+        let request = Request::get("http://r/")
+            .header("authorization", "a".repeat(bytes))
+            .body(Body::Empty)
+            .unwrap();
+        let response = client.send_request(request).await.unwrap();
+        assert_eq!(response.status(), status, "{bytes} bytes");
+    }
+}
+
+#[tokio::test]
 async fn plain_http_on_the_tls_port_is_told_to_use_https() {
     let gateway = Gateway::tls().await;
     let answer = gateway.send(GET).await;

@@ -18,6 +18,42 @@ async fn an_upload_in_flight_finishes() {
     gateway.served.await.unwrap();
 }
 
+#[tokio::test]
+async fn an_upload_in_flight_over_http2_finishes() {
+    let gateway = Gateway::plain(Config::default()).await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut client, connection) = hyper::client::conn::http2::handshake(executor, io)
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let (mut sender, body) = http_body_util::channel::Channel::<bytes::Bytes>::new(1);
+    let response = client.send_request(Request::put("http://r/").body(body).unwrap());
+    sender
+        .send_data(bytes::Bytes::from_static(b"a"))
+        .await
+        .unwrap();
+    let response = tokio::spawn(response);
+    while gateway.metrics.requests_in_flight.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    gateway.shutdown.drain();
+    while TcpStream::connect(gateway.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    sender
+        .send_data(bytes::Bytes::from_static(b"bc"))
+        .await
+        .unwrap();
+    drop(sender);
+    let answer = response.await.unwrap().unwrap().into_body();
+    let answer = wire::collect(answer, 4096).await.unwrap();
+    assert!(answer.ends_with(b"read 3\n"), "{answer:?}");
+    connection.await.unwrap().unwrap();
+    gateway.served.await.unwrap();
+}
+
 /// A connection whose request is being read by the service, which waits for three bytes.
 async fn begin_upload(gateway: &Gateway) -> TcpStream {
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();

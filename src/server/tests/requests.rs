@@ -226,7 +226,7 @@ async fn every_exchange_is_logged_and_counted() {
     assert_eq!(line["request.id"], "l1");
     let page = crate::telemetry::exposition(&registry);
     for counted in [
-        r#"tidegate_server_requests_total{method="Put",status="success"} 1"#,
+        r#"tidegate_server_requests_total{method="PUT",status="2xx"} 1"#,
         "tidegate_server_received_bytes_total 5",
         "tidegate_server_accepted_connections_total 1",
         "tidegate_server_connections 0",
