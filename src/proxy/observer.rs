@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::Refusal;
 use crate::{
     clock::Timestamp,
-    oci::{Digest, Manifest, Reference, RepositoryName, Tag},
+    oci::{Digest, Reference, RepositoryName, Tag},
     wire::RequestId,
 };
 
@@ -64,8 +64,6 @@ pub struct Push {
     pub digest: Digest,
     pub media_type: String,
     pub size_bytes: u64,
-    /// Parsed only when the repository is wanted; `None` also for what is no known manifest.
-    pub manifest: Option<Box<Manifest>>,
 }
 
 /// Who makes a change.

@@ -1,6 +1,6 @@
 //! A manifest PUT (end-7), read whole: it is small, and its digest decides what it is.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     failpoint,
-    oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, Manifest, Reference, Route},
+    oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, Reference, Route},
     wire::{Body, CollectError, ExchangeError, IdleTimeout, collect},
 };
 
@@ -46,7 +46,6 @@ impl Inner {
                 .unwrap_or_default()
                 .into(),
             size_bytes: bytes.len() as u64,
-            manifest: None,
         };
         let inner = Arc::clone(&self);
         let exchange = self
@@ -98,42 +97,44 @@ impl Inner {
     async fn commit_push(
         &self,
         admitted: &Admitted,
-        mut push: Push,
+        push: Push,
         bytes: Bytes,
     ) -> Result<Response<Body>, Refusal> {
-        let wanted = admitted
-            .asked
-            .route
-            .repository()
-            .is_some_and(|name| self.parts.observer.wants(name));
-        if wanted {
-            let manifest = Manifest::parse(&push.media_type, &bytes);
-            push.manifest = manifest.ok().map(Box::new);
-        }
         let digest = push.digest.clone();
         let change = self
             .change(admitted, ChangeKind::Push(push))
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
-        let (answer, ticket) = if wanted {
-            self.send_gated(admitted, &change, &bytes).await?
+        let (first, ticket) = self.hand_over(admitted, &change, &bytes).await?;
+        let is_second = first.as_ref().is_err_and(is_worth_another_try);
+        let answer = if is_second {
+            self.send_whole(admitted, bytes).await
         } else {
-            let request = forward::build_request(
-                &admitted.asked,
-                &self.parts.address,
-                Body::Full(bytes.clone()),
-            )?;
-            (self.parts.upstream.send(request).await, None)
-        };
-        let answer = match answer {
-            Err(ExchangeError::Interrupted { .. }) => self.resend(admitted, bytes).await,
-            other => other,
+            first
         };
         failpoint::hit("proxy.upstream-answered");
-        self.conclude(&change, ticket, &outcome(&change, &answer));
+        let outcome = match outcome(&change, &answer) {
+            // The second time says nothing of what the first one did.
+            Outcome::Refused { .. } if is_second => Outcome::Unknown,
+            other => other,
+        };
+        self.conclude(&change, ticket, &outcome);
         let mut response = self.relay(admitted, answer?)?;
         name_digest(&mut response, &digest);
         Ok(response)
+    }
+
+    async fn hand_over(
+        &self,
+        admitted: &Admitted,
+        change: &Arc<Change>,
+        bytes: &Bytes,
+    ) -> Result<HandedOver, Refusal> {
+        if self.parts.observer.wants(&change.repository) {
+            self.send_gated(admitted, change, bytes).await
+        } else {
+            Ok((self.send_whole(admitted, bytes.clone()).await, None))
+        }
     }
 
     /// Sends the manifest while the change is being written down.
@@ -142,7 +143,7 @@ impl Inner {
         admitted: &Admitted,
         change: &Arc<Change>,
         bytes: &Bytes,
-    ) -> Result<(Result<Response<Body>, ExchangeError>, Option<Ticket>), Refusal> {
+    ) -> Result<HandedOver, Refusal> {
         let (gate, body) = gated(bytes);
         let request = forward::build_request(&admitted.asked, &self.parts.address, body)?;
         let intent = async {
@@ -164,9 +165,9 @@ impl Inner {
         }
     }
 
-    /// Once more, for a pooled connection that the registry closed at that moment: the bytes are
-    /// the same and so is their effect, and docker never tries a manifest twice itself.
-    async fn resend(
+    /// Once more, if need be: the bytes are the same and so is their effect, and docker never
+    /// tries a manifest twice itself.
+    async fn send_whole(
         &self,
         admitted: &Admitted,
         bytes: Bytes,
@@ -174,12 +175,25 @@ impl Inner {
         let body = Body::Full(bytes);
         match forward::build_request(&admitted.asked, &self.parts.address, body) {
             Ok(request) => self.parts.upstream.send(request).await,
-            Err(refusal) => Err(ExchangeError::Interrupted {
-                address: String::new(),
+            Err(refusal) => Err(ExchangeError::Unreachable {
+                address: "the registry behind".into(),
                 source: refusal.message().into(),
             }),
         }
     }
+}
+
+/// The registry's answer, and the intent if one was written down.
+type HandedOver = (Result<Response<Body>, ExchangeError>, Option<Ticket>);
+
+/// A connection that broke off may have been a stale one; a registry that is silent for minutes
+/// would be so again.
+fn is_worth_another_try(error: &ExchangeError) -> bool {
+    let ExchangeError::Interrupted { source, .. } = error else {
+        return false;
+    };
+    let io = source.downcast_ref::<io::Error>();
+    io.is_none_or(|error| error.kind() != io::ErrorKind::TimedOut)
 }
 
 fn check_digest(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {

@@ -10,7 +10,7 @@ use super::world::{Listener, PATIENCE, Script, Stub, World, interrupted, request
 use crate::{
     oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, media_type},
     proxy::{ChangeKind, Config, Refusal},
-    wire::{Body, Exchange},
+    wire::{Body, Exchange, ExchangeError},
 };
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"layers":[]}"#;
@@ -56,7 +56,7 @@ async fn a_push_is_written_down_and_then_concluded() {
         panic!("{change:?}");
     };
     assert_eq!((push.reference.as_str(), &push.digest), ("v1", &digest));
-    assert!(push.manifest.is_some());
+    assert_eq!(push.media_type, media_type::OCI_MANIFEST);
 }
 
 #[tokio::test]
@@ -185,6 +185,59 @@ async fn a_manifest_whose_connection_broke_is_sent_once_more() {
         .collect();
     assert_eq!(bodies, [MANIFEST, MANIFEST]);
     assert_eq!(world.observer.heard()[1], "settle Committed { tags: [] }");
+}
+
+#[tokio::test]
+async fn what_a_lost_first_attempt_did_stays_unknown() {
+    type Second = fn() -> Result<Response<Body>, ExchangeError>;
+    let away: Second = || {
+        Err(ExchangeError::Unreachable {
+            address: "stub".into(),
+            source: "connection refused".into(),
+        })
+    };
+    let busy: Second = || Ok(respond(429, &[]));
+    for second in [away, busy] {
+        let stub = Stub::default();
+        let noting = stub.clone();
+        let exchange = BoxCloneSyncService::new(tower::service_fn(move |request| {
+            let stub = noting.clone();
+            async move {
+                stub.note(request).await;
+                match stub.seen().len() {
+                    1 => Err(interrupted("reset after everything was sent")),
+                    _ => second(),
+                }
+            }
+        }));
+        let world = wanting(exchange).await;
+        assert!(!put(&world, TAGGED, MANIFEST).await.status.is_success());
+        assert_eq!(
+            world.observer.heard()[1..],
+            ["settle Unknown", "conclude Unknown"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_was_silent_is_not_asked_again() {
+    let stub = Stub::default();
+    let noting = stub.clone();
+    let exchange = BoxCloneSyncService::new(tower::service_fn(move |request| {
+        let stub = noting.clone();
+        async move {
+            stub.note(request).await;
+            let silence = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+            Err::<Response<Body>, _>(ExchangeError::Interrupted {
+                address: "stub".into(),
+                source: silence.into(),
+            })
+        }
+    }));
+    let world = wanting(exchange).await;
+    assert_eq!(put(&world, TAGGED, MANIFEST).await.status, 502);
+    assert_eq!(stub.seen().len(), 1);
+    assert_eq!(world.observer.heard()[1], "settle Unknown");
 }
 
 #[tokio::test]
