@@ -39,7 +39,7 @@ pub enum LogFormat {
 pub enum AccessLogFormat {
     /// One JSON object a line.
     Json,
-    /// nginx's `combined`, for tools that read it; it has no place for the request id and the duration.
+    /// nginx's `combined`, for tools that read it; it has no place for request id and duration.
     Combined,
     Off,
 }
