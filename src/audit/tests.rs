@@ -165,3 +165,8 @@ async fn old_entries_are_swept() {
         assert_eq!(left.total, 1);
     }
 }
+
+#[tokio::test]
+async fn every_statement_is_valid_on_both_databases() {
+    testing::prepare(super::queries::ALL).await;
+}

@@ -50,7 +50,7 @@ impl Inner {
         })?;
         let request = forward::build_request(&admitted.asked, &self.parts.address, Body::Empty)?;
         let answer = self.parts.upstream.send(request).await;
-        failpoint::hit("proxy.upstream-answered");
+        failpoint::hit("proxy.upstream_answered");
         self.conclude(&change, ticket, &outcome(&change, &answer));
         self.relay(admitted, answer?)
     }

@@ -43,7 +43,7 @@ impl Inner {
             return Ok(None);
         }
         let ticket = self.parts.observer.intend(Arc::clone(change)).await?;
-        failpoint::hit("proxy.change-intended");
+        failpoint::hit("proxy.change_intended");
         Ok(Some(ticket))
     }
 }

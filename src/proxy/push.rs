@@ -112,7 +112,7 @@ impl Inner {
         } else {
             first
         };
-        failpoint::hit("proxy.upstream-answered");
+        failpoint::hit("proxy.upstream_answered");
         let outcome = match outcome(&change, &answer) {
             // The second time says nothing of what the first one did.
             Outcome::Refused { .. } if is_second => Outcome::Unknown,

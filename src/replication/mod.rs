@@ -20,6 +20,8 @@ pub mod policy;
 pub(crate) mod registries;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub(crate) mod transfer;
 
 pub use change::{Change, ChangeKind};

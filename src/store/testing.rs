@@ -3,9 +3,9 @@
 
 use std::{ops::Deref, path::PathBuf};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr};
 
-use super::{Config, Db};
+use super::{Config, Db, Sql};
 
 /// A migrated database that lives as long as the test.
 pub(crate) struct TestDb {
@@ -70,5 +70,18 @@ async fn postgres(server: &str) -> TestDb {
         config,
         path,
         _directory: None,
+    }
+}
+
+/// Prepares every statement on every database: what `cargo check` would do, could it ask them.
+pub(crate) async fn prepare(statements: &[(&str, Sql)]) {
+    for db in databases().await {
+        for (name, sql) in statements {
+            let prepared = match &*db {
+                Db::Lite { writer, .. } => writer.prepare(sql.lite.into_sql_str()).await.map(drop),
+                Db::Pg(pool) => pool.prepare(sql.pg.into_sql_str()).await.map(drop),
+            };
+            prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
     }
 }

@@ -4,11 +4,16 @@ use crate::harness::{Database, Distribution, Gateway, Image, Options, Skopeo, un
 
 /// Where the process is killed, between two durable effects of a push.
 const FAILPOINTS: &[&str] = &[
-    "replication.intent-committed",
-    "proxy.upstream-answered",
-    "replication.confirm-before-commit",
-    "replication.confirm-after-commit",
-    "replication.manifest-pushed",
+    "replication.intent_committed",
+    "proxy.change_intended",
+    "proxy.upstream_answered",
+    "replication.confirm_before_commit",
+    "replication.confirm_after_commit",
+    "jobs.claimed",
+    "replication.blob_uploaded",
+    "replication.manifest_pushed",
+    "jobs.ran",
+    "jobs.settled",
 ];
 
 #[tokio::test]

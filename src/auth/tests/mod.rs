@@ -124,3 +124,16 @@ pub(super) fn in_project(namespace: &str, verbs: &[Verb]) -> Permission {
 pub(super) fn name(text: &str) -> RepositoryName {
     text.parse().unwrap()
 }
+
+#[tokio::test]
+async fn every_statement_is_valid_on_both_databases() {
+    for statements in [
+        super::members::queries::ALL,
+        super::projects::queries::ALL,
+        super::refresh::queries::ALL,
+        super::robots::queries::ALL,
+        super::users::queries::ALL,
+    ] {
+        crate::store::testing::prepare(statements).await;
+    }
+}

@@ -77,3 +77,8 @@ pub(super) async fn becomes(jobs: &Jobs, id: JobId, wanted: State) {
     let reached = tokio::time::timeout(Duration::from_secs(10), reached).await;
     assert!(reached.is_ok(), "{:?}", jobs.job(id).await);
 }
+
+#[tokio::test]
+async fn every_statement_is_valid_on_both_databases() {
+    crate::store::testing::prepare(super::queries::ALL).await;
+}

@@ -27,7 +27,13 @@ impl Skopeo {
     pub fn push(&self, image: &Image, name: &str) -> Output {
         let mut command = Command::new("skopeo");
         command
-            .args(["copy", "--dest-creds", &self.credentials, "--dest-cert-dir"])
+            .args([
+                "copy",
+                "--preserve-digests",
+                "--dest-creds",
+                &self.credentials,
+            ])
+            .arg("--dest-cert-dir")
             .arg(&self.certificates);
         run(command.arg(image.source()).arg(format!("docker://{name}")))
     }

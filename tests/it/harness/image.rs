@@ -11,7 +11,16 @@ pub struct Image {
 
 impl Image {
     pub fn new(layers: &[&[u8]]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        // podman takes only lower-case paths.
+        let name = format!(
+            "image-{}",
+            hex::encode(tidegate::secret::random_bytes::<8>())
+        );
+        let directory = tempfile::Builder::new()
+            .prefix(&name)
+            .rand_bytes(0)
+            .tempdir()
+            .unwrap();
         let blobs = directory.path().join("blobs/sha256");
         std::fs::create_dir_all(&blobs).unwrap();
         let layers: Vec<Vec<u8>> = layers
