@@ -8,8 +8,8 @@
 //! `upload/` (sessions). `endpoint/` holds one file for each group of endpoints. This room knows
 //! no users, no projects and no network.
 //!
-//! What is missing: blobs that no repository links any more stay on the disk, for there is no
-//! garbage collection yet.
+//! What is missing: blobs that nothing refers to any more stay on the disk, for there is no
+//! garbage collection yet. CNCF distribution's `garbage-collect` can do it while this is stopped.
 
 mod answer;
 mod config;
