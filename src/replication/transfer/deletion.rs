@@ -4,7 +4,7 @@ use super::copy::Copy;
 use crate::{
     jobs::Failure,
     oci::Reference,
-    registry::{Deletion, Kind},
+    registry::{Deletion, Error, Kind},
 };
 
 /// Deletes the reference at the destination if the policy says so.
@@ -26,16 +26,27 @@ pub(super) async fn follow(copy: &Copy<'_>, reference: &Reference) -> Result<(),
         Ok(Deletion::Absent) => copy.log.line(format!(
             "finished: the destination has no {name} {reference}"
         )),
-        Err(error) if error.kind() == Kind::Unsupported => {
-            let what = match reference {
-                Reference::Tag(_) => "a tag without its digest",
-                Reference::Digest(_) => "manifests",
-            };
-            return Err(Failure::permanent(format!(
-                "unsupported: the destination cannot delete {what} ({error})"
-            )));
-        }
+        Err(error) if error.kind() == Kind::Unsupported => unsupported(copy, reference, &error).await?,
         Err(error) => return Err(end.failure(&error)),
     }
     Ok(())
+}
+
+/// A destination that cannot delete a tag, as distribution 2.8, refuses that of one it does not
+/// have as well: only what it has must stay.
+async fn unsupported(copy: &Copy<'_>, reference: &Reference, refusal: &Error) -> Result<(), Failure> {
+    let end = &copy.destination;
+    let name = &end.repository;
+    let held = end.client.head_manifest(name, reference).await;
+    if held.map_err(|error| end.failure(&error))?.is_none() {
+        let line = format!("finished: the destination has no {name} {reference}");
+        copy.log.line(line);
+        return Ok(());
+    }
+    let what = match reference {
+        Reference::Tag(_) => "a tag without its digest",
+        Reference::Digest(_) => "manifests",
+    };
+    let message = format!("unsupported: the destination cannot delete {what} ({refusal})");
+    Err(Failure::permanent(message))
 }

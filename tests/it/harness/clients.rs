@@ -41,7 +41,8 @@ impl Skopeo {
     pub fn pull(&self, name: &str, into: &std::path::Path) -> Output {
         let mut command = Command::new("skopeo");
         command
-            .args(["copy", "--src-creds", &self.credentials, "--src-cert-dir"])
+            .args(["copy", "--preserve-digests", "--src-creds", &self.credentials])
+            .arg("--src-cert-dir")
             .arg(&self.certificates);
         run(command
             .arg(format!("docker://{name}"))
