@@ -17,6 +17,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -209,6 +210,7 @@ impl Shared {
         let issuer = Issuer::new(Arc::new(keys), config.token.clone(), clock.clone())?;
         let behind = Behind::open(&config, data, &issuer, clock.clone())?;
         if let Behind::Embedded { registry, .. } = &behind {
+            registry.metrics().register(metrics);
             tasks.spawn(registry.clone().sweep_uploads(background.stop.clone()));
         }
         let jobs = Jobs::new(db.clone(), clock.clone(), jobs_config(&config)?);
@@ -224,6 +226,8 @@ impl Shared {
             data_dir: data.path().to_owned(),
         };
         let replication = Replication::start(parts, tasks, background.stop.clone()).await?;
+        replication.metrics().register(metrics);
+        tasks.spawn(sweep_refresh_tokens(auth.clone(), background.stop.clone()));
         Ok(Self {
             config,
             clock,
@@ -339,6 +343,19 @@ async fn bind(
     )
 }
 
+/// Deletes refresh tokens that nobody used for long, now and then every hour until `stop`.
+async fn sweep_refresh_tokens(auth: Auth, stop: CancellationToken) {
+    loop {
+        if let Err(error) = auth.sweep_refresh_tokens().await {
+            tracing::warn!("old refresh tokens were not deleted: {error}");
+        }
+        let wait = stop.run_until_cancelled(tokio::time::sleep(SWEEP_INTERVAL));
+        if wait.await.is_none() {
+            return;
+        }
+    }
+}
+
 /// The names a certificate of our own is to bear besides the machine's.
 fn host_names(config: &Config) -> Vec<String> {
     config
@@ -357,3 +374,5 @@ fn jobs_config(config: &Config) -> anyhow::Result<jobs::Config> {
     jobs.check().map_err(anyhow::Error::msg).context("jobs")?;
     Ok(jobs)
 }
+
+const SWEEP_INTERVAL: Duration = Duration::from_hours(1);

@@ -35,7 +35,7 @@ impl Rooms {
         let path = request.uri().path();
         if path == "/v2" || path.starts_with("/v2/") {
             self.proxy.handle(request).await
-        } else if path == "/service/token" || path.starts_with("/service/token/") {
+        } else if TOKEN_PATHS.contains(&path) || path.starts_with("/service/token/") {
             self.token.handle(request).await
         } else if path == "/api" || path.starts_with("/api/") {
             self.api.handle(request).await
@@ -64,6 +64,9 @@ impl tower::Service<Request<Body>> for Routes {
         Box::pin(async move { Ok(rooms.answer(request).await) })
     }
 }
+
+/// distribution's `autoredirect` sends its clients to the second.
+const TOKEN_PATHS: [&str; 2] = ["/service/token", "/auth/token"];
 
 fn unknown_path() -> Response<Body> {
     let code = ErrorCode::NotFound;

@@ -168,5 +168,5 @@ async fn old_entries_are_swept() {
 
 #[tokio::test]
 async fn every_statement_is_valid_on_both_databases() {
-    testing::prepare(super::queries::ALL).await;
+    testing::prepare(queries::ALL).await;
 }

@@ -112,6 +112,9 @@ impl Proxy {
     async fn pass(&self, asked: Asked, body: &mut Option<Body>) -> Result<Response<Body>, Refusal> {
         let inner = &self.0;
         let caller = inner.authenticate(&asked).await?;
+        if let Some(logged) = &asked.logged_user {
+            logged.set(caller.principal.name());
+        }
         let admitted = inner.authorise(asked, caller).await?;
         inner.guard(&admitted)?;
         match (&admitted.asked.route, &admitted.asked.method) {

@@ -17,6 +17,7 @@ use crate::{
     auth::{Auth, Principal},
     clock::Timestamp,
     secret::Secret,
+    server::LoggedUser,
     wire::{Body, CollectError, Peer, collect},
 };
 
@@ -95,6 +96,9 @@ impl Inner {
             .get::<Peer>()
             .map_or(UNKNOWN_SOURCE, |peer| peer.address);
         let principal = self.identify(source, &asked.credentials).await?;
+        if let Some(logged) = head.extensions.get::<LoggedUser>() {
+            logged.set(principal.name());
+        }
         let grants = grants(&self.auth, &principal, asked.scopes).await?;
         let token = self.issuer.issue(principal.name(), &grants)?;
         let refresh = match asked.credentials {

@@ -83,7 +83,10 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
             if name != "tests" {
                 files.extend(rust_files(&path));
             }
-        } else if name.ends_with(".rs") && name != "tests.rs" && name != "testing.rs" {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && name != "tests.rs"
+            && name != "testing.rs"
+        {
             files.push(path);
         }
     }

@@ -9,6 +9,10 @@
     clippy::panic,
     reason = "a test that cannot go on fails"
 )]
+#![expect(
+    unreachable_pub,
+    reason = "the harness is a door of its own, as a room's is"
+)]
 
 mod harness;
 

@@ -134,6 +134,6 @@ async fn every_statement_is_valid_on_both_databases() {
         super::robots::queries::ALL,
         super::users::queries::ALL,
     ] {
-        crate::store::testing::prepare(statements).await;
+        testing::prepare(statements).await;
     }
 }

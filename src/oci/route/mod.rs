@@ -257,8 +257,9 @@ impl Route {
     /// source besides; who lacks that gets a plain upload.
     pub fn needs(&self, method: &Method) -> ActionSet {
         match (self, method) {
-            (Self::Upload { .. } | Self::StartUpload { .. }, _) => ActionSet::PULL_PUSH,
-            (_, &Method::PUT) => ActionSet::PULL_PUSH,
+            (Self::Upload { .. } | Self::StartUpload { .. }, _) | (_, &Method::PUT) => {
+                ActionSet::PULL_PUSH
+            }
             (_, &Method::DELETE) => ActionSet::DELETE,
             (Self::Ping | Self::Catalog { .. }, _) => ActionSet::NONE,
             _ => ActionSet::NONE.with(Action::Pull),

@@ -189,7 +189,7 @@ mod tests {
         }
 
         #[test]
-        fn parameters_survive_quoting(realm in r#"[ -~]{1,40}"#) {
+        fn parameters_survive_quoting(realm in r"[ -~]{1,40}") {
             let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
             let header = format!("Basic realm=\"x\", Bearer realm=\"{quoted}\"");
             proptest::prop_assert_eq!(read(&[&header]), Some(bearer(&realm, None, None)));

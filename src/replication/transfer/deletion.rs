@@ -26,7 +26,9 @@ pub(super) async fn follow(copy: &Copy<'_>, reference: &Reference) -> Result<(),
         Ok(Deletion::Absent) => copy.log.line(format!(
             "finished: the destination has no {name} {reference}"
         )),
-        Err(error) if error.kind() == Kind::Unsupported => unsupported(copy, reference, &error).await?,
+        Err(error) if error.kind() == Kind::Unsupported => {
+            unsupported(copy, reference, &error).await?;
+        }
         Err(error) => return Err(end.failure(&error)),
     }
     Ok(())
@@ -34,7 +36,11 @@ pub(super) async fn follow(copy: &Copy<'_>, reference: &Reference) -> Result<(),
 
 /// A destination that cannot delete a tag, as distribution 2.8, refuses that of one it does not
 /// have as well: only what it has must stay.
-async fn unsupported(copy: &Copy<'_>, reference: &Reference, refusal: &Error) -> Result<(), Failure> {
+async fn unsupported(
+    copy: &Copy<'_>,
+    reference: &Reference,
+    refusal: &Error,
+) -> Result<(), Failure> {
     let end = &copy.destination;
     let name = &end.repository;
     let held = end.client.head_manifest(name, reference).await;

@@ -41,7 +41,12 @@ impl Skopeo {
     pub fn pull(&self, name: &str, into: &std::path::Path) -> Output {
         let mut command = Command::new("skopeo");
         command
-            .args(["copy", "--preserve-digests", "--src-creds", &self.credentials])
+            .args([
+                "copy",
+                "--preserve-digests",
+                "--src-creds",
+                &self.credentials,
+            ])
             .arg("--src-cert-dir")
             .arg(&self.certificates);
         run(command
