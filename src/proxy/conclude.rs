@@ -1,9 +1,8 @@
 //! Phase 7: the answer is known; who listens is told.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{Response, StatusCode};
-use http_body_util::BodyExt;
 
 use super::{Change, ChangeKind, Inner, Outcome, Ticket};
 use crate::{
@@ -17,29 +16,6 @@ impl Inner {
             ticket.settle(outcome);
         }
         self.parts.observer.conclude(change, outcome);
-    }
-
-    /// Reads a little of what a refused client still sends. A connection closed on unread data
-    /// is reset, and the client may lose the refusal with it.
-    pub(super) fn drain(&self, body: Option<Body>) {
-        let Some(mut body @ Body::Incoming(_)) = body else {
-            return;
-        };
-        if http_body::Body::is_end_stream(&body) {
-            return;
-        }
-        let drained = async move {
-            let mut left = DRAINED_BYTES;
-            while let Some(Ok(frame)) = body.frame().await {
-                left = left.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
-                if left == 0 {
-                    return;
-                }
-            }
-        };
-        self.parts
-            .tasks
-            .spawn(tokio::time::timeout(DRAINED_FOR, drained));
     }
 }
 
@@ -75,7 +51,3 @@ fn tags_set(change: &Change, answer: &Response<Body>) -> Vec<Tag> {
     let is_set = |tag: &&Tag| echoed.contains(&tag.as_str());
     push.tags.iter().filter(is_set).cloned().collect()
 }
-
-/// A small upload fits; of a large one this is as much as a refusal may cost.
-const DRAINED_BYTES: usize = 256 * 1024;
-const DRAINED_FOR: Duration = Duration::from_secs(5);

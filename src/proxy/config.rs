@@ -1,13 +1,9 @@
-use std::time::Duration;
-
 use crate::oci::MAX_MANIFEST_BYTES;
 
 /// `[proxy]`: the limits of forwarding.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// A request body whose sender is silent for so long is broken off. There is no total limit.
-    pub idle_timeout_seconds: u64,
     /// Memory for manifests that are being pushed, each at most 4 MiB; past it pushes wait.
     pub manifest_memory_mib: u32,
     /// Upload sessions that are remembered, so that they can be finished with an expired token.
@@ -19,10 +15,6 @@ pub struct Config {
 }
 
 impl Config {
-    pub fn idle_timeout(&self) -> Duration {
-        Duration::from_secs(self.idle_timeout_seconds)
-    }
-
     /// At least room for one manifest of the largest size.
     pub(super) fn manifest_memory_kib(&self) -> usize {
         let mib = usize::try_from(self.manifest_memory_mib).unwrap_or(usize::MAX);
@@ -33,7 +25,6 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            idle_timeout_seconds: 120,
             manifest_memory_mib: 64,
             upload_sessions: 10_000,
             delete_tags_examined: 1000,

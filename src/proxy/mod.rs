@@ -27,7 +27,7 @@ mod upstream;
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response, header::EXPECT};
+use http::{Method, Request, Response};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -86,21 +86,16 @@ impl Proxy {
     ///
     /// Its extensions should hold [`crate::wire::Peer`] and [`crate::wire::RequestId`]. The body
     /// is not touched before the request is allowed, so a client that waits for
-    /// `100 Continue` gets its refusal first.
+    /// `100 Continue` gets its refusal first. Bodies that stand still, and what is left of them
+    /// after a refusal, are the listener's business.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        let waits = head.headers.contains_key(EXPECT);
-        let mut body = Some(body);
         let (endpoint, answer) = match Asked::parse(head) {
-            Ok(asked) => (asked.route.endpoint(), self.pass(asked, &mut body).await),
+            Ok(asked) => (asked.route.endpoint(), self.pass(asked, body).await),
             Err(refusal) => ("unknown", Err(refusal)),
         };
-        let response = answer.unwrap_or_else(|refusal| {
-            // Who waits for `100 Continue` sends nothing after a refusal.
-            self.0.drain(body.take().filter(|_| !waits));
-            refusal.into_response()
-        });
+        let response = answer.unwrap_or_else(Refusal::into_response);
         self.0
             .parts
             .metrics
@@ -109,11 +104,11 @@ impl Proxy {
     }
 
     /// The phases, in order.
-    async fn pass(&self, asked: Asked, body: &mut Option<Body>) -> Result<Response<Body>, Refusal> {
+    async fn pass(&self, asked: Asked, body: Body) -> Result<Response<Body>, Refusal> {
         let inner = &self.0;
         let caller = inner.authenticate(&asked).await?;
-        if let Some(logged) = &asked.logged_user {
-            logged.set(caller.principal.name());
+        if let Some(log) = &asked.logged_user {
+            log.set(caller.principal.name());
         }
         let admitted = inner.authorise(asked, caller).await?;
         inner.guard(&admitted)?;
@@ -122,11 +117,7 @@ impl Proxy {
             (Route::Catalog { page }, _) => inner.catalog(&admitted, page).await,
             (Route::Manifest { .. }, &Method::PUT) => Arc::clone(inner).push(admitted, body).await,
             (Route::Manifest { .. }, &Method::DELETE) => Arc::clone(inner).delete(admitted).await,
-            _ => {
-                inner
-                    .forward(admitted, body.take().unwrap_or_default())
-                    .await
-            }
+            _ => inner.forward(admitted, body).await,
         }
     }
 }

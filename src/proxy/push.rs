@@ -14,7 +14,7 @@ use super::{
 use crate::{
     failpoint,
     oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, Reference, Route},
-    wire::{Body, CollectError, ExchangeError, IdleTimeout, collect},
+    wire::{Body, CollectError, ExchangeError, collect},
 };
 
 impl Inner {
@@ -23,7 +23,7 @@ impl Inner {
     pub(super) async fn push(
         self: Arc<Self>,
         admitted: Admitted,
-        body: &mut Option<Body>,
+        body: Body,
     ) -> Result<Response<Body>, Refusal> {
         let Route::Manifest {
             reference, tags, ..
@@ -31,10 +31,9 @@ impl Inner {
         else {
             return Err(Refusal::new(ErrorCode::NotFound, "this is no manifest"));
         };
-        let body = body.take().unwrap_or_default();
         let length = body.size_hint().upper();
         let _memory = self.reserve(length).await?;
-        let bytes = self.read(body).await?;
+        let bytes = read(body).await?;
         let digest = check_digest(reference, &bytes)?;
         let push = Push {
             reference: reference.clone(),
@@ -70,28 +69,6 @@ impl Inner {
             .acquire_many(kib.min(most))
             .await
             .map_err(|_closed| Refusal::new(ErrorCode::Unavailable, "the gateway is shutting down"))
-    }
-
-    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
-        let body = IdleTimeout::new(body, self.parts.config.idle_timeout());
-        let bytes = collect(body, MAX_MANIFEST_BYTES)
-            .await
-            .map_err(|error| match error {
-                CollectError::TooLarge { limit } => Refusal::new(
-                    ErrorCode::ManifestTooLarge,
-                    format!("the manifest is larger than {limit} bytes"),
-                ),
-                CollectError::Read(_) => {
-                    Refusal::new(ErrorCode::BadRequest, "the manifest did not arrive whole")
-                }
-            })?;
-        if bytes.is_empty() {
-            return Err(Refusal::new(
-                ErrorCode::ManifestInvalid,
-                "the manifest is empty",
-            ));
-        }
-        Ok(bytes)
     }
 
     async fn commit_push(
@@ -194,6 +171,27 @@ fn is_worth_another_try(error: &ExchangeError) -> bool {
     };
     let io = source.downcast_ref::<io::Error>();
     io.is_none_or(|error| error.kind() != io::ErrorKind::TimedOut)
+}
+
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    let bytes = collect(body, MAX_MANIFEST_BYTES)
+        .await
+        .map_err(|error| match error {
+            CollectError::TooLarge { limit } => Refusal::new(
+                ErrorCode::ManifestTooLarge,
+                format!("the manifest is larger than {limit} bytes"),
+            ),
+            CollectError::Read(_) => {
+                Refusal::new(ErrorCode::BadRequest, "the manifest did not arrive whole")
+            }
+        })?;
+    if bytes.is_empty() {
+        return Err(Refusal::new(
+            ErrorCode::ManifestInvalid,
+            "the manifest is empty",
+        ));
+    }
+    Ok(bytes)
 }
 
 fn check_digest(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {

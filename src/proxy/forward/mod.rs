@@ -20,7 +20,7 @@ impl Inner {
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
         let asked = &admitted.asked;
-        let (body, fault) = request::body(asked, body, self.parts.config.idle_timeout());
+        let (body, fault) = request::body(asked, body);
         let request = request::build(asked, &self.parts.address, body)?;
         let answer = self.parts.upstream.send(request).await;
         let answer = answer.map_err(|error| fault.refusal().unwrap_or_else(|| error.into()))?;

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
     header::{
@@ -21,7 +19,7 @@ use crate::{
 ///
 /// distribution reads `mount` and `from` out of a form body too, where nobody checked them: what
 /// needs no body gets none.
-pub(super) fn body(asked: &Asked, body: Body, idle: Duration) -> (Body, Fault) {
+pub(super) fn body(asked: &Asked, body: Body) -> (Body, Fault) {
     let carries_data = match &asked.route {
         Route::StartUpload { digest, .. } => digest.is_some(),
         Route::Upload { .. } => matches!(asked.method, Method::PATCH | Method::PUT),
@@ -30,7 +28,7 @@ pub(super) fn body(asked: &Asked, body: Body, idle: Duration) -> (Body, Fault) {
     if !carries_data || body.is_end_stream() {
         return (Body::Empty, Fault::default());
     }
-    let (sending, fault) = Sending::new(body, idle);
+    let (sending, fault) = Sending::new(body);
     (Body::boxed(sending), fault)
 }
 

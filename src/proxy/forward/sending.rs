@@ -3,7 +3,6 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use http_body::{Frame, SizeHint};
 use crate::{
     oci::ErrorCode,
     proxy::Refusal,
-    wire::{Body, BoxError, IdleTimeout},
+    wire::{Body, BoxError},
 };
 
 /// A client's body on its way to the registry behind.
@@ -20,7 +19,7 @@ use crate::{
 /// It ends with an error when the client's does, so that the registry never takes a broken
 /// upload for a whole one; and it notes that the fault was the client's.
 pub(super) struct Sending {
-    body: IdleTimeout<Body>,
+    body: Body,
     fault: Fault,
 }
 
@@ -31,14 +30,15 @@ pub(super) struct Fault(Arc<OnceLock<Kind>>);
 #[derive(Clone, Copy)]
 enum Kind {
     BrokeOff,
+    /// The listener gave it up.
     Silent,
 }
 
 impl Sending {
-    pub(super) fn new(body: Body, idle: Duration) -> (Self, Fault) {
+    pub(super) fn new(body: Body) -> (Self, Fault) {
         let fault = Fault::default();
         let sending = Self {
-            body: IdleTimeout::new(body, idle),
+            body,
             fault: fault.clone(),
         };
         (sending, fault)

@@ -6,6 +6,7 @@ mod challenges;
 mod changes;
 mod embedded;
 mod forwarding;
+mod listener;
 mod paths;
 mod uploads;
 mod world;

@@ -8,11 +8,8 @@ use http_body_util::StreamBody;
 use tokio::sync::Notify;
 use tower::util::BoxCloneSyncService;
 
-use super::world::{Listener, PATIENCE, Stub, World, interrupted, request, respond};
-use crate::{
-    proxy::Config,
-    wire::{Body, BoxError},
-};
+use super::world::{PATIENCE, Stub, World, interrupted, request, respond};
+use crate::wire::{Body, BoxError};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const UPLOADS: &str = "/v2/team/app/blobs/uploads/";
@@ -127,42 +124,24 @@ async fn blob_bytes_and_their_length_pass_unchanged() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_never_looks_complete() {
-    let stub = Stub::default();
-    let world = World::new(stub.exchange(|_| respond(202, &[]))).await;
-    let frames = [
-        Ok(http_body::Frame::data(Bytes::from_static(b"half"))),
-        Err(BoxError::from("connection reset")),
-    ];
-    let body = Body::boxed(StreamBody::new(futures_util::stream::iter(frames)));
-    let token = world.bearer("alice", &["team/app:pull,push"]);
-    let answer = world.send(request("PATCH", SESSION, &token, body)).await;
-    assert_eq!(answer.status, 400);
-    assert!(
-        answer.text().contains("request body broke off"),
-        "{}",
-        answer.text()
-    );
-    assert_eq!(stub.seen().pop().unwrap().body, None);
-}
-
-#[tokio::test]
-async fn a_client_that_falls_silent_is_given_up() {
-    let (_sender, silent) = http_body_util::channel::Channel::<Bytes, BoxError>::new(1);
-    let stub = Stub::default();
-    let config = Config {
-        idle_timeout_seconds: 0,
-        ..Config::default()
-    };
-    let exchange = stub.exchange(|_| respond(202, &[]));
-    let world = World::with(exchange, Listener::default(), config).await;
-    let token = world.bearer("alice", &["team/app:pull,push"]);
-    let request = request("PATCH", SESSION, &token, Body::boxed(silent));
-    let answer = tokio::time::timeout(PATIENCE, world.send(request))
-        .await
-        .unwrap();
-    assert_eq!(answer.status, 400);
-    assert!(answer.text().contains("too long"), "{}", answer.text());
-    assert_eq!(stub.seen().pop().unwrap().body, None);
+    let silence = std::io::Error::new(std::io::ErrorKind::TimedOut, "no data for 120 s");
+    for (error, message) in [
+        (BoxError::from("connection reset"), "request body broke off"),
+        (silence.into(), "too long"),
+    ] {
+        let stub = Stub::default();
+        let world = World::new(stub.exchange(|_| respond(202, &[]))).await;
+        let frames = [
+            Ok(http_body::Frame::data(Bytes::from_static(b"half"))),
+            Err(error),
+        ];
+        let body = Body::boxed(StreamBody::new(futures_util::stream::iter(frames)));
+        let token = world.bearer("alice", &["team/app:pull,push"]);
+        let answer = world.send(request("PATCH", SESSION, &token, body)).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text().contains(message), "{}", answer.text());
+        assert_eq!(stub.seen().pop().unwrap().body, None);
+    }
 }
 
 /// hyper answers `Expect: 100-continue` when the body is first asked for.
