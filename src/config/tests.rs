@@ -24,6 +24,32 @@ fn the_example_documents_keys_that_exist() {
     parse(&uncommented.join("\n"), &[]).unwrap();
 }
 
+#[test]
+fn every_key_is_in_the_example() {
+    let example = include_str!("../../tidegate.example.toml");
+    let sections = example
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+    let mut missing = Vec::new();
+    for section in sections {
+        let error = parse(&format!("[{section}]\nno_such_key = 1"), &[])
+            .unwrap_err()
+            .to_string();
+        let (_, expected) = error.split_once("expected").unwrap();
+        let keys = expected
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|key| *key != "connections");
+        let documented = |key: &str| example.contains(&format!("\n# {key} = "));
+        missing.extend(
+            keys.filter(|key| *key != section && !documented(key))
+                .map(str::to_owned),
+        );
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 /// `listen = …`: one word, then an equals sign.
 fn is_key(line: &str) -> bool {
     line.split_once(" = ")
