@@ -60,6 +60,16 @@ class Process:
             return [own]
 
 
+class Together:
+    """Several processes counted as one."""
+
+    def __init__(self, *processes):
+        self.processes = processes
+
+    def cpu_seconds(self):
+        return sum(process.cpu_seconds() for process in self.processes)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -33,7 +33,7 @@ class Bench:
             process.stop()
 
     def registry(self):
-        """CNCF distribution without TLS or authentication; the port."""
+        """CNCF distribution without TLS or authentication; the process and its port."""
         port = free_port()
         config = f"""
 version: 0.1
@@ -42,8 +42,9 @@ storage: {{filesystem: {{rootdirectory: {self.directory}/registry}}, delete: {{e
 http: {{addr: '127.0.0.1:{port}', secret: bench, relativeurls: true}}
 """
         path = self._write("registry.yml", config)
-        self._start("docker-registry", ["docker-registry", "serve", path]).wait_for_port(port)
-        return port
+        process = self._start("docker-registry", ["docker-registry", "serve", path])
+        process.wait_for_port(port)
+        return process, port
 
     def nginx(self, registry_port):
         """nginx as DESIGN's table has it: TLS, 128 KiB buffers, upstream keep-alive."""
