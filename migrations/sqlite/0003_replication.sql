@@ -1,7 +1,7 @@
 -- Room: replication
 
 create table registries (
-    id              integer primary key,
+    id              integer primary key autoincrement,
     name            text    not null unique,
     description     text    not null,
     kind            text    not null,
@@ -19,7 +19,7 @@ create table registries (
 
 -- The local registry has no row: null stands for it.
 create table replication_policies (
-    id             integer primary key,
+    id             integer primary key autoincrement,
     name           text    not null unique,
     description    text    not null,
     source_id      bigint references registries (id),
@@ -50,7 +50,7 @@ insert into replication_revision (id, revision) values (1, 1);
 
 -- A change that a client asked for and the registry may or may not have made.
 create table replication_intents (
-    id         integer primary key,
+    id         integer primary key autoincrement,
     policy_id  bigint not null references replication_policies (id) on delete cascade,
     repository text   not null,
     reference  text   not null,
@@ -68,7 +68,7 @@ create table replication_boots (
 );
 
 create table replication_executions (
-    id           integer primary key,
+    id           integer primary key autoincrement,
     policy_id    bigint not null references replication_policies (id) on delete cascade,
     trigger_kind text   not null,
     -- the job that lists the source; null for event-based and skipped executions
@@ -82,7 +82,7 @@ create unique index replication_executions_job on replication_executions (job_id
 
 -- The state of a task is that of its job.
 create table replication_tasks (
-    id           integer primary key,
+    id           integer primary key autoincrement,
     execution_id bigint not null references replication_executions (id) on delete cascade,
     job_id       bigint not null,
     operation    text   not null,

@@ -126,6 +126,22 @@ mod tests {
         }
     }
 
+    /// SQLite otherwise gives the id of the last deleted row to the next one, and jobs, logs and
+    /// messages that remember the old row would mean the new one.
+    #[tokio::test]
+    async fn ids_of_deleted_rows_never_come_back() {
+        const SINGLE_ROW: &str = "replication_revision";
+        const REUSING: &str = "select name from sqlite_master where type = 'table' \
+             and sql like '%integer primary key%' and sql not like '%autoincrement%'";
+        for db in testing::databases().await {
+            if let Db::Lite { writer, .. } = &*db {
+                let reusing: Vec<String> =
+                    sqlx::query_scalar(REUSING).fetch_all(writer).await.unwrap();
+                assert_eq!(reusing, [SINGLE_ROW]);
+            }
+        }
+    }
+
     #[tokio::test]
     async fn both_databases_have_the_same_tables_and_columns() {
         let mut shapes = Vec::new();
