@@ -60,6 +60,8 @@ impl Replication {
         Ok(id)
     }
 
+    /// Changes a registry after it has answered a ping. A kept secret goes to the kept address
+    /// only: with another one a secret must be given, be it an empty one.
     pub async fn update_registry(
         &self,
         id: RegistryId,
@@ -69,6 +71,9 @@ impl Replication {
             .await?
             .ok_or(Error::NoRegistry(id))?;
         let old_secret = open_secret(&self.shared.sealing, &row)?;
+        if change.access_secret.is_none() && !old_secret.is_empty() {
+            check_same_address(&row.url, change.url.as_deref())?;
+        }
         let secret = change.access_secret.clone().unwrap_or(old_secret);
         let mut registry = changed(row.into(), change);
         registry.updated = self.shared.clock.now();
@@ -181,6 +186,20 @@ fn credential(given: &NewCredential) -> Option<Credential> {
 fn parse_url(text: &str) -> Result<EndpointUrl, Error> {
     text.parse()
         .map_err(|error: registry::Error| Error::Invalid(error.to_string()))
+}
+
+/// Another path at the same host is the same registry's.
+fn check_same_address(kept: &str, wanted: Option<&str>) -> Result<(), Error> {
+    let Some(wanted) = wanted else {
+        return Ok(());
+    };
+    let (kept, wanted) = (parse_url(kept)?, parse_url(wanted)?);
+    if kept.is_plain() == wanted.is_plain() && kept.address() == wanted.address() {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "the kept access_secret is for {kept} only: to use {wanted}, give its access_secret too"
+    )))
 }
 
 fn changed(mut registry: Registry, change: RegistryChange) -> Registry {

@@ -47,6 +47,37 @@ async fn secrets_are_sealed_at_rest_and_survive_other_changes() {
 }
 
 #[tokio::test]
+async fn a_kept_secret_is_not_sent_to_another_address() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let new = with_secret(rig.new_registry(), "hunter2");
+        let id = rig.replication.create_registry(new).await.unwrap();
+        let elsewhere = RegistryChange {
+            url: Some(rig.remote.url.replace("127.0.0.1", "localhost")),
+            ..RegistryChange::default()
+        };
+        let refused = rig.replication.update_registry(id, elsewhere.clone()).await;
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+        assert!(error.to_string().contains("access_secret"), "{error}");
+        let same = RegistryChange {
+            url: Some(format!("{}/", rig.remote.url)),
+            ..RegistryChange::default()
+        };
+        rig.replication.update_registry(id, same).await.unwrap();
+        let url = rig.replication.registry(id).await.unwrap().url;
+        assert_eq!(url.trim_end_matches('/'), rig.remote.url);
+        let with_its_secret = RegistryChange {
+            url: Some("http://127.0.0.1:1".to_owned()),
+            access_secret: Some(Secret::new("other")),
+            ..RegistryChange::default()
+        };
+        let unreachable = rig.replication.update_registry(id, with_its_secret).await;
+        assert_eq!(unreachable.unwrap_err().kind(), Kind::Registry);
+    }
+}
+
+#[tokio::test]
 async fn a_sealed_secret_does_not_open_in_another_row() {
     for db in databases().await {
         let rig = Rig::new(db).await;
