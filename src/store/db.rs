@@ -148,9 +148,14 @@ impl Db {
         migrations::run(self).await
     }
 
+    /// How many migrations [`Db::migrate`] would apply.
+    pub async fn pending_migrations(&self) -> Result<usize, Error> {
+        migrations::pending(self).await
+    }
+
     pub async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Lite { writer, .. } => Tx::Lite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Lite { writer, .. } => Tx::Lite(begin_lite(writer).await?),
             Self::Pg(pool) => Tx::Pg(pool.begin().await?),
         })
     }
@@ -187,6 +192,21 @@ impl Tx {
     }
 }
 
+/// Begins on the writer. SQLite itself rolls back what fails for want of space; the connection
+/// then counts a transaction that is no more and refuses to begin another, so it is replaced.
+async fn begin_lite(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    match writer.begin_with(BEGIN).await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            writer.acquire().await?.close().await?;
+            writer.begin_with(BEGIN).await
+        }
+        begun => begun,
+    }
+}
+
+/// Takes the write lock at once: a transaction that reads first and then writes could not wait.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// The URL without user and password.
 fn address_of(url: &str) -> String {
     match url.split_once("://") {
@@ -200,3 +220,32 @@ fn address_of(url: &str) -> String {
 
 /// How long a request waits for a connection, and SQLite for its lock, before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing;
+
+    #[tokio::test]
+    async fn the_writer_goes_on_after_the_disk_was_full() {
+        let db = testing::sqlite().await;
+        let Db::Lite { writer, .. } = &*db else {
+            panic!("not SQLite")
+        };
+        let run = async |text: &'static str| sqlx::query(text).execute(writer).await.map(drop);
+        run("create table filler (bytes blob)").await.unwrap();
+        // The engine's own limit stands for a disk without space: the same error, SQLITE_FULL.
+        run("pragma max_page_count = 1").await.unwrap();
+        let Tx::Lite(mut tx) = db.begin().await.unwrap() else {
+            panic!("not SQLite")
+        };
+        let filling = sqlx::query("insert into filler values (zeroblob(1000000))");
+        let refused = filling.execute(&mut *tx).await.unwrap_err();
+        assert!(refused.to_string().contains("full"), "{refused}");
+        drop(tx);
+        run("pragma max_page_count = 1000000").await.unwrap();
+        for _again in 0..2 {
+            db.begin().await.unwrap().commit().await.unwrap();
+        }
+    }
+}

@@ -30,6 +30,12 @@ const ENTRIES: &[Entry] = &[
     entry!(4, "0004_audit"),
 ];
 
+/// How many migrations are still to be applied.
+pub(super) async fn pending(db: &Db) -> Result<usize, Error> {
+    let found = applied_version(db).await?;
+    Ok(ENTRIES.iter().filter(|entry| entry.0 > found).count())
+}
+
 pub(super) async fn run(db: &Db) -> Result<(), Error> {
     refuse_newer(db).await?;
     match db {
