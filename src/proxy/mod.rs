@@ -27,7 +27,7 @@ mod upstream;
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -95,11 +95,14 @@ impl Proxy {
             Ok(asked) => (asked.route.endpoint(), self.pass(asked, body).await),
             Err(refusal) => ("unknown", Err(refusal)),
         };
-        let response = answer.unwrap_or_else(Refusal::into_response);
+        let mut response = answer.unwrap_or_else(Refusal::into_response);
         self.0
             .parts
             .metrics
             .observe(endpoint, response.status(), started.elapsed());
+        // docker takes a 401 without it for no registry at all and goes on to plain HTTP.
+        let version = HeaderValue::from_static("registry/2.0");
+        response.headers_mut().entry(API_VERSION).or_insert(version);
         response
     }
 
@@ -143,3 +146,6 @@ pub const ORIGIN_HEADER: &str = "tidegate-origin";
 
 #[cfg(test)]
 mod tests;
+
+/// On every answer of a registry (Docker Registry HTTP API V2, "API Version Check").
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");

@@ -74,6 +74,8 @@ async fn docker_logs_in_pushes_and_pulls() {
         let docker = Docker::start(&gateway).await;
         let wrong = docker.run(&["login", "-u", "dora", "-p", "wrong", &gateway.host()]);
         assert!(!wrong.status.success(), "a wrong password was accepted");
+        let said = String::from_utf8_lossy(&wrong.stderr);
+        assert!(said.contains("unauthorized"), "{said}");
         docker
             .run(&["login", "-u", "dora", "-p", PASSWORD, &gateway.host()])
             .succeeds();

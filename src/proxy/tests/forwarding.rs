@@ -129,6 +129,7 @@ async fn what_concerns_the_server_behind_stays_there() {
         "content-length",
         "content-type",
         "docker-content-digest",
+        "docker-distribution-api-version",
         "etag",
         "warning",
     ];
