@@ -129,7 +129,7 @@ impl Lifecycle {
             }
             Failure::Retryable { .. } => next.wait_until(retry_at),
             Failure::Throttled { .. } | Failure::TargetDown { .. } | Failure::Stopped => {
-                next.attempts -= 1;
+                next.give_attempt_back();
                 next.wait_until(retry_at);
             }
         }
@@ -143,10 +143,19 @@ impl Lifecycle {
         if self.stop_requested() {
             next.end_stopped(self.owes_a_run());
         } else {
-            next.attempts -= 1;
+            next.give_attempt_back();
             next.enter(State::Ready);
         }
         Ok(next)
+    }
+
+    /// The attempt that has just ended does not count; a newer wish begins with all of them.
+    fn give_attempt_back(&mut self) {
+        self.attempts = if self.owes_a_run() {
+            0
+        } else {
+            self.attempts - 1
+        };
     }
 
     /// The process that ran the job is gone. The first time it is free at once, later after a
