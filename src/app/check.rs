@@ -1,11 +1,21 @@
-//! `tidegate check`: is every part fit to serve?
+//! `tidegate check`: is every part fit to serve? It only looks: nothing is made or migrated.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context;
 
-use super::{data_dir::DataDir, host_names, open_database, upstream};
-use crate::{clock::SystemClock, config::Config, registry, tls};
+use super::{
+    data_dir::{DataDir, Error},
+    database_path, host_names, upstream,
+};
+use crate::{
+    clock::{SharedClock, SystemClock},
+    config::{Config, UpstreamAuth},
+    registry::{self, Client, Remote},
+    store::Db,
+    tls,
+    token::{Issuer, Keys},
+};
 
 /// What was found of one part.
 #[derive(Debug)]
@@ -15,7 +25,7 @@ pub struct Finding {
     pub outcome: anyhow::Result<String>,
 }
 
-/// Looks at each part without serving; a running gateway on the same data directory is told.
+/// Looks at each part without serving, also beside a running gateway.
 pub async fn all(config: &Config) -> Vec<Finding> {
     tls::install_crypto();
     let part = |part, outcome| Finding { part, outcome };
@@ -28,33 +38,50 @@ pub async fn all(config: &Config) -> Vec<Finding> {
 }
 
 fn data_dir(config: &Config) -> anyhow::Result<String> {
-    let data = DataDir::open(&config.server.data_dir)?;
-    data.sealing_key()?;
-    Ok(data.path().display().to_string())
+    let path = &config.server.data_dir;
+    if !path.exists() {
+        return Ok(format!("{} {WILL_BE_MADE}", path.display()));
+    }
+    match DataDir::open(path) {
+        Ok(_free) => Ok(path.display().to_string()),
+        Err(Error::InUse { .. }) => Ok(format!("{}, in use by a running Tidegate", path.display())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn certificate(config: &Config) -> anyhow::Result<String> {
-    let names = host_names(config);
-    let server = tls::Server::load(
-        &config.tls,
-        &config.server.data_dir,
-        &names,
-        Arc::new(SystemClock),
-    )?;
-    Ok(match server {
-        None => "TLS is off".to_owned(),
-        Some(server) => match server.ca_certificate() {
-            Some(ca) => format!("self-signed; clients must trust {}", ca.display()),
-            None => "from the configured files".to_owned(),
-        },
+    let data_dir = &config.server.data_dir;
+    let is_configured = config.tls.cert.is_some() || config.tls.key.is_some();
+    if config.tls.mode == tls::Mode::Off {
+        return Ok("TLS is off".to_owned());
+    }
+    if !is_configured && !data_dir.join("tls").exists() {
+        return Ok(format!("self-signed, {WILL_BE_MADE}"));
+    }
+    let clock: SharedClock = Arc::new(SystemClock);
+    let server = tls::Server::load(&config.tls, data_dir, &host_names(config), clock)?;
+    Ok(match server.and_then(|server| server.ca_certificate()) {
+        Some(ca) => format!("self-signed; clients must trust {}", ca.display()),
+        None => "from the configured files".to_owned(),
     })
 }
 
 async fn database(config: &Config) -> anyhow::Result<String> {
-    let db = open_database(config).await?;
-    db.ping().await?;
+    let default = database_path(config);
+    let file = match config.database.url.as_deref() {
+        None => Some(default.as_path()),
+        Some(url) => url.strip_prefix("sqlite://").map(Path::new),
+    };
+    if let Some(file) = file.filter(|file| !file.exists()) {
+        return Ok(format!("{} {WILL_BE_MADE}", file.display()));
+    }
+    let db = Db::connect(&config.database, &default).await?;
+    let pending = db.pending_migrations().await?;
     db.close().await;
-    Ok("reachable and up to date".to_owned())
+    Ok(match pending {
+        0 => "reachable and up to date".to_owned(),
+        pending => format!("reachable; the next start applies {pending} migrations"),
+    })
 }
 
 async fn upstream(config: &Config) -> anyhow::Result<String> {
@@ -62,16 +89,35 @@ async fn upstream(config: &Config) -> anyhow::Result<String> {
         return Ok("the embedded registry".to_owned());
     };
     let endpoint = upstream::endpoint(&config.upstream, url)?;
-    // A registry that verifies our own tokens asks for one; that it asks is all there is to see.
-    let outcome = registry::ping(&endpoint, &config.upstream.connections).await;
-    match outcome {
-        Err(registry::Unusable::NoCredential { .. })
-            if config.upstream.auth == Some(crate::config::UpstreamAuth::Token) =>
-        {
-            Ok(format!("{url} asks for tokens"))
-        }
-        other => other
-            .map(|()| url.clone())
-            .with_context(|| format!("upstream.url {url}")),
+    if config.upstream.auth == Some(UpstreamAuth::Token) {
+        return with_own_tokens(config, &endpoint).await;
     }
+    let answer = registry::ping(&endpoint, &config.upstream.connections).await;
+    answer.with_context(|| format!("upstream.url {url}"))?;
+    Ok(url.clone())
 }
+
+/// Whether a registry that verifies the gateway's tokens accepts one.
+async fn with_own_tokens(config: &Config, endpoint: &registry::Endpoint) -> anyhow::Result<String> {
+    let (url, data_dir) = (&endpoint.url, &config.server.data_dir);
+    if !data_dir.join("token").exists() {
+        return Ok(format!(
+            "{url}; it can be tried once the first start has made the token's key"
+        ));
+    }
+    let clock: SharedClock = Arc::new(SystemClock);
+    let keys = Keys::load(data_dir, config.token.algorithm, &clock)?;
+    let issuer = Issuer::new(Arc::new(keys), config.token.clone(), clock)?;
+    let authentication = upstream::authentication(&config.upstream, &issuer)?;
+    let remote = Remote::new(endpoint, authentication, &config.upstream.connections)?;
+    let answer = Client::new(remote.exchange()).ping().await;
+    answer.with_context(|| {
+        format!(
+            "{url} does not accept the gateway's tokens; give it issuer, service and the certificate \
+             of /service/token/certificate, and restart it"
+        )
+    })?;
+    Ok(format!("{url} accepts the gateway's tokens"))
+}
+
+const WILL_BE_MADE: &str = "will be made by the first start";

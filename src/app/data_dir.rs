@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -40,7 +40,12 @@ impl DataDir {
             path: path.into(),
             source,
         };
-        fs::create_dir_all(path).map_err(unwritable)?;
+        let mut private = fs::DirBuilder::new();
+        private
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(unwritable)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)

@@ -33,7 +33,7 @@ use crate::{
     },
     clock::SharedClock,
     config::Config,
-    jobs::{self, Jobs, Runner},
+    jobs::{Jobs, Runner},
     proxy::{self, Proxy, PublicAddress},
     registry::Client,
     replication::{self, Replication},
@@ -151,11 +151,19 @@ impl App {
             runner,
             background,
             replication,
+            ca_certificate,
             data,
             ..
         } = self;
         // Its writer ends with the last handle.
         drop(replication);
+        tracing::info!("listening on {}", listener.local_addr());
+        if let Some(ca) = &ca_certificate {
+            tracing::info!(
+                "clients must trust the certificate authority {}",
+                ca.display()
+            );
+        }
         let jobs = tokio::spawn(runner.run(shutdown.draining().clone()));
         listener.serve(routes, shutdown).await;
         if let Err(error) = jobs.await {
@@ -213,7 +221,7 @@ impl Shared {
             registry.metrics().register(metrics);
             tasks.spawn(registry.clone().sweep_uploads(background.stop.clone()));
         }
-        let jobs = Jobs::new(db.clone(), clock.clone(), jobs_config(&config)?);
+        let jobs = Jobs::new(db.clone(), clock.clone(), config.jobs());
         jobs.metrics().register(metrics);
         let parts = replication::Parts {
             config: config.replication.clone(),
@@ -320,13 +328,16 @@ impl Shared {
 
 /// Opens the configured database, by default SQLite under the data directory, and migrates it.
 pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
-    std::fs::create_dir_all(&config.server.data_dir)
-        .with_context(|| format!("cannot make {}", config.server.data_dir.display()))?;
-    Ok(Db::open(
-        &config.database,
-        &config.server.data_dir.join("tidegate.db"),
-    )
-    .await?)
+    if config.database.url.is_none() {
+        let directory = &config.server.data_dir;
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    Ok(Db::open(&config.database, &database_path(config)).await?)
+}
+
+fn database_path(config: &Config) -> PathBuf {
+    config.server.data_dir.join("tidegate.db")
 }
 
 async fn bind(
@@ -364,15 +375,6 @@ fn host_names(config: &Config) -> Vec<String> {
         .iter()
         .map(|url| url.host_name().to_owned())
         .collect()
-}
-
-fn jobs_config(config: &Config) -> anyhow::Result<jobs::Config> {
-    let jobs = jobs::Config {
-        workers: config.replication.workers,
-        ..config.jobs.clone()
-    };
-    jobs.check().map_err(anyhow::Error::msg).context("jobs")?;
-    Ok(jobs)
 }
 
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);

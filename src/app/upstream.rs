@@ -105,7 +105,10 @@ fn credential(upstream: &Upstream) -> anyhow::Result<Option<Credential>> {
     }
 }
 
-fn authentication(upstream: &Upstream, issuer: &Issuer) -> anyhow::Result<Authentication> {
+pub(super) fn authentication(
+    upstream: &Upstream,
+    issuer: &Issuer,
+) -> anyhow::Result<Authentication> {
     let credential = credential(upstream)?;
     match (upstream.auth, credential) {
         (None | Some(UpstreamAuth::None), None) => Ok(Authentication::Anonymous),

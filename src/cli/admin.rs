@@ -40,7 +40,7 @@ fn reset_password(user: &str, file: &ConfigFile) -> anyhow::Result<ExitCode> {
         say(&format!(
             "user {user}, password {} (shown only now)",
             password.expose()
-        ));
+        ))?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -20,8 +20,8 @@ pub(super) struct Demo {
 struct Terminal;
 
 impl Audience for Terminal {
-    fn say(&self, line: &str) {
-        say(line);
+    fn say(&self, line: &str) -> std::io::Result<()> {
+        say(line)
     }
 }
 

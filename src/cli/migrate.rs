@@ -8,7 +8,7 @@ pub(super) fn run(file: &ConfigFile) -> anyhow::Result<ExitCode> {
     let config = file.load_and_log()?;
     block_on(async {
         app::open_database(&config).await?.close().await;
-        say("the database is up to date");
+        say("the database is up to date")?;
         Ok(ExitCode::SUCCESS)
     })
 }

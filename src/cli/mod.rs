@@ -9,7 +9,11 @@ mod demo;
 mod migrate;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -88,21 +92,30 @@ pub fn run() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the sentence a person reads when a command fails"
-)]
+/// One sentence: an error's causes are left out where its own text tells them already.
 fn say_error(error: &anyhow::Error) {
-    eprintln!("tidegate: {error:#}");
+    // Nobody is left to be told when this fails.
+    drop(tell(&format!("tidegate: {}", sentence(error))));
+}
+
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
 }
 
 /// Writes one line to standard output: what the command was asked for.
-#[expect(
-    clippy::print_stdout,
-    reason = "the answer of a command is its standard output"
-)]
-fn say(line: &str) {
-    println!("{line}");
+fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
+/// Writes one line to standard error: what a person should know besides.
+fn tell(line: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "{line}")
 }
 
 /// Runs a command's future on a runtime of its own.
@@ -118,6 +131,15 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn an_error_tells_each_cause_once() {
+        let inner = io::Error::other("no space left");
+        let error = anyhow::Error::new(inner).context("cannot write x: no space left");
+        assert_eq!(sentence(&error), "cannot write x: no space left");
+        let error = anyhow::anyhow!("inner").context("outer");
+        assert_eq!(sentence(&error), "outer: inner");
+    }
 
     #[test]
     fn every_command_has_help() {

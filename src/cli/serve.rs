@@ -1,5 +1,7 @@
 use std::process::ExitCode;
 
+use anyhow::Context;
+
 use super::{ConfigFile, block_on};
 use crate::{app::App, clock::SystemClock, server::Shutdown};
 
@@ -10,10 +12,9 @@ pub(super) fn run(file: &ConfigFile) -> anyhow::Result<ExitCode> {
         let shutdown = Shutdown::default();
         let app = App::build(config, std::sync::Arc::new(SystemClock)).await?;
         if let Some(password) = app.first_password() {
-            super::say(&format!(
-                "user admin, password {} (shown only now)",
-                password.expose()
-            ));
+            let password = password.expose();
+            super::tell(&format!("user admin, password {password} (shown only now)"))
+                .context("admin's password could not be shown; tidegate admin reset-password admin makes another")?;
         }
         tokio::spawn(shutdown.clone().on_signals());
         app.serve(shutdown).await;

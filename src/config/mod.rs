@@ -48,6 +48,8 @@ pub enum Error {
     File { path: PathBuf, message: String },
     #[error("the environment variable {name}: {message}")]
     Variable { name: String, message: String },
+    #[error("{0}")]
+    Value(String),
     #[error("{key}_file: cannot read {path}: {source}")]
     Secret {
         key: String,
@@ -66,7 +68,47 @@ impl Config {
         let default = Path::new(DEFAULT_FILE);
         let file = file.or_else(|| default.exists().then_some(default));
         let table = file.map(layers::read_file).transpose()?.unwrap_or_default();
-        layers::resolve(file, table, variables)
+        let config = layers::resolve(file, table, variables)?;
+        config.check().map_err(Error::Value)?;
+        Ok(config)
+    }
+
+    /// The job engine's section with the workers that `[replication]` names.
+    pub fn jobs(&self) -> jobs::Config {
+        jobs::Config {
+            workers: self.replication.workers,
+            ..self.jobs.clone()
+        }
+    }
+
+    /// Why values cannot work, or not together, naming the keys.
+    fn check(&self) -> Result<(), String> {
+        let at_least = |key: &str, value: u64, least: u64| {
+            if value >= least {
+                Ok(())
+            } else {
+                Err(format!("{key} must be at least {least}"))
+            }
+        };
+        at_least("replication.workers", self.replication.workers as u64, 1)?;
+        at_least(
+            "server.max_connections",
+            self.server.max_connections as u64,
+            1,
+        )?;
+        at_least(
+            "database.max_connections",
+            self.database.max_connections.into(),
+            1,
+        )?;
+        at_least("token.lifetime_seconds", self.token.lifetime_seconds, 60)?;
+        self.jobs()
+            .check()
+            .map_err(|problem| format!("jobs.{problem}"))?;
+        if self.upstream.url.is_none() && self.upstream.auth.is_some() {
+            return Err("upstream.auth is set, upstream.url is not".to_owned());
+        }
+        Ok(())
     }
 }
 

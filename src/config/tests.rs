@@ -97,6 +97,23 @@ fn a_wrong_variable_is_named() {
 }
 
 #[test]
+fn values_that_cannot_work_are_refused_by_key() {
+    for (text, key) in [
+        ("[replication]\nworkers = 0", "replication.workers"),
+        ("[jobs]\npoll_ms = 0", "jobs.poll_ms"),
+        ("[token]\nlifetime_seconds = 59", "token.lifetime_seconds"),
+        (
+            "[database]\nmax_connections = 0",
+            "database.max_connections",
+        ),
+        ("[upstream]\nauth = \"basic\"", "upstream.url"),
+    ] {
+        let problem = parse(text, &[]).unwrap().check().unwrap_err();
+        assert!(problem.contains(key), "{problem}");
+    }
+}
+
+#[test]
 fn secrets_are_read_from_files() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("password");

@@ -26,7 +26,7 @@ use scene::Scene;
 
 /// What the demo shows, as lines for a person.
 pub trait Audience {
-    fn say(&self, line: &str);
+    fn say(&self, line: &str) -> std::io::Result<()>;
 }
 
 /// Runs the demo on `listen` until `shutdown`.
@@ -50,42 +50,42 @@ pub async fn run(
     let serving = tokio::spawn(app.serve(shutdown.clone()));
 
     let host = format!("localhost:{}", address.port());
-    audience.say(&format!("gateway   https://{host}"));
-    audience.say(&format!("user      {}", scene.user));
-    audience.say(&format!("password  {}", scene.password.expose()));
-    audience.say(&format!("mirror    {mirror_url}"));
-    audience.say("");
+    audience.say(&format!("gateway   https://{host}"))?;
+    audience.say(&format!("user      {}", scene.user))?;
+    audience.say(&format!("password  {}", scene.password.expose()))?;
+    audience.say(&format!("mirror    {mirror_url}"))?;
+    audience.say("")?;
     let show = async {
         let digest = sample::push(&host, &certificate, &scene).await?;
         let pushed = Instant::now();
         audience.say(&format!(
             "pushed    {host}/{}:{} {digest}",
             scene.repository, scene.tag
-        ));
+        ))?;
         mirror::until_there(&target, &scene, &digest).await?;
         let lag = pushed.elapsed().as_millis();
         audience.say(&format!(
             "mirrored  {mirror_url}/{}:{} {digest}, {lag} ms later",
             scene.repository, scene.tag
-        ));
-        audience.say("");
-        audience.say("to use it with docker:");
-        audience.say(&format!("  mkdir -p /etc/docker/certs.d/{host}"));
+        ))?;
+        audience.say("")?;
+        audience.say("to use it with docker:")?;
+        audience.say(&format!("  mkdir -p /etc/docker/certs.d/{host}"))?;
         audience.say(&format!(
             "  cp {} /etc/docker/certs.d/{host}/ca.crt",
             certificate.display()
-        ));
+        ))?;
         audience.say(&format!(
             "  docker login {host} -u {} -p {}",
             scene.user,
             scene.password.expose()
-        ));
+        ))?;
         audience.say(&format!(
             "  docker pull {host}/{}:{}",
             scene.repository, scene.tag
-        ));
-        audience.say("");
-        audience.say("Press Ctrl-C to end the demo.");
+        ))?;
+        audience.say("")?;
+        audience.say("Press Ctrl-C to end the demo.")?;
         anyhow::Ok(())
     };
     let shown = tokio::select! {
