@@ -27,6 +27,12 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         if bytes.is_empty() {
             return Err(Error::BadRequest("the request needs a JSON body".into()));
         }
+        // Without this a list would be read as the fields of an object in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Error::BadRequest(
+                "the request body must be a JSON object".into(),
+            ));
+        }
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| Error::BadRequest(format!("the request body does not fit: {error}")))
