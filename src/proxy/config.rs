@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::oci::MAX_MANIFEST_BYTES;
 
 /// `[proxy]`: the limits of forwarding.
@@ -6,6 +8,10 @@ use crate::oci::MAX_MANIFEST_BYTES;
 pub struct Config {
     /// Memory for manifests that are being pushed, each at most 4 MiB; past it pushes wait.
     pub manifest_memory_mib: u32,
+    /// How long a push waits for that memory before it is told to come back.
+    pub manifest_wait_seconds: u64,
+    /// The whole time a client may take to send a manifest.
+    pub manifest_read_seconds: u64,
     /// Upload sessions that are remembered, so that they can be finished with an expired token.
     pub upload_sessions: usize,
     /// Tags that are looked at to find those which a deleted digest takes with it.
@@ -20,12 +26,22 @@ impl Config {
         let mib = usize::try_from(self.manifest_memory_mib).unwrap_or(usize::MAX);
         mib.saturating_mul(1024).max(MAX_MANIFEST_BYTES / 1024)
     }
+
+    pub(super) fn manifest_wait(&self) -> Duration {
+        Duration::from_secs(self.manifest_wait_seconds)
+    }
+
+    pub(super) fn manifest_read_limit(&self) -> Duration {
+        Duration::from_secs(self.manifest_read_seconds)
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             manifest_memory_mib: 64,
+            manifest_wait_seconds: 5,
+            manifest_read_seconds: 120,
             upload_sessions: 10_000,
             delete_tags_examined: 1000,
             read_only: false,

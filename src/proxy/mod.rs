@@ -69,7 +69,7 @@ struct Inner {
     parts: Parts,
     sessions: Sessions,
     /// KiB that manifests in flight may still take.
-    manifest_memory: tokio::sync::Semaphore,
+    manifest_memory: Arc<tokio::sync::Semaphore>,
 }
 
 impl Proxy {
@@ -77,7 +77,7 @@ impl Proxy {
         let kib = parts.config.manifest_memory_kib();
         Self(Arc::new(Inner {
             sessions: Sessions::new(parts.config.upload_sessions),
-            manifest_memory: tokio::sync::Semaphore::new(kib),
+            manifest_memory: Arc::new(tokio::sync::Semaphore::new(kib)),
             parts,
         }))
     }

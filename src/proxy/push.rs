@@ -1,11 +1,11 @@
 //! A manifest PUT (end-7), read whole: it is small, and its digest decides what it is.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use http_body::Body as _;
-use tokio::sync::SemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Change, ChangeKind, Inner, Outcome, Push, Refusal, Ticket, authorise::Admitted,
@@ -31,9 +31,8 @@ impl Inner {
         else {
             return Err(Refusal::new(ErrorCode::NotFound, "this is no manifest"));
         };
-        let length = body.size_hint().upper();
-        let _memory = self.reserve(length).await?;
-        let bytes = read(body).await?;
+        let memory = self.reserve(body.size_hint().upper()).await?;
+        let bytes = self.read(body).await?;
         let digest = check_digest(reference, &bytes)?;
         let push = Push {
             reference: reference.clone(),
@@ -47,10 +46,11 @@ impl Inner {
             size_bytes: bytes.len() as u64,
         };
         let inner = Arc::clone(&self);
-        let exchange = self
-            .parts
-            .tasks
-            .spawn(async move { inner.commit_push(&admitted, push, bytes).await });
+        let exchange = self.parts.tasks.spawn(async move {
+            // The bytes may outlive the client, and their share of the memory with them.
+            let _memory = memory;
+            inner.commit_push(&admitted, push, bytes).await
+        });
         exchange.await.unwrap_or_else(|_panicked| {
             Err(Refusal::new(
                 ErrorCode::Unknown,
@@ -59,16 +59,36 @@ impl Inner {
         })
     }
 
-    /// Memory for the manifest, by the length it says it has; waits while others use it up.
-    async fn reserve(&self, length: Option<u64>) -> Result<SemaphorePermit<'_>, Refusal> {
+    /// Memory for the manifest, by the length it says it has. Who is not served soon is told to
+    /// come back: slow clients that hold all of it stall nobody for long.
+    async fn reserve(&self, length: Option<u64>) -> Result<OwnedSemaphorePermit, Refusal> {
         let length = length.and_then(|length| usize::try_from(length).ok());
         let bytes = length.unwrap_or(MAX_MANIFEST_BYTES).min(MAX_MANIFEST_BYTES);
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
         let most = u32::try_from(MAX_MANIFEST_BYTES / 1024).unwrap_or(u32::MAX);
-        self.manifest_memory
-            .acquire_many(kib.min(most))
-            .await
-            .map_err(|_closed| Refusal::new(ErrorCode::Unavailable, "the gateway is shutting down"))
+        let memory = Arc::clone(&self.manifest_memory).acquire_many_owned(kib.min(most));
+        let patience = self.parts.config.manifest_wait();
+        match timeout(patience, memory).await {
+            Ok(Ok(memory)) => Ok(memory),
+            Ok(Err(_closed)) => Err(Refusal::unavailable(
+                "the gateway is shutting down",
+                RETRY_AFTER,
+            )),
+            Err(_elapsed) => Err(Refusal::unavailable(
+                "too many manifests are being pushed at once; push again in a moment",
+                RETRY_AFTER,
+            )),
+        }
+    }
+
+    /// Reads the manifest, which must not only keep coming but come to an end.
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        let limit = self.parts.config.manifest_read_limit();
+        timeout(limit, read(body)).await.unwrap_or_else(|_elapsed| {
+            let seconds = limit.as_secs();
+            let message = format!("the manifest did not arrive within {seconds} seconds");
+            Err(Refusal::new(ErrorCode::BadRequest, message))
+        })
     }
 
     async fn commit_push(
@@ -216,3 +236,6 @@ fn name_digest(response: &mut Response<Body>, digest: &Digest) {
         response.headers_mut().insert(NAME, value);
     }
 }
+
+/// A manifest that others wait for is mostly through in some seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(5);

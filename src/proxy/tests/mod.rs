@@ -7,6 +7,7 @@ mod changes;
 mod embedded;
 mod forwarding;
 mod listener;
+mod manifests;
 mod paths;
 mod uploads;
 mod world;
