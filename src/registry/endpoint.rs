@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use http::{
     HeaderValue, Uri,
@@ -190,8 +190,8 @@ pub(super) fn may_lead_to(registry: &EndpointUrl, other: &Uri) -> Result<(), &'s
         return Ok(());
     }
     let internal = match Host::parse(host) {
-        Ok(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_link_local() || ip.is_unspecified(),
-        Ok(Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified(),
+        Ok(Host::Ipv4(ip)) => is_internal(ip.into()),
+        Ok(Host::Ipv6(ip)) => is_internal(ip.into()),
         Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Err(_malformed) => true,
     };
@@ -201,10 +201,20 @@ pub(super) fn may_lead_to(registry: &EndpointUrl, other: &Uri) -> Result<(), &'s
     Ok(())
 }
 
+/// An IPv4 address written as an IPv6 one (`::ffff:127.0.0.1`) is reached like itself.
+fn is_internal(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    is_link_local || ip.is_loopback() || ip.is_unspecified()
+}
+
 fn is_local(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Ipv4(ip)) => ip.is_loopback(),
-        Ok(Host::Ipv6(ip)) => ip.is_loopback(),
+        Ok(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
         Ok(Host::Domain(name)) => name == "localhost",
         Err(_malformed) => false,
     }
@@ -299,6 +309,19 @@ mod tests {
             ("https://r.example", "https://127.0.0.1/x", false),
             ("https://r.example", "https://localhost/x", false),
             ("https://r.example", "https://[::1]/x", false),
+            ("https://r.example", "https://[::ffff:127.0.0.1]/x", false),
+            (
+                "https://r.example",
+                "https://[::ffff:169.254.169.254]/",
+                false,
+            ),
+            ("https://r.example", "https://[::ffff:0.0.0.0]/x", false),
+            ("https://r.example", "https://[::ffff:10.0.0.7]/x", true),
+            (
+                "http://[::ffff:127.0.0.1]:5000",
+                "http://127.0.0.1:5001/",
+                true,
+            ),
             ("https://r.example", "https://10.0.0.7/x", true),
             ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token", true),
             ("http://127.0.0.1:5000", "http://localhost:5001/token", true),
