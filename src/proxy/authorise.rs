@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     auth::{Principal, bearer::Claims},
-    oci::{ActionSet, ErrorCode, RepositoryName, Route},
+    oci::{ActionSet, ErrorCode, Mount, RepositoryName, Route},
 };
 
 /// A request that its caller may make.
@@ -86,26 +86,33 @@ impl Inner {
     }
 
     /// A mount reads its source. Who may not gets a plain upload, as the specification lets a
-    /// registry do (end-11): nothing is revealed, and clients lose no time with refusals. A
-    /// mount without a source would let a registry search all of them.
+    /// registry do (end-11): nothing is revealed, and clients lose no time with refusals. So
+    /// does who names a blob that the source does not have: some registries link any blob they
+    /// know, whatever `from` says. A mount without a source would let them search all.
     async fn restrict_mount(&self, asked: &mut Asked, caller: &Caller) -> Result<(), Refusal> {
         let Route::StartUpload { mount, .. } = &mut asked.route else {
             return Ok(());
         };
-        let Some(from) = mount.as_ref().and_then(|mount| mount.from.clone()) else {
-            *mount = None;
-            return Ok(());
+        if let Some(wanted) = mount.take()
+            && self.may_mount(&wanted, caller).await?
+        {
+            *mount = Some(wanted);
+        }
+        Ok(())
+    }
+
+    async fn may_mount(&self, mount: &Mount, caller: &Caller) -> Result<bool, Refusal> {
+        let Some(from) = &mount.from else {
+            return Ok(false);
         };
         let granted = self
             .parts
             .auth
-            .repository_actions(&caller.principal, &from)
+            .repository_actions(&caller.principal, from)
             .await?;
-        let within = caller.token_actions(&from);
-        if !granted.intersection(within).contains(ActionSet::PULL) {
-            *mount = None;
-        }
-        Ok(())
+        let within = caller.token_actions(from);
+        Ok(granted.intersection(within).contains(ActionSet::PULL)
+            && self.parts.upstream.has_blob(from, &mount.digest).await?)
     }
 }
 

@@ -44,6 +44,24 @@ impl Upstream {
             .and_then(|value| value.to_str().ok()?.parse().ok()))
     }
 
+    /// Whether a repository has a blob. Who keeps blobs in an object store redirects to it, and
+    /// only when the blob is the repository's.
+    pub(super) async fn has_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, Refusal> {
+        let route = Route::Blob {
+            name: name.clone(),
+            digest: digest.clone(),
+        };
+        let answer = self.ask(Method::HEAD, &route).await?;
+        Ok(matches!(
+            answer.status(),
+            StatusCode::OK | StatusCode::TEMPORARY_REDIRECT
+        ))
+    }
+
     /// The first tags of a repository, at most `limit`; none when it does not exist.
     pub(super) async fn tags(
         &self,

@@ -18,7 +18,11 @@ const SESSION: &str = "/v2/team/app/blobs/uploads/1?_state=a%3D%3D";
 #[tokio::test]
 async fn a_mount_is_forwarded_only_from_where_the_caller_may_pull() {
     let stub = Stub::default();
-    let world = World::new(stub.exchange(|_| respond(202, &[("location", SESSION)]))).await;
+    let registry = stub.exchange(|seen| match seen.method {
+        http::Method::HEAD => respond(200, &[]),
+        _ => respond(202, &[("location", SESSION)]),
+    });
+    let world = World::new(registry).await;
     let mount = |from: &str| format!("{UPLOADS}?mount={DIGEST}{from}");
     let mounted = |from: &str| {
         format!(
@@ -56,6 +60,25 @@ async fn a_mount_is_forwarded_only_from_where_the_caller_may_pull() {
             .await;
         assert_eq!(answer.status, 202, "{from}");
         assert_eq!(stub.lines().pop().unwrap(), forwarded, "{access:?} {from}");
+    }
+}
+
+/// Some registries link any blob they know, whatever `from` says.
+#[tokio::test]
+async fn a_mount_is_forwarded_only_from_where_the_blob_lies() {
+    for (head, forwarded) in [(200, true), (307, true), (404, false), (401, false)] {
+        let stub = Stub::default();
+        let registry = stub.exchange(move |seen| match seen.method {
+            http::Method::HEAD => respond(head, &[]),
+            _ => respond(202, &[("location", SESSION)]),
+        });
+        let world = World::new(registry).await;
+        let token = world.bearer("alice", &["team/app:pull,push", "team/base:pull"]);
+        let path = format!("{UPLOADS}?mount={DIGEST}&from=team/base");
+        assert_eq!(world.ask("POST", &path, &token).await.status, 202);
+        let lines = stub.lines();
+        assert_eq!(lines[0], format!("HEAD /v2/team/base/blobs/{DIGEST}"));
+        assert_eq!(lines[1].contains("mount="), forwarded, "{head}");
     }
 }
 
