@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use http::{
-    HeaderValue, Response,
+    HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
@@ -41,6 +41,13 @@ impl Refusal {
         }
     }
 
+    /// Says when to come back, if anybody knows.
+    #[must_use]
+    pub(super) fn retrying_after(mut self, delay: Option<Duration>) -> Self {
+        self.retry_after = delay.or(self.retry_after);
+        self
+    }
+
     #[must_use]
     pub(super) fn with_challenge(mut self, challenge: HeaderValue) -> Self {
         self.challenge = Some(challenge);
@@ -56,11 +63,15 @@ impl Refusal {
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
+        let status = self.code.status();
         let mut response = Response::new(Body::from(self.code.body(&self.message)));
-        *response.status_mut() = self.code.status();
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(after) = self.retry_after {
+        let retry_after = self
+            .retry_after
+            .or_else(|| is_temporary(status).then_some(RETRY_LATER));
+        if let Some(after) = retry_after {
             headers.insert(RETRY_AFTER, after.as_secs().max(1).into());
         }
         if let Some(allow) = self.allow {
@@ -69,6 +80,14 @@ impl Refusal {
         headers.extend(self.challenge.map(|value| (WWW_AUTHENTICATE, value)));
         response
     }
+}
+
+/// Whether the request may succeed later as it is; such an answer always says when to try.
+pub(super) fn is_temporary(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 impl From<RouteError> for Refusal {
@@ -128,4 +147,4 @@ impl From<ExchangeError> for Refusal {
 /// A queue that is full empties in about a second.
 const RETRY_SOON: Duration = Duration::from_secs(1);
 /// A process that is away is restarted in some seconds.
-const RETRY_LATER: Duration = Duration::from_secs(5);
+pub(super) const RETRY_LATER: Duration = Duration::from_secs(5);

@@ -12,7 +12,11 @@ use http::{
 use super::location::{Origins, Target};
 use crate::{
     oci::ErrorCode,
-    proxy::{Refusal, parse::Asked},
+    proxy::{
+        Refusal,
+        parse::Asked,
+        refusal::{RETRY_LATER, is_temporary},
+    },
     wire::Body,
 };
 
@@ -24,6 +28,9 @@ pub(super) fn clean(
     origins: &Origins<'_>,
 ) -> Result<Response<Body>, Refusal> {
     let status = answer.status();
+    if origins.upstream.is_none() && status.is_server_error() {
+        return Ok(own_words(answer));
+    }
     if let Some(refusal) = own_fault(status, answer.headers()) {
         let (code, request) = (status.as_u16(), asked.request_id());
         tracing::warn!(
@@ -45,6 +52,17 @@ pub(super) fn clean(
     Ok(answer)
 }
 
+/// The embedded registry is a part of the gateway: it writes for the client (that the storage
+/// is full, say) and has logged the rest.
+fn own_words(mut answer: Response<Body>) -> Response<Body> {
+    let status = answer.status();
+    if is_temporary(status) && !answer.headers().contains_key(RETRY_AFTER) {
+        let seconds = RETRY_LATER.as_secs();
+        answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    answer
+}
+
 /// What is not the client's business: our credentials do not work there, or it broke.
 fn own_fault(status: StatusCode, headers: &HeaderMap) -> Option<Refusal> {
     let retry_after = || {
@@ -63,7 +81,8 @@ fn own_fault(status: StatusCode, headers: &HeaderMap) -> Option<Refusal> {
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Refusal::new(
             ErrorCode::BadGateway,
             "the registry behind is not available",
-        ),
+        )
+        .retrying_after(retry_after()),
         other if other.is_server_error() => {
             Refusal::new(ErrorCode::Unknown, "the registry behind failed")
         }
@@ -160,5 +179,3 @@ const NEVER_HOP_BY_HOP: [&str; 7] = [
     "location",
     "range",
 ];
-/// A registry that says it is unavailable does not always say for how long.
-const RETRY_LATER: Duration = Duration::from_secs(5);

@@ -1,19 +1,27 @@
 //! A push, a pull and a delete as clients do them, over the embedded registry.
 
-use super::world::{Listener, World, request};
+use super::world::{Listener, Stub, World, request, respond};
 use crate::{
     clock::SystemClock,
     embedded::Registry,
     oci::{Digest, media_type},
-    proxy::Config,
-    wire::Body,
+    proxy::{Config, Upstream},
+    wire::{Body, Exchange},
 };
+
+async fn world(exchange: Exchange) -> World {
+    let upstream = Upstream {
+        exchange,
+        url: None,
+    };
+    World::over(upstream, Listener::wanting(), Config::default()).await
+}
 
 #[tokio::test]
 async fn an_image_goes_in_and_comes_out() {
     let directory = tempfile::tempdir().unwrap();
     let registry = Registry::open(directory.path(), std::sync::Arc::new(SystemClock)).unwrap();
-    let world = World::with(registry.exchange(), Listener::wanting(), Config::default()).await;
+    let world = world(registry.exchange()).await;
     let token = world.bearer("alice", &["team/app:*", "team/copy:*"]);
     let (config, layer) = ("{}", "layer bytes");
     for blob in [config, layer] {
@@ -89,4 +97,22 @@ async fn an_image_goes_in_and_comes_out() {
         .iter()
         .filter(|line| line.starts_with("settle Committed"));
     assert_eq!(committed.count(), 2);
+}
+
+#[tokio::test]
+async fn what_the_embedded_registry_says_of_its_failure_reaches_the_client() {
+    for (status, retry_after) in [(503, "5"), (500, "")] {
+        let registry = Stub::default().exchange(move |_| {
+            respond(status, &[("content-type", "application/json")])
+                .map(|_| Body::from("the storage is full"))
+        });
+        let world = world(registry).await;
+        let token = world.bearer("alice", &["team/app:*"]);
+        let answer = world
+            .ask("POST", "/v2/team/app/blobs/uploads/", &token)
+            .await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.text(), "the storage is full");
+        assert_eq!(answer.header("retry-after"), retry_after, "{status}");
+    }
 }

@@ -52,7 +52,12 @@ impl World {
         Self::with(upstream, Listener::default(), Config::default()).await
     }
 
-    pub(super) async fn with(upstream: Exchange, observer: Listener, config: Config) -> Self {
+    pub(super) async fn with(exchange: Exchange, observer: Listener, config: Config) -> Self {
+        let url = Some(Url::parse("http://10.0.0.5:5000").unwrap());
+        Self::over(Upstream { exchange, url }, observer, config).await
+    }
+
+    pub(super) async fn over(upstream: Upstream, observer: Listener, config: Config) -> Self {
         let _installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let db = testing::sqlite().await;
         let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
@@ -69,10 +74,7 @@ impl World {
             config,
             auth: auth.clone(),
             verifier: Verifier::new(vec![public.unwrap()], expected, clock.clone(), 100),
-            upstream: Upstream {
-                exchange: upstream,
-                url: Some(Url::parse("http://10.0.0.5:5000").unwrap()),
-            },
+            upstream,
             observer: observer.clone(),
             address: PublicAddress {
                 external_url: None,
