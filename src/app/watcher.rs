@@ -60,7 +60,7 @@ impl Watcher {
 
 async fn settle(replication: &Replication, intent: replication::Ticket, outcome: &proxy::Outcome) {
     let settled = match outcome {
-        proxy::Outcome::Committed { .. } => replication.confirm(intent).await,
+        proxy::Outcome::Committed { tags } => replication.confirm(intent, tags).await,
         proxy::Outcome::Refused { .. } => replication.withdraw(intent).await,
         // Dropped, the intent stays for the resolver.
         proxy::Outcome::Unknown => Ok(()),

@@ -32,16 +32,10 @@ impl Change {
 
     /// What may differ at a mirror afterwards, each reference once.
     ///
-    /// A push by digest that sets tags is the matter of these tags alone: the digest travels
-    /// with them.
+    /// A push by digest with tags concerns the digest as well: the registry may ignore the tags.
     pub fn references(&self) -> Vec<Reference> {
         let tagged = |tags: &[Tag]| tags.iter().cloned().map(Reference::Tag).collect::<Vec<_>>();
         let mut references = match &self.kind {
-            ChangeKind::Push {
-                reference: Reference::Digest(_),
-                tags,
-                ..
-            } if !tags.is_empty() => tagged(tags),
             ChangeKind::Push {
                 reference, tags, ..
             } => {
@@ -59,6 +53,20 @@ impl Change {
         references.sort();
         references.dedup();
         references
+    }
+
+    /// The tags that the registry may leave unset although it makes the change: those asked for
+    /// beside the reference, which only registries of distribution-spec 1.2 know.
+    pub(super) fn optional_tags(&self) -> Vec<Tag> {
+        match &self.kind {
+            ChangeKind::Push {
+                reference, tags, ..
+            } => {
+                let beside = |tag: &&Tag| tag.as_str() != reference.as_str();
+                tags.iter().filter(beside).cloned().collect()
+            }
+            ChangeKind::DeleteTag { .. } | ChangeKind::DeleteDigest { .. } => Vec::new(),
+        }
     }
 }
 
@@ -92,7 +100,10 @@ mod tests {
         assert_eq!(texts(push("v1", &[])), ["v1"]);
         assert_eq!(texts(push("v1", &["v1", "v2"])), ["v1", "v2"]);
         assert_eq!(texts(push(digest.as_str(), &[])), [digest.as_str()]);
-        assert_eq!(texts(push(digest.as_str(), &["a", "b"])), ["a", "b"]);
+        assert_eq!(
+            texts(push(digest.as_str(), &["a", "b"])),
+            ["a", "b", digest.as_str()]
+        );
         let delete = ChangeKind::DeleteDigest {
             digest: digest.clone(),
             tags: vec![tag("z")],

@@ -150,10 +150,11 @@ impl Rig {
         self.replication.create_policy(&spec).await.unwrap()
     }
 
-    /// A change that goes through: intended and confirmed.
+    /// A change that goes through with all its tags: intended and confirmed.
     pub(super) async fn happen(&self, change: &Change) {
         let ticket = self.replication.intend(change).await.unwrap();
-        self.replication.confirm(ticket).await.unwrap();
+        let tags = change.optional_tags();
+        self.replication.confirm(ticket, &tags).await.unwrap();
     }
 
     pub(super) async fn all_executions(&self) -> Vec<Execution> {

@@ -23,7 +23,7 @@ use super::{
     Change, Error, Replication,
     config::{Config, Mode},
 };
-use crate::failpoint;
+use crate::{failpoint, oci::Tag};
 
 pub(in crate::replication) use resolver::resolve;
 pub(in crate::replication) use spill::Spill;
@@ -44,12 +44,14 @@ impl Replication {
         if wishes.is_empty() {
             return Ok(Ticket::empty());
         }
+        let optional = change.optional_tags();
         let recorded = shared.writer.record(wishes.clone()).await;
         match (recorded, shared.config.mode) {
             (Ok(intents), _) => {
                 shared.metrics.intents.inc_by(intents.len() as u64);
                 failpoint::hit("replication.intent_committed");
-                Ok(shared.in_flight.ticket(wishes, intents))
+                let ticket = shared.in_flight.ticket(wishes, intents);
+                Ok(ticket.with_optional(optional))
             }
             (Err(error), Mode::Required) => Err(Error::Unrecorded(error.to_string())),
             (Err(error), Mode::BestEffort) => {
@@ -61,21 +63,23 @@ impl Replication {
                 shared.spill.append(&wishes, shared.clock.now()).await?;
                 shared.metrics.spilled.inc_by(wishes.len() as u64);
                 failpoint::hit("replication.intent_spilled");
-                Ok(shared.in_flight.ticket(wishes, Vec::new()))
+                let ticket = shared.in_flight.ticket(wishes, Vec::new());
+                Ok(ticket.with_optional(optional))
             }
         }
     }
 
     /// The registry has made the change: its jobs are enqueued in one transaction.
     ///
-    /// On an error nothing is lost: what was written down stays for the resolver.
-    pub async fn confirm(&self, ticket: Ticket) -> Result<(), Error> {
+    /// `tags_set` are those of a push's [`ChangeKind::Push::tags`](super::ChangeKind::Push::tags)
+    /// that the registry says it set; the others are forgotten in the same transaction. On an error nothing is lost: what was written down stays for the resolver.
+    pub async fn confirm(&self, ticket: Ticket, tags_set: &[Tag]) -> Result<(), Error> {
         if ticket.is_empty() {
             return Ok(());
         }
         self.shared
             .writer
-            .confirm(ticket.wishes.clone(), ticket.intents.clone())
+            .confirm(ticket.fulfilled(tags_set), ticket.intents.clone())
             .await?;
         self.shared.jobs.wake();
         Ok(())

@@ -22,6 +22,19 @@ async fn intents(rig: &Rig) -> usize {
     queries::unsettled(&rig.db, everything).await.unwrap().len()
 }
 
+/// A push by digest that asks for tags.
+fn push_with_tags(tags: &[&str]) -> Change {
+    let digest = crate::oci::Digest::sha256(b"x");
+    Change {
+        kind: ChangeKind::Push {
+            reference: digest.as_str().parse().unwrap(),
+            tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+            digest,
+        },
+        ..push("a/b", "v1")
+    }
+}
+
 fn impatient() -> Config {
     Config {
         unknown_after_seconds: 0,
@@ -35,7 +48,7 @@ async fn a_change_that_no_policy_cares_about_writes_nothing() {
         let rig = Rig::new(db).await;
         let ticket = rig.replication.intend(&push("a/b", "v1")).await.unwrap();
         assert!(ticket.is_empty());
-        rig.replication.confirm(ticket).await.unwrap();
+        rig.replication.confirm(ticket, &[]).await.unwrap();
         assert_eq!(intents(&rig).await, 0);
         assert!(rig.all_executions().await.is_empty());
     }
@@ -50,7 +63,7 @@ async fn an_intent_becomes_an_execution_when_it_is_confirmed() {
         assert!(!ticket.is_empty());
         assert_eq!(intents(&rig).await, 1);
         assert!(rig.all_executions().await.is_empty());
-        rig.replication.confirm(ticket).await.unwrap();
+        rig.replication.confirm(ticket, &[]).await.unwrap();
         assert_eq!(intents(&rig).await, 0);
         let executions = rig.all_executions().await;
         assert_eq!(executions.len(), 1);
@@ -94,19 +107,34 @@ async fn one_change_of_many_references_is_one_execution() {
     for db in databases().await {
         let rig = Rig::new(db).await;
         rig.policy(|_| {}).await;
-        let tags = ["a", "b", "c"].map(|tag| tag.parse().unwrap()).to_vec();
-        let digest = crate::oci::Digest::sha256(b"x");
-        let change = Change {
-            kind: ChangeKind::Push {
-                reference: digest.as_str().parse().unwrap(),
-                tags,
-                digest,
-            },
-            ..push("a/b", "v1")
-        };
-        rig.happen(&change).await;
+        rig.happen(&push_with_tags(&["a", "b", "c"])).await;
         let executions = rig.all_executions().await;
-        assert_eq!((executions.len(), executions[0].counts.total), (1, 3));
+        assert_eq!((executions.len(), executions[0].counts.total), (1, 4));
+        assert_eq!(intents(&rig).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn tags_that_the_registry_did_not_set_are_forgotten_and_the_digest_is_not() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let change = push_with_tags(&["a", "b"]);
+        let ticket = rig.replication.intend(&change).await.unwrap();
+        assert_eq!(intents(&rig).await, 3);
+        let set = ["b".parse().unwrap()];
+        rig.replication.confirm(ticket, &set).await.unwrap();
+        assert_eq!(intents(&rig).await, 0);
+        let execution = rig.all_executions().await[0].id;
+        let mut sources: Vec<String> = rig
+            .tasks(execution)
+            .await
+            .into_iter()
+            .map(|task| task.source)
+            .collect();
+        sources.sort();
+        let digest = crate::oci::Digest::sha256(b"x");
+        assert_eq!(sources, ["a/b:b".to_owned(), format!("a/b@{digest}")]);
     }
 }
 
@@ -186,7 +214,7 @@ async fn without_a_database_best_effort_keeps_the_push_for_later() {
         let digest = push_image(&rig.local, "a/b", "v1", &["one"]).await;
         let replication = without_database(&rig, Mode::BestEffort).await;
         let ticket = replication.intend(&push("a/b", "v1")).await.unwrap();
-        assert!(replication.confirm(ticket).await.is_err());
+        assert!(replication.confirm(ticket, &[]).await.is_err());
         assert_eq!(intents(&rig).await, 0);
         // The database is back for this one.
         rig.work();

@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::Wish;
-use crate::replication::IntentId;
+use crate::{
+    oci::{Reference, Tag},
+    replication::IntentId,
+};
 
 /// A change that is on its way to the registry. Give it back with
 /// [`Replication::confirm`](crate::replication::Replication::confirm) or
@@ -15,6 +18,8 @@ use crate::replication::IntentId;
 pub struct Ticket {
     pub(super) wishes: Vec<Wish>,
     pub(super) intents: Vec<IntentId>,
+    /// What the registry may leave unset although it makes the change.
+    optional: Vec<Tag>,
     in_flight: Option<Arc<InFlight>>,
 }
 
@@ -27,6 +32,7 @@ impl Ticket {
         Self {
             wishes: Vec::new(),
             intents: Vec::new(),
+            optional: Vec::new(),
             in_flight: None,
         }
     }
@@ -34,6 +40,21 @@ impl Ticket {
     /// Whether no policy cares about the change.
     pub fn is_empty(&self) -> bool {
         self.wishes.is_empty()
+    }
+
+    pub(super) fn with_optional(mut self, tags: Vec<Tag>) -> Self {
+        self.optional = tags;
+        self
+    }
+
+    /// What is left to wish once the registry has made the change and set, of the optional
+    /// tags, those in `tags_set`.
+    pub(super) fn fulfilled(&self, tags_set: &[Tag]) -> Vec<Wish> {
+        let happened = |wish: &&Wish| match &wish.reference {
+            Reference::Tag(tag) => !self.optional.contains(tag) || tags_set.contains(tag),
+            Reference::Digest(_) => true,
+        };
+        self.wishes.iter().filter(happened).cloned().collect()
     }
 }
 
@@ -54,6 +75,7 @@ impl InFlight {
         Ticket {
             wishes,
             intents,
+            optional: Vec::new(),
             in_flight: Some(Arc::clone(self)),
         }
     }
