@@ -116,6 +116,12 @@ impl Rig {
             .unwrap()
     }
 
+    /// Lets what replication asks the local registry pass through `wrap`.
+    pub(super) async fn wrap_local(&mut self, wrap: impl FnOnce(Exchange) -> Exchange) {
+        self.local_exchange = wrap(self.local_exchange.clone());
+        self.replication = self.another(Config::default()).await;
+    }
+
     /// Lets workers take jobs from now on.
     pub(super) fn work(&self) {
         let runner = Runner::new(self.jobs.clone(), self.replication.handlers());

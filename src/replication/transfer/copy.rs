@@ -48,7 +48,7 @@ pub(super) enum Outcome {
 /// Where an artifact stands; each step holds what the one before has found.
 #[derive(Debug)]
 enum Step {
-    Initialize(Reference),
+    Initialize(Look),
     Check(Artifact),
     PullManifest(Artifact),
     TransferBlobs(Pulled),
@@ -56,10 +56,20 @@ enum Step {
     Finished(Outcome),
 }
 
+/// The asking of the source what a reference is.
+#[derive(Debug)]
+struct Look {
+    reference: Reference,
+    /// 1 for the first.
+    number: u8,
+}
+
 #[derive(Debug)]
 struct Artifact {
     reference: Reference,
     digest: Digest,
+    /// The look at the source that found `digest`.
+    look: u8,
     /// 0 for what the job is about, more for children of an index.
     depth: u8,
 }
@@ -94,7 +104,12 @@ impl<'a> Copy<'a> {
 
     /// Copies what the source's reference points to now.
     pub(super) async fn artifact(&self, reference: &Reference) -> Result<Outcome, Failure> {
-        self.walk(Step::Initialize(reference.clone())).await
+        let reference = reference.clone();
+        let look = Look {
+            reference,
+            number: 1,
+        };
+        self.walk(Step::Initialize(look)).await
     }
 
     /// Gives up the sessions that are open at the destination, for at most a second.
@@ -118,7 +133,7 @@ impl<'a> Copy<'a> {
         let mut step = first;
         loop {
             step = match step {
-                Step::Initialize(reference) => self.initialize(reference).await?,
+                Step::Initialize(look) => self.initialize(look).await?,
                 Step::Check(artifact) => self.check(artifact).await?,
                 Step::PullManifest(artifact) => self.pull_manifest(artifact).await?,
                 Step::TransferBlobs(pulled) => self.transfer_blobs(pulled).await?,
@@ -129,7 +144,8 @@ impl<'a> Copy<'a> {
     }
 
     /// Asks the source what the reference is.
-    async fn initialize(&self, reference: Reference) -> Result<Step, Failure> {
+    async fn initialize(&self, look: Look) -> Result<Step, Failure> {
+        let reference = look.reference;
         let name = &self.source.repository;
         let Some(head) = self.source.head(&reference).await? else {
             self.log
@@ -143,6 +159,7 @@ impl<'a> Copy<'a> {
         Ok(Step::Check(Artifact {
             reference,
             digest,
+            look: look.number,
             depth: 0,
         }))
     }
@@ -178,12 +195,7 @@ impl<'a> Copy<'a> {
     async fn pull_manifest(&self, artifact: Artifact) -> Result<Step, Failure> {
         let pulled = match self.source.manifest(&artifact.digest).await {
             Ok(pulled) => pulled,
-            // Deleted or replaced in between; a new wish follows what replaced it.
-            Err(error) if error.kind() == Kind::NotFound => {
-                self.log
-                    .line(format!("pull manifest: {} is gone", artifact.digest));
-                return Ok(Step::Finished(Outcome::Absent));
-            }
+            Err(error) if error.kind() == Kind::NotFound => return self.vanished(artifact),
             Err(error) => return Err(self.source.failure(&error)),
         };
         let manifest = Manifest::parse(&pulled.media_type, &pulled.bytes)
@@ -199,6 +211,25 @@ impl<'a> Copy<'a> {
             manifest,
             bytes: pulled.bytes,
         }))
+    }
+
+    /// The manifest went after the look that found it. A tag may have moved to another: only a
+    /// look that finds no tag says that it is gone.
+    fn vanished(&self, artifact: Artifact) -> Result<Step, Failure> {
+        let Artifact {
+            reference, digest, ..
+        } = artifact;
+        self.log.line(format!("pull manifest: {digest} is gone"));
+        match reference {
+            Reference::Digest(_) => Ok(Step::Finished(Outcome::Absent)),
+            Reference::Tag(_) if artifact.look < MAX_LOOKS => Ok(Step::Initialize(Look {
+                reference,
+                number: artifact.look + 1,
+            })),
+            Reference::Tag(tag) => Err(Failure::retryable(format!(
+                "the source's tag {tag} points to {digest}, which the source does not have"
+            ))),
+        }
     }
 
     async fn transfer_blobs(&self, pulled: Pulled) -> Result<Step, Failure> {
@@ -226,6 +257,7 @@ impl<'a> Copy<'a> {
         let step = Step::Check(Artifact {
             reference: Reference::Digest(digest.clone()),
             digest,
+            look: 1,
             depth,
         });
         async move { self.walk(step).await.map(drop) }.boxed()
@@ -264,5 +296,7 @@ impl Outcome {
 
 /// Indexes within indexes; real ones have two levels.
 const MAX_DEPTH: u8 = 8;
+/// Looks at a tag that moves before a later attempt looks again.
+const MAX_LOOKS: u8 = 3;
 /// Leaves the rest of the second in which a stop must take effect.
 const ABANDON_WITHIN: Duration = Duration::from_millis(800);

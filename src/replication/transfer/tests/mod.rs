@@ -6,15 +6,18 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::json;
 use tokio::time::Instant;
+use tower::ServiceExt;
 
 use crate::{
-    oci::{Tag, media_type},
+    oci::{Digest, Reference, Tag, media_type},
+    registry::Client,
     replication::{
         Change, ChangeKind, PolicySpec, RegistryId, Status, Trigger,
         policy::{Namespace, Replace},
         testing::{Rig, digest_at, eventually, name, push, push_image, push_manifest},
     },
     store::testing::databases,
+    wire::{Body, Exchange},
 };
 
 fn deletion(repository: &str, kind: ChangeKind) -> Change {
@@ -318,6 +321,83 @@ async fn stopping_an_execution_ends_a_running_transfer_within_a_second() {
         let cancels = rig.remote.requests("DELETE /v2/a/b/blobs/uploads/");
         assert!(!cancels.is_empty());
     }
+}
+
+/// Before `old` is pulled it is deleted, and `v1` made to point to another image.
+fn move_v1_before_pull(inner: Exchange, old: Digest) -> Exchange {
+    let pull = format!("/v2/a/b/manifests/{old}");
+    Exchange::new(tower::service_fn(move |request: http::Request<Body>| {
+        let is_pull = request.method() == http::Method::GET && request.uri().path() == pull;
+        let (inner, reference) = (inner.clone(), Reference::Digest(old.clone()));
+        async move {
+            if is_pull {
+                let client = Client::new(inner.clone());
+                client
+                    .delete_manifest(&name("a/b"), &reference)
+                    .await
+                    .unwrap();
+                push_image(&client, "a/b", "v1", &["new"]).await;
+            }
+            inner.oneshot(request).await
+        }
+    }))
+}
+
+#[tokio::test]
+async fn a_tag_that_moves_during_its_copying_is_followed_and_not_deleted() {
+    for db in databases().await {
+        let mut rig = Rig::new(db).await;
+        let old = push_image(&rig.local, "a/b", "v1", &["old"]).await;
+        rig.wrap_local(|inner| move_v1_before_pull(inner, old.clone()))
+            .await;
+        rig.policy(|spec| spec.deletion = true).await;
+        push_image(&rig.remote.client, "a/b", "v1", &["ancient"]).await;
+        rig.work();
+        rig.happen(&push("a/b", "v1")).await;
+        let executions = rig.settled().await;
+        let log = rig.logs(executions[0].id).await;
+        assert_eq!(executions[0].status, Status::Succeed, "{log}");
+        let moved = digest_at(&rig.local, "a/b", "v1").await;
+        assert!(moved.is_some() && moved != Some(old), "{moved:?}");
+        assert_eq!(rig.remote.digest("a/b", "v1").await, moved, "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_of_a_manifest_that_the_source_lacks_is_never_taken_for_deleted() {
+    for db in databases().await {
+        let mut rig = Rig::new(db).await;
+        let old = push_image(&rig.local, "a/b", "v1", &["old"]).await;
+        rig.wrap_local(|inner| without(inner, &old)).await;
+        rig.policy(|spec| spec.deletion = true).await;
+        let ancient = push_image(&rig.remote.client, "a/b", "v1", &["ancient"]).await;
+        rig.work();
+        rig.happen(&push("a/b", "v1")).await;
+        eventually(async || {
+            let executions = rig.all_executions().await;
+            let log = rig.logs(executions[0].id).await;
+            log.contains("does not have").then_some(())
+        })
+        .await;
+        assert_eq!(rig.remote.digest("a/b", "v1").await, Some(ancient));
+    }
+}
+
+/// Answers 404 to each pull of `digest`.
+fn without(inner: Exchange, digest: &Digest) -> Exchange {
+    let pull = format!("/v2/a/b/manifests/{digest}");
+    Exchange::new(tower::service_fn(move |request: http::Request<Body>| {
+        let is_pull = request.method() == http::Method::GET && request.uri().path() == pull;
+        let inner = inner.clone();
+        async move {
+            if is_pull {
+                let mut answer = http::Response::new(Body::Empty);
+                *answer.status_mut() = http::StatusCode::NOT_FOUND;
+                return Ok(answer);
+            }
+            inner.oneshot(request).await
+        }
+    }))
 }
 
 #[tokio::test]
