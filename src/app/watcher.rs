@@ -35,8 +35,7 @@ impl Observer for Watcher {
                         repository.name = %change.repository,
                         "cannot write down a change that a policy wants: {error}"
                     );
-                    let message = "the database is away; try again in a moment";
-                    Err(Refusal::new(ErrorCode::Unavailable, message))
+                    Err(Refusal::new(ErrorCode::Unavailable, obstacle(&error)))
                 }
             }
         })
@@ -55,6 +54,21 @@ impl Watcher {
             let outcome = outcome.clone();
             tasks.spawn(async move { settle(&replication, intent, &outcome).await });
         })
+    }
+}
+
+/// What a client is told when a change cannot be written down.
+const fn obstacle(error: &replication::Error) -> &'static str {
+    match error {
+        replication::Error::ChangeListFull { .. } => {
+            "the database is away and the list of changes kept for it is full; it must come back \
+             before pushes can go on"
+        }
+        replication::Error::ChangeList { .. } => {
+            "the database is away and the gateway cannot write to its disk instead"
+        }
+        replication::Error::Overloaded => "too many changes at once; try again in a moment",
+        _ => "the database is away; try again in a moment",
     }
 }
 

@@ -42,6 +42,12 @@ pub enum Error {
         path: String,
         source: std::io::Error,
     },
+    /// The database is away for so long that the file in its stead is full.
+    #[error("the change list {path} is full: {source}")]
+    ChangeListFull {
+        path: String,
+        source: std::io::Error,
+    },
     /// A registry cannot be used as it is described.
     #[error(transparent)]
     Unusable(#[from] registry::Unusable),
@@ -76,7 +82,9 @@ impl Error {
             Self::Duplicate(_) => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
             Self::Precondition(_) => Kind::Precondition,
-            Self::Overloaded | Self::Unrecorded(_) => Kind::Unavailable,
+            Self::Overloaded | Self::Unrecorded(_) | Self::ChangeListFull { .. } => {
+                Kind::Unavailable
+            }
             Self::Store(error) if error.retryable() => Kind::Unavailable,
             Self::Unusable(_) | Self::Registry(_) => Kind::Registry,
             _ => Kind::Internal,

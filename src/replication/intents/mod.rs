@@ -60,11 +60,10 @@ impl Replication {
                     repository.name = %change.repository,
                     "the database does not take the change; it is kept in a file"
                 );
-                shared.spill.append(&wishes, shared.clock.now()).await?;
+                let kept = shared.spill.append(&wishes, shared.clock.now()).await?;
                 shared.metrics.spilled.inc_by(wishes.len() as u64);
                 failpoint::hit("replication.intent_spilled");
-                let ticket = shared.in_flight.ticket(wishes, Vec::new());
-                Ok(ticket.with_optional(optional))
+                Ok(Ticket::of_spilled(wishes, kept).with_optional(optional))
             }
         }
     }

@@ -1,4 +1,8 @@
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -16,9 +20,25 @@ use crate::{clock::Timestamp, replication::Error};
 pub(in crate::replication) struct Spill {
     path: PathBuf,
     max_bytes: u64,
-    /// Held while the file is used; what is guarded is the length of what was last read.
-    read_bytes: Mutex<u64>,
+    /// Held while the file is used.
+    file: Mutex<Known>,
+    /// Shared with the [`Kept`] of each request under way.
+    under_way: Arc<()>,
 }
+
+/// What this process knows of the file.
+#[derive(Debug, Default)]
+struct Known {
+    /// The length of what was last read.
+    read_bytes: u64,
+    /// Whether the file's name is on the disk.
+    is_named: bool,
+}
+
+/// That the file has the change of a request under way; until it is dropped the file is not
+/// settled.
+#[derive(Debug)]
+pub(super) struct Kept(#[expect(dead_code, reason = "counted, not read")] Arc<()>);
 
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -31,11 +51,12 @@ impl Spill {
         Self {
             path,
             max_bytes,
-            read_bytes: Mutex::new(0),
+            file: Mutex::default(),
+            under_way: Arc::default(),
         }
     }
 
-    pub(super) async fn append(&self, wishes: &[Wish], now: Timestamp) -> Result<(), Error> {
+    pub(super) async fn append(&self, wishes: &[Wish], now: Timestamp) -> Result<Kept, Error> {
         // A line break first: the death of a process may have left half a line.
         let mut text = String::from("\n");
         for wish in wishes {
@@ -47,32 +68,49 @@ impl Spill {
             text.push_str(&json);
             text.push('\n');
         }
-        let _one_at_a_time = self.read_bytes.lock().await;
-        self.write(text.as_bytes())
-            .await
-            .map_err(|source| self.failed(source))
+        let mut known = self.file.lock().await;
+        match self.write(text.as_bytes(), &mut known).await {
+            Ok(()) => Ok(Kept(Arc::clone(&self.under_way))),
+            Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
+                Err(Error::ChangeListFull {
+                    path: self.path.display().to_string(),
+                    source: error,
+                })
+            }
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
-    async fn write(&self, bytes: &[u8]) -> io::Result<()> {
+    async fn write(&self, bytes: &[u8], known: &mut Known) -> io::Result<()> {
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&self.path)
             .await?;
         if file.metadata().await?.len() + bytes.len() as u64 > self.max_bytes {
-            return Err(io::Error::from(io::ErrorKind::QuotaExceeded));
+            let problem = format!("max_spill_bytes = {} is reached", self.max_bytes);
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, problem));
         }
         file.write_all(bytes).await?;
-        file.sync_all().await
+        file.sync_all().await?;
+        if !known.is_named {
+            let folder = self.path.parent().unwrap_or(Path::new("."));
+            fs::File::open(folder).await?.sync_all().await?;
+            known.is_named = true;
+        }
+        Ok(())
     }
 
-    /// The wishes in the file, once its last change came before `before`: until then their
-    /// requests may be under way. `None` when there is nothing to do.
+    /// The wishes in the file, once its last change came before `before` and no request of this
+    /// process that it has is under way. `None` when there is nothing to do.
     pub(super) async fn settled_before(
         &self,
         before: Timestamp,
     ) -> Result<Option<Vec<Wish>>, Error> {
-        let mut read_bytes = self.read_bytes.lock().await;
+        let mut known = self.file.lock().await;
+        if Arc::strong_count(&self.under_way) > 1 {
+            return Ok(None);
+        }
         let bytes = match fs::read(&self.path).await {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -88,16 +126,16 @@ impl Spill {
         if bytes.is_empty() || newest >= before.millis() {
             return Ok(None);
         }
-        *read_bytes = bytes.len() as u64;
+        known.read_bytes = bytes.len() as u64;
         Ok(Some(lines.into_iter().map(|line| line.wish).collect()))
     }
 
     /// Empties the file unless it has grown since it was read; then all is read again.
     pub(super) async fn clear(&self) -> Result<(), Error> {
-        let read_bytes = self.read_bytes.lock().await;
+        let known = self.file.lock().await;
         let emptied = async {
             let file = OpenOptions::new().write(true).open(&self.path).await?;
-            if file.metadata().await?.len() == *read_bytes {
+            if file.metadata().await?.len() == known.read_bytes {
                 file.set_len(0).await?;
                 file.sync_all().await?;
             }

@@ -241,3 +241,40 @@ async fn without_a_database_best_effort_keeps_the_push_for_later() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_kept_list_is_not_settled_while_a_request_of_it_is_under_way() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let replication = without_database(&rig, Mode::BestEffort).await;
+        let spill = &replication.shared.spill;
+        let under_way = replication.intend(&push("a/b", "v1")).await.unwrap();
+        let withdrawn = replication.intend(&push("a/b", "v2")).await.unwrap();
+        replication.withdraw(withdrawn).await.unwrap();
+        let later = Timestamp::from_millis(i64::MAX);
+        assert_eq!(spill.settled_before(later).await.unwrap(), None);
+        drop(under_way);
+        let wishes = spill.settled_before(later).await.unwrap();
+        assert_eq!(wishes.map(|wishes| wishes.len()), Some(2));
+    }
+}
+
+#[tokio::test]
+async fn a_full_list_of_kept_changes_is_told_from_a_database_that_is_away() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let config = Config {
+            mode: Mode::BestEffort,
+            max_spill_bytes: 10,
+            ..Config::default()
+        };
+        let db = rig.db.again().await;
+        let replication = rig.another_on(db.clone(), config).await;
+        db.close().await;
+        let error = replication.intend(&push("a/b", "v1")).await.unwrap_err();
+        assert!(matches!(error, Error::ChangeListFull { .. }), "{error}");
+        assert!(error.to_string().contains("max_spill_bytes"), "{error}");
+    }
+}

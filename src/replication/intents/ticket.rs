@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::Wish;
+use super::{Wish, spill::Kept};
 use crate::{
     oci::{Reference, Tag},
     replication::IntentId,
@@ -21,6 +21,8 @@ pub struct Ticket {
     /// What the registry may leave unset although it makes the change.
     optional: Vec<Tag>,
     in_flight: Option<Arc<InFlight>>,
+    /// Where the file has the change instead of the database.
+    kept: Option<Kept>,
 }
 
 /// The intents whose requests are under way in this process; the resolver leaves them alone.
@@ -34,7 +36,16 @@ impl Ticket {
             intents: Vec::new(),
             optional: Vec::new(),
             in_flight: None,
+            kept: None,
         }
+    }
+
+    /// The ticket of a change that the spill file has.
+    pub(super) fn of_spilled(wishes: Vec<Wish>, kept: Kept) -> Self {
+        let mut ticket = Self::empty();
+        ticket.wishes = wishes;
+        ticket.kept = Some(kept);
+        ticket
     }
 
     /// Whether no policy cares about the change.
@@ -77,6 +88,7 @@ impl InFlight {
             intents,
             optional: Vec::new(),
             in_flight: Some(Arc::clone(self)),
+            kept: None,
         }
     }
 
