@@ -1,13 +1,13 @@
 //! What the proxy sees of changes, told to those who care: replication and the audit trail.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     audit,
-    oci::{ErrorCode, RepositoryName},
+    oci::RepositoryName,
     proxy::{self, Observer, Refusal, Ticket},
     replication::{self, Replication},
 };
@@ -35,7 +35,7 @@ impl Observer for Watcher {
                         repository.name = %change.repository,
                         "cannot write down a change that a policy wants: {error}"
                     );
-                    Err(Refusal::new(ErrorCode::Unavailable, obstacle(&error)))
+                    Err(Refusal::unavailable(obstacle(&error), RETRY_AFTER))
                 }
             }
         })
@@ -137,3 +137,6 @@ fn audited(change: &proxy::Change, outcome: &proxy::Outcome) -> audit::Event {
         request_id: change.request_id.as_ref().map(|id| Arc::clone(&id.0)),
     }
 }
+
+/// When a client may try again whose change could not be written down.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
