@@ -1,3 +1,5 @@
+use sqlx::{error::DatabaseError, sqlite::SqliteError};
+
 /// What can go wrong with the database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -36,6 +38,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Connect { .. } => true,
+            Self::Sql(sqlx::Error::Database(refusal)) => passes(&**refusal),
             Self::Sql(error) => matches!(
                 error,
                 sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed
@@ -44,6 +47,31 @@ impl Error {
         }
     }
 }
+
+/// Whether what the database itself says is about its state and not about the statement.
+fn passes(refusal: &dyn DatabaseError) -> bool {
+    let Some(code) = refusal.code() else {
+        return false;
+    };
+    if refusal.try_downcast_ref::<SqliteError>().is_some() {
+        // The low byte of an extended result code is the primary one.
+        code.parse()
+            .is_ok_and(|code: i32| PASSING_RESULT_CODES.contains(&(code & 0xff)))
+    } else {
+        let class = code.get(..2).unwrap_or_default();
+        PASSING_SQLSTATE_CLASSES.contains(&class) || code == READ_ONLY_SQLSTATE
+    }
+}
+
+/// SQLite: busy, locked, an I/O error, disk full (<https://www.sqlite.org/rescode.html>).
+const PASSING_RESULT_CODES: [i32; 4] = [5, 6, 10, 13];
+
+/// PostgreSQL: connection lost, transaction rolled back, out of resources, shutting down or
+/// starting (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+const PASSING_SQLSTATE_CLASSES: [&str; 4] = ["08", "40", "53", "57"];
+
+/// A server that only reads: a standby that is about to be promoted.
+const READ_ONLY_SQLSTATE: &str = "25006";
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
@@ -54,6 +82,52 @@ impl From<sqlx::Error> for Error {
             sqlx::error::ErrorKind::UniqueViolation => Self::Duplicate,
             sqlx::error::ErrorKind::ForeignKeyViolation => Self::Referenced,
             _ => Self::Sql(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Db, testing};
+
+    async fn refusal(db: &Db, statement: &str) -> Error {
+        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        let refused = match db {
+            Db::Lite { writer, .. } => sqlx::raw_sql(statement).execute(writer).await.map(drop),
+            Db::Pg(pool) => sqlx::raw_sql(statement).execute(pool).await.map(drop),
+        };
+        refused.unwrap_err().into()
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_told_from_what_stays() {
+        for db in testing::databases().await {
+            if matches!(*db, Db::Lite { .. }) {
+                let full = "create table t (b blob); pragma max_page_count = 1; \
+                            insert into t values (zeroblob(1000000))";
+                assert!(refusal(&db, full).await.retryable());
+            } else {
+                let cases = [
+                    ("08006", true),
+                    ("40001", true),
+                    ("40P01", true),
+                    ("53100", true),
+                    ("53300", true),
+                    ("57P01", true),
+                    ("57P03", true),
+                    ("25006", true),
+                    ("25001", false),
+                    ("22021", false),
+                ];
+                for (code, expected) in cases {
+                    let raise =
+                        format!("do $$ begin raise exception using errcode = '{code}'; end $$");
+                    let error = refusal(&db, &raise).await;
+                    assert_eq!(error.retryable(), expected, "{code}: {error}");
+                }
+            }
+            assert!(!refusal(&db, "select nothing").await.retryable());
         }
     }
 }
