@@ -4,6 +4,7 @@
 //! trail what passes the proxy, `upstream.rs` decides what stands behind it, `routes.rs` says
 //! which room answers which path. Read [`App::build`] from top to bottom.
 
+mod background;
 mod catalog;
 pub mod check;
 mod data_dir;
@@ -22,6 +23,7 @@ use std::{
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -44,6 +46,7 @@ use crate::{
     token::{self, Issuer, Keys},
 };
 
+use background::{Background, CLOSING, last_words};
 use catalog::UpstreamCatalog;
 use data_dir::DataDir;
 use routes::{Rooms, Routes};
@@ -58,21 +61,12 @@ pub struct App {
     routes: Routes,
     runner: Runner,
     background: Background,
+    drain_timeout: Duration,
     auth: Auth,
     replication: Replication,
     first_password: Option<Secret>,
     ca_certificate: Option<PathBuf>,
     data: DataDir,
-}
-
-/// What runs beside the listener.
-#[derive(Debug)]
-struct Background {
-    db: Db,
-    /// Exchanges with the registry that end whatever their client does, and what follows them.
-    exchanges: TaskTracker,
-    tasks: TaskTracker,
-    stop: CancellationToken,
 }
 
 /// The parts that rooms with HTTP paths share.
@@ -105,6 +99,7 @@ impl App {
         telemetry::ProcessMetrics.register(&mut metrics);
         listener.metrics().register(&mut metrics);
 
+        let drain_timeout = config.server.drain_timeout();
         let background = Background::new(open_database(&config).await?);
         if let Some(tls) = tls {
             background.tasks.spawn(tls.watch(background.stop.clone()));
@@ -119,6 +114,7 @@ impl App {
             routes: Routes::new(rooms),
             runner,
             background,
+            drain_timeout,
             auth,
             replication,
             first_password,
@@ -143,13 +139,17 @@ impl App {
     }
 
     /// Serves until `shutdown`: requests in flight finish, then jobs are handed back, what was
-    /// to be written is written, and the database is closed.
-    pub async fn serve(self, shutdown: Shutdown) {
+    /// to be written is written, and the database is closed. All of it takes at most the drain
+    /// timeout, or some seconds more when the requests have used it up.
+    ///
+    /// Fails when work had to be cut, by the timeout or by aborting; the next start takes it up.
+    pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let Self {
             listener,
             routes,
             runner,
             background,
+            drain_timeout,
             replication,
             ca_certificate,
             data,
@@ -165,33 +165,23 @@ impl App {
             );
         }
         let jobs = tokio::spawn(runner.run(shutdown.draining().clone()));
-        listener.serve(routes, shutdown).await;
-        if let Err(error) = jobs.await {
-            tracing::error!("the job runner ended badly: {error}");
-        }
-        background.finish().await;
+        let began = async {
+            shutdown.draining().cancelled().await;
+            Instant::now()
+        };
+        let serving = async { tokio::join!(listener.serve(routes, shutdown.clone()), began).1 };
+        let patience = tokio::select! {
+            began = serving => drain_timeout.saturating_sub(began.elapsed()),
+            () = last_words(&shutdown) => Duration::ZERO,
+        };
+        let patience = patience.max(LEAST_PATIENCE);
+        let is_finished = background.finish(jobs, &shutdown, patience).await;
         drop(data);
-    }
-}
-
-impl Background {
-    fn new(db: Db) -> Self {
-        let (exchanges, tasks) = (TaskTracker::new(), TaskTracker::new());
-        Self {
-            db,
-            exchanges,
-            tasks,
-            stop: CancellationToken::new(),
-        }
-    }
-
-    async fn finish(self) {
-        self.exchanges.close();
-        self.exchanges.wait().await;
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.db.close().await;
+        anyhow::ensure!(
+            is_finished,
+            "stopped before all work was done; the next start takes up what is left"
+        );
+        Ok(())
     }
 }
 
@@ -378,3 +368,6 @@ fn host_names(config: &Config) -> Vec<String> {
 }
 
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+
+/// What the work behind the requests is given at least; together with the closing, 15 s.
+const LEAST_PATIENCE: Duration = CLOSING.saturating_mul(2);

@@ -1,7 +1,7 @@
 //! The command line: arguments in; one sentence and an exit code out.
 //!
 //! Exit codes: 0 done, 1 it did not work (one sentence on standard error says why), 2 the
-//! arguments are wrong. Each command is a file here; what they do stands in `app`.
+//! arguments are wrong. `serve` ends with 1 when a second signal or the drain timeout cut work. Each command is a file here; what they do stands in `app`.
 
 mod admin;
 mod check;
@@ -13,6 +13,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -35,7 +36,8 @@ struct Cli {
 enum Command {
     /// Shows a push through a gateway arriving at a mirror; needs nothing else, changes nothing.
     Demo(demo::Demo),
-    /// Runs the gateway until SIGTERM or Ctrl-C; a second signal ends it at once.
+    /// Runs the gateway until SIGTERM or Ctrl-C; a second signal ends it at once, with exit code
+    /// 1 if work was cut.
     Serve(ConfigFile),
     /// Says whether configuration, certificate, database and upstream are fit, and how to mend them.
     Check(ConfigFile),
@@ -118,13 +120,19 @@ fn tell(line: &str) -> io::Result<()> {
     writeln!(io::stderr(), "{line}")
 }
 
-/// Runs a command's future on a runtime of its own.
+/// Runs a command's future on a runtime of its own. Tasks that are still stuck when it is done
+/// do not keep the process.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(future)
+    let outcome = runtime.block_on(future);
+    runtime.shutdown_timeout(STUCK_TASKS);
+    outcome
 }
+
+/// How long tasks that block may go on when a command is done.
+const STUCK_TASKS: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ pub(super) fn run(file: &ConfigFile) -> anyhow::Result<ExitCode> {
                 .context("admin's password could not be shown; tidegate admin reset-password admin makes another")?;
         }
         tokio::spawn(shutdown.clone().on_signals());
-        app.serve(shutdown).await;
+        app.serve(shutdown).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

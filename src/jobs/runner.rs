@@ -22,6 +22,8 @@ pub struct Runner {
     handlers: BTreeMap<&'static str, Arc<dyn Handler>>,
     free: Arc<Semaphore>,
     workers: TaskTracker,
+    /// Cancelled when nobody waits any more for the workers.
+    forsaken: CancellationToken,
 }
 
 impl Runner {
@@ -36,6 +38,7 @@ impl Runner {
             jobs,
             free,
             workers: TaskTracker::new(),
+            forsaken: CancellationToken::new(),
         }
     }
 
@@ -94,6 +97,9 @@ impl Runner {
         let patience = self.jobs.inner.config.stop_grace() * 2;
         if timeout(patience, self.workers.wait()).await.is_err() {
             tracing::warn!("the database did not take in time how the last jobs ended");
+            // Their leases run out, and another instance or the next start runs them again.
+            self.forsaken.cancel();
+            self.workers.wait().await;
         }
     }
 
@@ -131,8 +137,9 @@ impl Runner {
             handler,
             row,
         };
+        let forsaken = self.forsaken.clone();
         self.workers.spawn(async move {
-            worker.run().await;
+            let _ = forsaken.run_until_cancelled(worker.run()).await;
             drop(permit);
         });
     }

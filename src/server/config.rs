@@ -67,13 +67,18 @@ impl Config {
         }
     }
 
+    /// How long requests in flight may take to finish once the gateway is told to stop.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.drain_timeout_seconds)
+    }
+
     pub(super) fn timeouts(&self) -> Timeouts {
         Timeouts {
             handshake: Duration::from_secs(self.handshake_timeout_seconds),
             header: Duration::from_secs(self.header_timeout_seconds),
             keep_alive: Duration::from_secs(self.keep_alive_seconds),
             body_idle: Duration::from_secs(self.body_idle_timeout_seconds),
-            drain: Duration::from_secs(self.drain_timeout_seconds),
+            drain: self.drain_timeout(),
         }
     }
 }

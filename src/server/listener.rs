@@ -97,6 +97,8 @@ impl Listener {
     /// finish for at most the drain timeout, and returns when the last connection is closed.
     pub async fn serve<S: Service>(self, service: S, shutdown: Shutdown) {
         let timeouts = self.config.timeouts();
+        // Cutting connections at the drain timeout is not the second signal.
+        let shutdown = shutdown.within();
         let tracker = TaskTracker::new();
         let (log, log_writer) = match self.access_log {
             Some(log) => log.start(self.config.access_log_queue, self.metrics.clone()),

@@ -30,6 +30,14 @@ impl Shutdown {
         &self.abort
     }
 
+    /// Hears this one; its own aborting is heard by nobody else.
+    pub(super) fn within(&self) -> Self {
+        Self {
+            drain: self.drain.clone(),
+            abort: self.abort.child_token(),
+        }
+    }
+
     /// Ties the first SIGTERM or SIGINT to draining and the second to aborting. Runs until the
     /// second, so spawn it; fails when signals cannot be listened to.
     pub async fn on_signals(self) -> std::io::Result<()> {

@@ -95,7 +95,7 @@ pub async fn run(
     if shown.is_err() {
         shutdown.drain();
     }
-    serving.await?;
+    serving.await??;
     mirroring.await?;
     shown
 }
