@@ -4,26 +4,56 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http::Version;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::record::{Progress, Record};
 use crate::wire::{Body, BoxError};
 
-/// The request body.
+/// The request body. On HTTP/2 what nobody read to its end is read out for a while: clients take
+/// the reset of a stream they are still sending on for its answer, and never see the real one.
+/// (On HTTP/1.1 the connection lingers instead.)
 pub(super) struct Received {
-    body: Incoming,
+    /// Taken only when dropped.
+    body: Option<Incoming>,
+    version: Version,
     progress: Arc<Progress>,
 }
 
 impl Received {
-    pub(super) fn new(body: Incoming, progress: Arc<Progress>) -> Self {
-        Self { body, progress }
+    pub(super) fn new(body: Incoming, version: Version, progress: Arc<Progress>) -> Self {
+        Self {
+            body: Some(body),
+            version,
+            progress,
+        }
     }
 }
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if self.version == Version::HTTP_2
+            && !self.progress.has_ended()
+            && let Some(body) = self.body.take()
+        {
+            // Untracked: it ends by itself in seconds, and at once with its connection.
+            tokio::spawn(tokio::time::timeout(READ_OUT, read_out(body)));
+        }
+    }
+}
+
+async fn read_out(mut body: Incoming) {
+    while let Some(Ok(_unwanted)) = body.frame().await {}
+}
+
+/// As long as an HTTP/1.1 connection lingers.
+const READ_OUT: Duration = Duration::from_secs(5);
 
 impl http_body::Body for Received {
     type Data = Bytes;
@@ -33,13 +63,16 @@ impl http_body::Body for Received {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(body).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.progress.add(data.len() as u64);
                 }
-                if self.body.is_end_stream() {
+                if self.is_end_stream() {
                     self.progress.end();
                 }
             }
@@ -50,11 +83,13 @@ impl http_body::Body for Received {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body
+            .as_ref()
+            .map_or_else(SizeHint::default, Incoming::size_hint)
     }
 }
 

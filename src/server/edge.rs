@@ -53,7 +53,7 @@ impl<S: Service> Edge<S> {
         let response = match admission::admit(&mut parts) {
             Ok(host) => {
                 self.introduce(&link, &mut parts, host, &mut record);
-                let body = self.receive(body, &record);
+                let body = self.receive(body, version, &record);
                 let request = Request::from_parts(parts, body);
                 call(self.service.clone(), request, &record.id).await
             }
@@ -76,11 +76,11 @@ impl<S: Service> Edge<S> {
         parts.extensions.insert(record.user.clone());
     }
 
-    fn receive(&self, body: Incoming, record: &Record) -> Body {
+    fn receive(&self, body: Incoming, version: Version, record: &Record) -> Body {
         if body.is_end_stream() {
             return Body::Empty;
         }
-        let counted = Received::new(body, record.received.clone());
+        let counted = Received::new(body, version, record.received.clone());
         Body::boxed(IdleTimeout::new(counted, self.door.timeouts.body_idle))
     }
 

@@ -80,6 +80,44 @@ async fn manifests_are_checked_before_anything_is_stored() {
 }
 
 #[tokio::test]
+async fn over_http_2_a_refused_upload_is_told_why() {
+    let gateway = gateway().await;
+    let manifest = gateway.directory().join("manifest");
+    std::fs::write(&manifest, vec![b' '; 4_200_000]).unwrap();
+    for (path, status) in [
+        ("/v2/team/app/manifests/v1", "413"),
+        ("/v2/other/app/manifests/v1", "403"),
+    ] {
+        let mut curl = std::process::Command::new("curl");
+        curl.args([
+            "-sS",
+            "--http2",
+            "-X",
+            "PUT",
+            "-w",
+            " %{http_version} %{http_code}",
+            "--cacert",
+        ]);
+        curl.arg(gateway.ca())
+            .args(["-u", &format!("admin:{PASSWORD}")]);
+        curl.args([
+            "-H",
+            "content-type: application/vnd.oci.image.manifest.v1+json",
+            "--data-binary",
+        ]);
+        curl.arg(format!("@{}", manifest.display()))
+            .arg(format!("{}{path}", gateway.url()));
+        let output = curl.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.ends_with(&format!(" 2 {status}")),
+            "{path}: {said}{errors}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_mount_hidden_in_the_body_gives_no_foreign_blob() {
     let registry = Distribution::start().await;
     let gateway = Gateway::with(Options {
