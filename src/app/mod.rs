@@ -39,7 +39,7 @@ use crate::{
     proxy::{self, Proxy, PublicAddress},
     registry::Client,
     replication::{self, Replication},
-    secret::Secret,
+    secret::{SealingKey, Secret},
     server::{AccessLog, Listener, Shutdown},
     store::Db,
     telemetry, tls,
@@ -79,6 +79,7 @@ struct Shared {
     behind: Behind,
     jobs: Jobs,
     replication: Replication,
+    sealing: Arc<SealingKey>,
 }
 
 impl App {
@@ -213,12 +214,13 @@ impl Shared {
         }
         let jobs = Jobs::new(db.clone(), clock.clone(), config.jobs());
         jobs.metrics().register(metrics);
+        let sealing = Arc::new(data.sealing_key()?);
         let parts = replication::Parts {
             config: config.replication.clone(),
             jobs: jobs.clone(),
             db,
             clock: clock.clone(),
-            sealing: Arc::new(data.sealing_key()?),
+            sealing: Arc::clone(&sealing),
             local: behind.exchange(),
             connections: config.upstream.connections.clone(),
             data_dir: data.path().to_owned(),
@@ -235,6 +237,7 @@ impl Shared {
             behind,
             jobs,
             replication,
+            sealing,
         })
     }
 
@@ -311,6 +314,7 @@ impl Shared {
             },
             clock: self.clock.clone(),
             metrics: counters,
+            sealing: Arc::clone(&self.sealing),
             tasks: tasks.clone(),
         }))
     }

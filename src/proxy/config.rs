@@ -16,6 +16,9 @@ pub struct Config {
     pub upload_sessions: usize,
     /// Tags that are looked at to find those which a deleted digest takes with it.
     pub delete_tags_examined: usize,
+    /// Pages of a thousand names that are read from the registry behind for one `_catalog`
+    /// request, at least one; a list that is not complete by then says where it goes on.
+    pub catalog_pages_examined: u32,
     /// Refuse every push and delete.
     pub read_only: bool,
 }
@@ -44,6 +47,7 @@ impl Default for Config {
             manifest_read_seconds: 120,
             upload_sessions: 10_000,
             delete_tags_examined: 1000,
+            catalog_pages_examined: 10,
             read_only: false,
         }
     }

@@ -35,6 +35,7 @@ use crate::{
     auth::{Auth, bearer::Verifier},
     clock::SharedClock,
     oci::Route,
+    secret::SealingKey,
     wire::Body,
 };
 
@@ -61,6 +62,8 @@ pub struct Parts {
     pub address: PublicAddress,
     pub clock: SharedClock,
     pub metrics: Metrics,
+    /// Hides places in lists; all gateways of an installation have the same.
+    pub sealing: Arc<SealingKey>,
     /// Runs the exchanges that must end even when the client is gone; await it when draining.
     pub tasks: TaskTracker,
 }

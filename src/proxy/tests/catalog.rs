@@ -1,7 +1,7 @@
 //! Listing repositories: only what the caller may pull, in pages of its own.
 
-use super::world::{Seen, Stub, World, respond};
-use crate::wire::Body;
+use super::world::{Listener, Seen, Stub, World, respond};
+use crate::{auth::projects::Metadata, proxy::Config, wire::Body};
 
 /// Eight names, served in pages as distribution does.
 fn registry(seen: &Seen) -> http::Response<Body> {
@@ -67,6 +67,57 @@ async fn pages_link_to_the_next_and_name_nothing_hidden() {
             .await;
         assert_eq!(answer.code(), "PAGINATION_NUMBER_INVALID", "{n}");
     }
+}
+
+/// bob may see two of eight names, and one request may cost one page of three.
+#[tokio::test]
+async fn a_long_search_is_cut_and_goes_on_where_nothing_hidden_is_named() {
+    let stub = Stub::default();
+    let config = Config {
+        catalog_pages_examined: 1,
+        ..Config::default()
+    };
+    let world = World::with(stub.exchange(registry), Listener::default(), config).await;
+    let token = world.bearer("bob", &["registry!catalog:*"]);
+    let mut path = "/v2/_catalog?n=5".to_owned();
+    let mut found = Vec::new();
+    let mut asked = 0;
+    while !path.is_empty() {
+        let answer = world.ask("GET", &path, &token).await;
+        found.extend(names(&answer));
+        asked += 1;
+        assert_eq!(stub.lines().len(), asked, "one page for one request");
+        let link = answer.header("link");
+        assert!(
+            link.is_empty() || link.starts_with("</v2/_catalog?n=5&last=~"),
+            "{link}"
+        );
+        path = link
+            .strip_prefix('<')
+            .and_then(|rest| rest.split('>').next())
+            .unwrap_or_default()
+            .to_owned();
+    }
+    assert_eq!(found, ["open/a", "open/b"]);
+    assert_eq!(asked, 4);
+    let forged = world.ask("GET", "/v2/_catalog?last=~AAAA", &token).await;
+    assert_eq!(forged.status, 400);
+}
+
+#[tokio::test]
+async fn where_nothing_is_public_nobody_can_cause_a_search() {
+    let stub = Stub::default();
+    let world = World::new(stub.exchange(registry)).await;
+    for name in ["library", "open"] {
+        let id = world.auth.project_named(name).await.unwrap().id;
+        let private = Metadata::from([("public".into(), "false".into())]);
+        let set = world.auth.set_project_metadata(id, private).await;
+        set.unwrap();
+    }
+    let token = world.bearer("", &["registry!catalog:"]);
+    let answer = world.ask("GET", "/v2/_catalog", &token).await;
+    assert!(names(&answer).is_empty());
+    assert!(stub.lines().is_empty());
 }
 
 #[tokio::test]

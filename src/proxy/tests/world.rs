@@ -24,7 +24,7 @@ use crate::{
         Change, Config, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress, Refusal, Ticket,
         Upstream,
     },
-    secret::Secret,
+    secret::{SealingKey, Secret},
     store::testing::{self, TestDb},
     wire::{Body, Exchange, ExchangeError, Peer, RequestId, collect},
 };
@@ -82,6 +82,7 @@ impl World {
             },
             clock: clock.clone(),
             metrics: Metrics::new(),
+            sealing: Arc::new(SealingKey::new(&[7; SealingKey::LEN]).unwrap()),
             tasks: tasks.clone(),
         };
         Self {
