@@ -24,7 +24,8 @@ pub struct Config {
     pub retry_cap_seconds: u64,
     /// The middle of the delay before a job is run again whose target was down.
     pub target_down_seconds: u64,
-    /// Runs in a row that may end with the death of the process before the job is parked.
+    /// Runs in a row that end with the death of the process before the job is suspected of it:
+    /// from then on it waits for half to all of `retry_cap_seconds` before each run.
     pub max_crashes: u32,
     /// How long a stopped job may clean up before it is dropped.
     pub stop_grace_seconds: u64,

@@ -1,7 +1,7 @@
 //! What instances agree on through the database: who runs which job, and that a run whose lease
 //! was lost writes nothing any more.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Error, Failure, JobId, State,
@@ -10,7 +10,7 @@ use super::{
     queue::{BATCH, Inner},
     slots::{Reason, Slot},
 };
-use crate::{clock::Timestamp, secret, store::Db};
+use crate::{backoff::Backoff, clock::Timestamp, secret, store::Db};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Inner {
                 // Spread over half to one and a half of the delay, so that not all come at once.
                 let middle_ms = self.config.target_down_seconds.saturating_mul(1000);
                 let spread_ms = random % middle_ms.saturating_add(1);
-                std::time::Duration::from_millis(middle_ms / 2 + spread_ms)
+                Duration::from_millis(middle_ms / 2 + spread_ms)
             }
             _ => {
                 let attempt = u32::try_from(job.attempts).unwrap_or(u32::MAX);
@@ -86,6 +86,20 @@ impl Inner {
             }
         };
         now.plus(delay)
+    }
+
+    /// How long a job waits after its run ended with the process. A suspect waits for half to
+    /// all of the longest delay: it must not keep the process from its other work.
+    fn crash_delay(&self, job: &Lifecycle, random: u64) -> Duration {
+        let backoff = self.config.backoff();
+        if job.is_suspect(self.config.max_crashes) {
+            let half = Backoff {
+                base: backoff.cap / 2,
+                cap: backoff.cap / 2,
+            };
+            return backoff.cap / 2 + half.delay(1, random);
+        }
+        backoff.delay(u32::try_from(job.crashes).unwrap_or(u32::MAX), random)
     }
 
     /// Extends the leases of this process; ends runs that were stopped or whose lease is lost.
@@ -159,9 +173,7 @@ impl Inner {
                 if !dead.holds(row, &self.boot, now) {
                     return Err(Refused);
                 }
-                let crashes = u32::try_from(job.crashes).unwrap_or(u32::MAX);
-                let delay = self.config.backoff().delay(crashes, random);
-                job.crash(i64::from(self.config.max_crashes), now.plus(delay))
+                job.crash(now.plus(self.crash_delay(job, random)))
             })
             .await?;
         for (row, next) in &changed {

@@ -57,7 +57,7 @@ impl Lifecycle {
         }
     }
 
-    /// A further wish for the same key.
+    /// A further wish for the same key. It does not hurry a job that took the process down.
     #[cfg(test)]
     pub(super) fn push(&self, run_at: Timestamp) -> Result<Self, Refused> {
         let mut next = self.next();
@@ -66,7 +66,9 @@ impl Lifecycle {
             State::Ready | State::Retry => {
                 next.enter(State::Ready);
                 next.attempts = 0;
-                next.run_at = self.run_at.min(run_at);
+                if self.crashes <= 1 {
+                    next.run_at = self.run_at.min(run_at);
+                }
             }
             State::Running if self.owes_a_run() => next.run_at = self.run_at.min(run_at),
             State::Running => next.run_at = run_at,
@@ -160,7 +162,10 @@ impl Lifecycle {
 
     /// The process that ran the job is gone. The first time it is free at once, later after a
     /// delay, so that jobs which ran beside the culprit do not die beside it again.
-    pub(super) fn crash(&self, max_crashes: i64, retry_at: Timestamp) -> Result<Self, Refused> {
+    ///
+    /// It never fails for that: the wish would be lost, and the job may be innocent. The caller
+    /// gives a late `retry_at` to one that [`Lifecycle::is_suspect`].
+    pub(super) fn crash(&self, retry_at: Timestamp) -> Result<Self, Refused> {
         let mut next = self.end(self.epoch)?;
         next.crashes = self.crashes + 1;
         let message = format!("the process died during the run, {} in a row", next.crashes);
@@ -170,19 +175,20 @@ impl Lifecycle {
         });
         if self.stop_requested() && !self.owes_a_run() {
             next.enter(State::Stopped);
-        } else if next.crashes >= max_crashes {
-            // Even where a newer wish waits: running it may take the process down again.
-            next.enter(State::Failed);
-        } else if self.stop_requested() {
-            next.begin_anew();
-        } else if next.crashes == 1 {
-            next.attempts -= 1;
+            return Ok(next);
+        }
+        next.give_attempt_back();
+        if next.crashes == 1 {
             next.enter(State::Ready);
         } else {
-            next.attempts -= 1;
             next.wait_until(retry_at);
         }
         Ok(next)
+    }
+
+    /// Whether a further crash of this run is the `max_crashes`th in a row or beyond.
+    pub(super) fn is_suspect(&self, max_crashes: u32) -> bool {
+        self.crashes + 1 >= i64::from(max_crashes)
     }
 
     /// A person stops the job: at once while it waits; a run is asked to end.

@@ -17,6 +17,7 @@ sqls! {
                 when jobs.state = 'running'
                      and jobs.generation <= max(jobs.run_generation, jobs.stop_generation)
                 then excluded.run_at_ms
+                when jobs.state <> 'running' and jobs.crashes > 1 then jobs.run_at_ms
                 else min(jobs.run_at_ms, excluded.run_at_ms) end,
             updated_ms = excluded.updated_ms
         returning id, kind, key, generation"
@@ -35,6 +36,7 @@ sqls! {
                 when jobs.state = 'running'
                      and jobs.generation <= greatest(jobs.run_generation, jobs.stop_generation)
                 then excluded.run_at_ms
+                when jobs.state <> 'running' and jobs.crashes > 1 then jobs.run_at_ms
                 else least(jobs.run_at_ms, excluded.run_at_ms) end,
             updated_ms = excluded.updated_ms
         returning id, kind, key, generation";

@@ -46,7 +46,6 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 pub(super) const MAX_ATTEMPTS: i64 = 3;
-pub(super) const MAX_CRASHES: i64 = 3;
 
 /// Takes a step at `now`; every retry is due at `retry_at`.
 pub(super) fn take(
@@ -62,7 +61,7 @@ pub(super) fn take(
         Step::Succeed { stale } => job.succeed(epoch(*stale)),
         Step::Fail { failure, stale } => job.fail(epoch(*stale), failure, retry_at),
         Step::Release => job.release(job.epoch),
-        Step::Crash => job.crash(MAX_CRASHES, retry_at),
+        Step::Crash => job.crash(retry_at),
         Step::Stop => job.stop(),
         Step::Retry => job.retry(now),
     }
@@ -74,18 +73,15 @@ struct Promise {
     /// Wishes that no run has known and no stop has cancelled.
     owed: u32,
     failures: i64,
-    crashes: i64,
 }
 
 impl Promise {
     fn hear(&mut self, step: &Step, before: State) {
         match step {
             Step::Push => self.owed += 1,
-            Step::Retry => (self.owed, self.failures, self.crashes) = (1, 0, 0),
+            Step::Retry => (self.owed, self.failures) = (1, 0),
             Step::Claim | Step::Stop => self.owed = 0,
-            Step::Crash => self.crashes += 1,
-            Step::Release => {}
-            Step::Succeed { .. } | Step::Fail { .. } => self.crashes = 0,
+            Step::Crash | Step::Release | Step::Succeed { .. } | Step::Fail { .. } => {}
         }
         if matches!(step, Step::Push) && before != State::Running {
             self.failures = 0;
@@ -124,8 +120,7 @@ proptest! {
             prop_assert!(job.state != State::Done, "nothing leaves done");
             promise.hear(&step, job.state);
 
-            let parked = next.fault.as_ref().is_some_and(|fault| fault.class == Class::Crashed);
-            if promise.owed > 0 && !(parked && next.state == State::Failed) {
+            if promise.owed > 0 {
                 prop_assert!(!next.state.is_final(), "{step:?} lost a wish: {next:?}");
             }
             if next.state == State::Done {
@@ -137,16 +132,39 @@ proptest! {
                         || next.fault.as_ref().is_some_and(|fault| fault.class == Class::Stopped)
                 );
             }
-            if next.state == State::Failed && !parked {
+            if next.state == State::Failed {
                 let permanent = matches!(
                     step, Step::Fail { failure: Failure::Permanent { .. }, .. }
                 );
                 prop_assert!(permanent || promise.failures >= MAX_ATTEMPTS, "{next:?}");
             }
-            prop_assert!(promise.crashes < MAX_CRASHES || next.state.is_final());
+            if matches!(step, Step::Crash) {
+                prop_assert!(matches!(next.state, State::Ready | State::Retry) || job.stop_requested());
+            }
             prop_assert!((0..=MAX_ATTEMPTS).contains(&next.attempts), "{next:?}");
             prop_assert!(next.epoch == job.epoch + i64::from(matches!(step, Step::Claim)));
             job = next;
         }
+    }
+}
+
+#[test]
+fn a_job_that_takes_the_process_down_again_waits_whoever_wishes_for_it() {
+    let now = Timestamp::from_seconds(1000);
+    let late = Timestamp::from_seconds(1300);
+    let once = Lifecycle::new(now, MAX_ATTEMPTS)
+        .claim(now)
+        .and_then(|job| job.crash(late))
+        .unwrap();
+    assert_eq!((once.state, once.run_at), (State::Ready, now));
+    let again = once.claim(now).unwrap();
+    for running in [again.clone(), again.push(now).unwrap()] {
+        let waits = running.crash(late).unwrap();
+        assert_eq!((waits.state, waits.run_at), (State::Retry, late));
+        let pushed = waits.push(now).unwrap();
+        assert_eq!(pushed.run_at, late);
+        assert_eq!(pushed.claim(now), Err(Refused));
+        // A person may.
+        assert!(waits.retry(now).unwrap().claim(now).is_ok());
     }
 }
