@@ -158,13 +158,7 @@ impl App {
         } = self;
         // Its writer ends with the last handle.
         drop(replication);
-        tracing::info!("listening on {}", listener.local_addr());
-        if let Some(ca) = &ca_certificate {
-            tracing::info!(
-                "clients must trust the certificate authority {}",
-                ca.display()
-            );
-        }
+        announce(listener.local_addr(), ca_certificate.as_deref());
         let jobs = tokio::spawn(runner.run(shutdown.draining().clone()));
         let began = async {
             shutdown.draining().cancelled().await;
@@ -317,6 +311,14 @@ impl Shared {
             sealing: Arc::clone(&self.sealing),
             tasks: tasks.clone(),
         }))
+    }
+}
+
+/// Says where clients find the gateway, and what they must trust.
+fn announce(address: SocketAddr, ca_certificate: Option<&Path>) {
+    tracing::info!("listening on {address}");
+    if let Some(path) = ca_certificate.map(Path::display) {
+        tracing::info!("clients must trust the certificate authority {path}");
     }
 }
 

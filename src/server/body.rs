@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::Version;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
