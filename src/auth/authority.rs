@@ -5,7 +5,7 @@ use super::{
     access::{self, AccessSet},
     account::Account,
     bearer::Claims,
-    fresh::Fresh,
+    fresh::{Fresh, Outage},
     limiter::Limiter,
     members,
     password::Hashing,
@@ -77,13 +77,14 @@ impl Auth {
         config: Config,
         recorder: Option<audit::Recorder>,
     ) -> Self {
+        let outage = Arc::new(Outage::default());
         Self(Arc::new(Parts {
             hashing: Hashing::new(&config),
             limiter: Limiter::new(&config),
             remembered: Remembered::new(&config, clock.clone()),
-            accounts: Fresh::new(&config, clock.clone()),
-            projects: Fresh::new(&config, clock.clone()),
-            standings: Fresh::new(&config, clock.clone()),
+            accounts: Fresh::new(&config, clock.clone(), outage.clone()),
+            projects: Fresh::new(&config, clock.clone(), outage.clone()),
+            standings: Fresh::new(&config, clock.clone(), outage.clone()),
             metrics: Metrics::default(),
             db,
             clock,

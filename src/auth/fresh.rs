@@ -1,13 +1,19 @@
 use std::{
     hash::Hash,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use quick_cache::{Equivalent, sync::Cache};
 
 use super::{Config, Error};
-use crate::clock::{SharedClock, Timestamp};
+use crate::{
+    clock::{SharedClock, Timestamp},
+    store,
+};
 
 /// Values of the database that are never used when older than [`LIFETIME`], nor when
 /// [`Fresh::outdate`] was called since they were read.
@@ -16,7 +22,7 @@ use crate::clock::{SharedClock, Timestamp};
 /// is bounded; what is absent in the database is remembered like what is there.
 ///
 /// While the database is away nothing in it changes, so what is known stays in use for the
-/// configured grace: a push need not fail for it.
+/// configured grace: a push need not fail for it, nor wait long. See [`Outage`].
 #[derive(Debug)]
 pub(super) struct Fresh<K, V> {
     cache: Cache<K, Entry<V>>,
@@ -25,6 +31,36 @@ pub(super) struct Fresh<K, V> {
     clock: SharedClock,
     /// How old a value may be while the database is away.
     grace: Duration,
+    outage: Arc<Outage>,
+}
+
+/// Whether the database was away when it was asked last; shared by all that ask it.
+///
+/// The first to notice waits out the pool's patience. From then on whoever has an old value
+/// uses it, and one reading every [`Outage::PAUSE`], for at most [`Outage::PROBE`], finds out
+/// whether the database is back.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    /// When a reading last failed for it; 0 while the database is there.
+    failed_ms: AtomicI64,
+}
+
+impl Outage {
+    const PAUSE: Duration = Duration::from_secs(2);
+    const PROBE: Duration = Duration::from_millis(500);
+
+    fn failed_at(&self) -> Option<Timestamp> {
+        let millis = self.failed_ms.load(Ordering::Relaxed);
+        (millis != 0).then(|| Timestamp::from_millis(millis))
+    }
+
+    fn began(&self, now: Timestamp) {
+        self.failed_ms.store(now.millis(), Ordering::Relaxed);
+    }
+
+    fn ended(&self) {
+        self.failed_ms.store(0, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -32,7 +68,7 @@ struct Entry<V> {
     value: V,
     /// When the reading began.
     read_at: Timestamp,
-    /// When the reading began that found the database away; else `read_at`.
+    /// When the reading ended that found the database away; else `read_at`.
     asked_at: Timestamp,
     generation: u64,
 }
@@ -46,12 +82,13 @@ where
     K: Eq + Hash + Clone + Send + Sync,
     V: Clone + Send + Sync,
 {
-    pub(super) fn new(config: &Config, clock: SharedClock) -> Self {
+    pub(super) fn new(config: &Config, clock: SharedClock, outage: Arc<Outage>) -> Self {
         Self {
             cache: Cache::new(config.cache_entries),
             generation: AtomicU64::new(0),
             clock,
             grace: Duration::from_secs(config.outage_grace_seconds),
+            outage,
         }
     }
 
@@ -102,30 +139,45 @@ where
     {
         let generation = self.generation.load(Ordering::SeqCst);
         let asked_at = self.clock.now();
-        let error = match load().await {
-            Ok(value) => {
+        let old = old
+            .filter(|old| old.generation == generation && asked_at.since(old.read_at) < self.grace);
+        let known = self.outage.failed_at().zip(old.as_ref());
+        let loaded = match known {
+            Some((failed_at, old)) if asked_at.since(failed_at) < Outage::PAUSE => {
                 return Ok(Entry {
+                    asked_at,
+                    ..old.clone()
+                });
+            }
+            Some(_) => tokio::time::timeout(Outage::PROBE, load())
+                .await
+                .unwrap_or_else(|_elapsed| Err(still_away())),
+            None => load().await,
+        };
+        match loaded {
+            Ok(value) => {
+                self.outage.ended();
+                Ok(Entry {
                     value,
                     read_at: asked_at,
                     asked_at,
                     generation,
-                });
+                })
             }
-            Err(error) => error,
-        };
-        let usable = |old: &Entry<V>| {
-            error.retryable()
-                && old.generation == generation
-                && asked_at.since(old.read_at) < self.grace
-        };
-        match old.filter(usable) {
-            Some(old) => {
-                tracing::warn!(%error, "the database is away; going on with what it said last");
+            Err(error) if error.retryable() => {
+                let asked_at = self.clock.now();
+                self.outage.began(asked_at);
+                let old = old.ok_or(error)?;
+                tracing::warn!("the database is away; going on with what it said last");
                 Ok(Entry { asked_at, ..old })
             }
-            None => Err(error),
+            Err(error) => Err(error),
         }
     }
+}
+
+fn still_away() -> Error {
+    store::Error::from(sqlx::Error::PoolTimedOut).into()
 }
 
 /// What a caller may be given.
@@ -145,10 +197,10 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, atomic::AtomicUsize};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::{clock::ManualClock, store};
+    use crate::clock::ManualClock;
 
     fn counting(counter: &AtomicUsize) -> std::future::Ready<Result<usize, Error>> {
         std::future::ready(Ok(counter.fetch_add(1, Ordering::SeqCst)))
@@ -157,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_value_is_read_again_when_old_or_outdated() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone());
+        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone(), Arc::default());
         let reads = AtomicUsize::new(0);
         let value = || async { fresh.value("k", || counting(&reads)).await.unwrap() };
         assert_eq!((value().await, value().await), (0, 0));
@@ -172,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn many_at_once_read_once() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone());
+        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone(), Arc::default());
         let reads = AtomicUsize::new(0);
         let slow = || async {
             tokio::task::yield_now().await;
@@ -188,6 +240,7 @@ mod tests {
         let fresh = Arc::new(Fresh::<String, usize>::new(
             &Config::default(),
             clock.clone(),
+            Arc::default(),
         ));
         let (release, released) = tokio::sync::oneshot::channel::<()>();
         let released = std::sync::Mutex::new(Some(released));
@@ -212,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reading_is_used_by_who_waited_for_it() {
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone());
+        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone(), Arc::default());
         let slow = || async {
             clock.advance(Duration::from_secs(5));
             Ok(7)
@@ -227,7 +280,7 @@ mod tests {
             outage_grace_seconds: 60,
             ..Config::default()
         };
-        let fresh = Fresh::<String, usize>::new(&config, clock.clone());
+        let fresh = Fresh::<String, usize>::new(&config, clock.clone(), Arc::default());
         let away = || async { Err(store::Error::from(sqlx::Error::PoolTimedOut).into()) };
         let broken = || async { Err(Error::Internal("a bad row".to_owned())) };
         assert!(
@@ -239,7 +292,7 @@ mod tests {
             clock.advance(Duration::from_secs(1));
             assert_eq!(fresh.value("k", away).await.unwrap(), 1);
         }
-        clock.advance(Duration::from_millis(750));
+        clock.advance(Outage::PAUSE);
         assert_eq!(fresh.value("k", || async { Ok(2) }).await.unwrap(), 2);
         clock.advance(Duration::from_mins(1));
         assert!(fresh.value("k", away).await.is_err(), "the grace is over");
@@ -249,5 +302,36 @@ mod tests {
         fresh.value("k", || async { Ok(4) }).await.unwrap();
         clock.advance(Duration::from_secs(1));
         assert!(fresh.value("k", broken).await.is_err(), "not an outage");
+    }
+
+    #[tokio::test]
+    async fn one_reading_finds_the_database_away_and_the_others_do_not_wait() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1));
+        let config = Config {
+            outage_grace_seconds: 60,
+            ..Config::default()
+        };
+        let outage = Arc::new(Outage::default());
+        let first = Fresh::<String, usize>::new(&config, clock.clone(), outage.clone());
+        let second = Fresh::<String, usize>::new(&config, clock.clone(), outage);
+        for (fresh, key) in [(&first, "a"), (&first, "b"), (&second, "c")] {
+            fresh.value(key, || async { Ok(1) }).await.unwrap();
+        }
+        clock.advance(Duration::from_secs(1));
+        let slow = || async {
+            clock.advance(Duration::from_secs(5));
+            Err(still_away())
+        };
+        assert_eq!(first.value("a", slow).await.unwrap(), 1);
+        let unasked = || async { Err(Error::Internal("asked in vain".to_owned())) };
+        assert_eq!(first.value("a", unasked).await.unwrap(), 1);
+        assert_eq!(first.value("b", unasked).await.unwrap(), 1);
+        assert_eq!(second.value("c", unasked).await.unwrap(), 1);
+        clock.advance(Outage::PAUSE);
+        let hanging = || std::future::pending();
+        assert_eq!(second.value("c", hanging).await.unwrap(), 1);
+        clock.advance(Outage::PAUSE);
+        assert_eq!(second.value("c", || async { Ok(2) }).await.unwrap(), 2);
+        assert_eq!(first.value("b", || async { Ok(2) }).await.unwrap(), 2);
     }
 }
