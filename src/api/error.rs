@@ -132,6 +132,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Listing(error) => error.into(),
+            error @ store::Error::Nul => Self::BadRequest(error.to_string()),
             error if error.retryable() => Self::Unavailable(error.into()),
             error => Self::internal(error),
         }

@@ -53,6 +53,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParameters {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let raw = RawPathParams::from_request_parts(parts, state).await;
         let raw = raw.map_err(|rejection| Error::BadRequest(rejection.body_text()))?;
+        if raw.iter().any(|(_, value)| value.contains('\0')) {
+            let message = "a parameter in path holds a NUL character";
+            return Err(Error::BadRequest(message.to_owned()));
+        }
         let header = parts.headers.get("x-is-resource-name");
         Ok(Self {
             parameters: raw

@@ -19,6 +19,18 @@ pub struct Event {
     pub request_id: Option<Arc<str>>,
 }
 
+impl Event {
+    /// Clients choose these texts, and PostgreSQL refuses a NUL.
+    pub(super) fn replace_nul(&mut self) {
+        let texts = [&mut self.user, &mut self.resource, &mut self.description];
+        for text in texts.into_iter().chain(&mut self.project) {
+            if text.contains('\0') {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        }
+    }
+}
+
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {

@@ -54,7 +54,8 @@ impl Recorder {
 
     /// Notes an event; never waits. When the queue is full the event is dropped and counted,
     /// and the log says so once until the writer has caught up.
-    pub fn record(&self, event: Event) {
+    pub fn record(&self, mut event: Event) {
+        event.replace_nul();
         let at = self.clock.now();
         let Err(refused) = self.queue.try_send(Noted { at, event }) else {
             return;

@@ -170,3 +170,36 @@ async fn old_entries_are_swept() {
 async fn every_statement_is_valid_on_both_databases() {
     testing::prepare(queries::ALL).await;
 }
+
+#[tokio::test]
+async fn a_nul_is_replaced_and_an_event_that_is_refused_loses_no_other() {
+    for db in testing::databases().await {
+        let clock = ManualClock::at(START);
+        let (recorder, mut writer) = Recorder::open(db.clone(), clock, &Config::default());
+        recorder.record(event("a\0b", Operation::Login, Some("te\0am")));
+        let cleaned = writer.events.try_recv().unwrap();
+        let (queue, events) = tokio::sync::mpsc::channel(3);
+        writer.events = events;
+        let refused = recorder::Noted {
+            at: START,
+            event: event("only SQLite\0", Operation::Login, None),
+        };
+        let good = recorder::Noted {
+            at: START,
+            event: event("alice", Operation::Login, None),
+        };
+        for noted in [cleaned, refused, good] {
+            queue.try_send(noted).unwrap();
+        }
+        drop(queue);
+        finish(recorder, writer).await;
+        let log = Log::new(db.clone());
+        for user in ["a\u{fffd}b", "alice"] {
+            let found = log
+                .entries(&View::Everything, &filtered("username", user))
+                .await
+                .unwrap();
+            assert_eq!(found.total, 1, "{user}");
+        }
+    }
+}

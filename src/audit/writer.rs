@@ -62,7 +62,7 @@ impl Writer {
     async fn drain(&mut self, mut batch: Vec<Noted>) {
         loop {
             if let Err(error) = self.write_once(&batch).await {
-                return self.lose(batch.len(), &error);
+                self.salvage(&batch, &error).await;
             }
             batch.clear();
             let size = self.config.batch_size.max(1);
@@ -84,7 +84,20 @@ impl Writer {
                         () = stop.cancelled() => {}
                     }
                 }
-                Err(error) => return self.lose(batch.len(), &error),
+                Err(error) => return self.salvage(batch, &error).await,
+            }
+        }
+    }
+
+    /// Writes each event by itself, so that one the database refuses loses no other; when it is
+    /// the database that is away, all are lost.
+    async fn salvage(&self, batch: &[Noted], error: &store::Error) {
+        if error.retryable() {
+            return self.lose(batch.len(), error);
+        }
+        for noted in batch {
+            if let Err(error) = self.write_once(std::slice::from_ref(noted)).await {
+                self.lose(1, &error);
             }
         }
     }

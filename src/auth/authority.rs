@@ -253,8 +253,8 @@ impl Auth {
     }
 
     pub(super) async fn account(&self, name: &str) -> Result<Option<Arc<Account>>, Error> {
-        // A longer name belongs to nobody; it is not worth a cache entry.
-        if name.len() > MAX_ACCOUNT_NAME_BYTES {
+        // Belongs to nobody: not worth a cache entry, and PostgreSQL refuses a NUL.
+        if name.len() > MAX_ACCOUNT_NAME_BYTES || name.contains('\0') {
             return Ok(None);
         }
         let load = || async {

@@ -69,7 +69,9 @@ impl Error {
             Self::BadCredentials | Self::Disabled(_) | Self::Expired(_) => Kind::Unauthorized,
             Self::TooManyAttempts { .. } => Kind::TooManyRequests,
             Self::Busy => Kind::Unavailable,
-            Self::Invalid(_) | Self::Store(store::Error::Listing(_)) => Kind::Invalid,
+            Self::Invalid(_) | Self::Store(store::Error::Listing(_) | store::Error::Nul) => {
+                Kind::Invalid
+            }
             Self::Conflict(_) => Kind::Conflict,
             Self::NotFound(_) => Kind::NotFound,
             Self::Forbidden(_) => Kind::Forbidden,

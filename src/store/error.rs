@@ -26,6 +26,9 @@ pub enum Error {
     /// A foreign key refused the row or its deletion.
     #[error("another row refers to this one, or the row it refers to is gone")]
     Referenced,
+    /// PostgreSQL has no NUL in a text; the client's fault.
+    #[error("a text holds a NUL character, which cannot be stored")]
+    Nul,
     /// A listing names a field or value that is not there; the client's fault.
     #[error(transparent)]
     Listing(#[from] super::ListingError),
@@ -78,6 +81,9 @@ impl From<sqlx::Error> for Error {
         let Some(refusal) = error.as_database_error() else {
             return Self::Sql(error);
         };
+        if refusal.code().is_some_and(|code| code == NUL_SQLSTATE) {
+            return Self::Nul;
+        }
         match refusal.kind() {
             sqlx::error::ErrorKind::UniqueViolation => Self::Duplicate,
             sqlx::error::ErrorKind::ForeignKeyViolation => Self::Referenced,
@@ -85,6 +91,9 @@ impl From<sqlx::Error> for Error {
         }
     }
 }
+
+/// `character_not_in_repertoire`: all else that a Rust string holds is in it.
+const NUL_SQLSTATE: &str = "22021";
 
 #[cfg(test)]
 mod tests {

@@ -260,3 +260,19 @@ async fn settings_are_kept_one_by_one() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_nul_in_what_a_client_names_is_its_own_fault() {
+    on_each_database(async |api| {
+        for path in [
+            "/projects/%00",
+            "/search?q=%00",
+            "/users/search?username=%00",
+            "/projects?name=a%00",
+            "/users?q=username=%00",
+        ] {
+            api.get(path, ADMIN).await.refused(400, "BAD_REQUEST");
+        }
+    })
+    .await;
+}

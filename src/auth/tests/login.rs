@@ -29,6 +29,8 @@ async fn logging_in_takes_the_right_password() {
             ("Alice", PASSWORD),
             ("nobody", PASSWORD),
             ("robot$nobody", PASSWORD),
+            ("ali\0ce", PASSWORD),
+            ("robot$\0", PASSWORD),
             ("", ""),
         ] {
             let error = login(name, password).await.unwrap_err();

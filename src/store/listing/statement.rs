@@ -62,7 +62,8 @@ impl Field {
         };
         Ok(match wanted {
             Test::Contains(text) if self.kind == FieldKind::Text => {
-                let pattern = Value::Text(format!("%{}%", escape_like(&text.to_lowercase())));
+                let pattern = format!("%{}%", escape_like(&text.to_lowercase()));
+                let pattern = self.value(&pattern)?;
                 format!("lower({expression}) like {} escape '\\'", place(pattern))
             }
             Test::Equals(text) | Test::Contains(text) => {
@@ -93,7 +94,8 @@ impl Field {
 
     fn value(&self, text: &str) -> Result<Value, ListingError> {
         let parsed = match self.kind {
-            FieldKind::Text => Some(Value::Text(text.to_owned())),
+            // PostgreSQL has no NUL in a text.
+            FieldKind::Text => (!text.contains('\0')).then(|| Value::Text(text.to_owned())),
             FieldKind::Integer => text.parse().ok().map(Value::Integer),
             FieldKind::Boolean => match text {
                 "true" | "1" => Some(Value::Boolean(true)),
