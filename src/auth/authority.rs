@@ -84,7 +84,7 @@ impl Auth {
             remembered: Remembered::new(&config, clock.clone()),
             accounts: Fresh::new(&config, clock.clone(), outage.clone()),
             projects: Fresh::new(&config, clock.clone(), outage.clone()),
-            standings: Fresh::new(&config, clock.clone(), outage.clone()),
+            standings: Fresh::new(&config, clock.clone(), outage),
             metrics: Metrics::default(),
             db,
             clock,
