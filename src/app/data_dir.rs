@@ -40,12 +40,7 @@ impl DataDir {
             path: path.into(),
             source,
         };
-        let mut private = fs::DirBuilder::new();
-        private
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(unwritable)?;
+        make(path)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
@@ -87,6 +82,16 @@ impl DataDir {
         };
         SealingKey::new(&bytes).map_err(|_wrong_length| Error::Key { path })
     }
+}
+
+/// Makes the directory, where it is missing, so that only its owner reads what lies in it.
+pub(super) fn make(path: &Path) -> Result<(), Error> {
+    let mut private = fs::DirBuilder::new();
+    let made = private.recursive(true).mode(0o700).create(path);
+    made.map_err(|source| Error::Unwritable {
+        path: path.into(),
+        source,
+    })
 }
 
 /// Writes a file only its owner can read, whole or not at all.

@@ -21,7 +21,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -325,9 +324,7 @@ fn announce(address: SocketAddr, ca_certificate: Option<&Path>) {
 /// Opens the configured database, by default SQLite under the data directory, and migrates it.
 pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
     if config.database.url.is_none() {
-        let directory = &config.server.data_dir;
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+        data_dir::make(&config.server.data_dir)?;
     }
     Ok(Db::open(&config.database, &database_path(config)).await?)
 }
