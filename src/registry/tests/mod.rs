@@ -7,7 +7,7 @@ mod faults;
 mod peer;
 mod pings;
 
-use std::{process::Stdio, sync::Arc};
+use std::{path::Path, process::Stdio, sync::Arc};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -64,32 +64,7 @@ impl Distribution {
              http: {{addr: '127.0.0.1:0', secret: x{tls}}}\n\
              {auth}"
         );
-        let path = directory.path().join("config.yml");
-        std::fs::write(&path, config).unwrap();
-        let mut process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(path)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("docker-registry is installed (Debian package docker-registry)");
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = log
-                .next_line()
-                .await
-                .unwrap()
-                .expect("docker-registry starts");
-            if let Some((_before, after)) = line.split_once("listening on ") {
-                break after
-                    .chars()
-                    .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
-                    .collect();
-            }
-        };
-        // A full pipe would stop the registry.
-        tokio::spawn(async move { while let Ok(Some(_line)) = log.next_line().await {} });
+        let (address, process) = serve(directory.path(), &config).await;
         Self {
             address,
             _process: process,
@@ -108,6 +83,37 @@ impl Distribution {
     fn client(&self) -> Client {
         client(&self.endpoint())
     }
+}
+
+/// Starts a `docker-registry` on a configuration that lets it choose its port; its address.
+pub(crate) async fn serve(directory: &Path, config: &str) -> (String, Child) {
+    let path = directory.join("config.yml");
+    std::fs::write(&path, config).unwrap();
+    let mut process = Command::new("docker-registry")
+        .arg("serve")
+        .arg(path)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("docker-registry is installed (Debian package docker-registry)");
+    let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+    let address = loop {
+        let line = log
+            .next_line()
+            .await
+            .unwrap()
+            .expect("docker-registry starts");
+        if let Some((_before, after)) = line.split_once("listening on ") {
+            break after
+                .chars()
+                .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
+                .collect();
+        }
+    };
+    // A full pipe would stop the registry.
+    tokio::spawn(async move { while let Ok(Some(_line)) = log.next_line().await {} });
+    (address, process)
 }
 
 fn plain_endpoint(address: &str) -> Endpoint {

@@ -1,17 +1,18 @@
 //! A real `docker-registry` that verifies our tokens itself: which headers it accepts.
 
-use std::{path::Path, process::Stdio, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child, Command},
+    process::Child,
 };
 
 use super::super::{Algorithm, Config, Grant, Issuer, KeyReference, Keys};
 use crate::{
     clock::{SharedClock, SystemClock},
     oci::ActionSet,
+    registry::tests::serve,
 };
 
 /// Distribution 2.8 knows no JWKS; everything else that we write it takes (protocol as measured
@@ -71,31 +72,5 @@ async fn start(directory: &Path) -> (String, Child) {
          auth: {{token: {{realm: 'https://reg.example/service/token', service: tidegate, \
          issuer: tidegate, rootcertbundle: {root}/token/bundle.crt}}}}\n"
     );
-    let path = directory.join("config.yml");
-    std::fs::write(&path, config).unwrap();
-    let mut process = Command::new("docker-registry")
-        .arg("serve")
-        .arg(path)
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("docker-registry is installed (Debian package docker-registry)");
-    let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
-    let address = loop {
-        let line = log
-            .next_line()
-            .await
-            .unwrap()
-            .expect("docker-registry starts");
-        if let Some((_before, after)) = line.split_once("listening on ") {
-            break after
-                .chars()
-                .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
-                .collect();
-        }
-    };
-    // A full pipe would stop the registry.
-    tokio::spawn(async move { while let Ok(Some(_line)) = log.next_line().await {} });
-    (address, process)
+    serve(directory, &config).await
 }
