@@ -14,6 +14,10 @@ pub struct Config {
     pub max_waiting_changes: usize,
     /// An intent whose outcome nobody learnt becomes a job after this time.
     pub unknown_after_seconds: u64,
+    /// How long such an intent is looked at again: the registry may finish the change later.
+    pub unknown_for_seconds: u64,
+    /// A gateway that has not been heard of for this time is dead: others settle its intents.
+    pub dead_after_seconds: u64,
     /// The file for changes in mode `best_effort` may have this many bytes.
     pub max_spill_bytes: u64,
 }
@@ -38,6 +42,8 @@ impl Default for Config {
             parallel_blobs: 4,
             max_waiting_changes: 4096,
             unknown_after_seconds: 15,
+            unknown_for_seconds: 900,
+            dead_after_seconds: 15,
             max_spill_bytes: 64 * 1024 * 1024,
         }
     }

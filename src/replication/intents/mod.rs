@@ -7,8 +7,9 @@
 //! equal to what the source has when it runs, so turning an intent into one is never wrong.
 //!
 //! `writer.rs` groups concurrent changes into one commit, `promotion.rs` makes the jobs,
-//! `resolver.rs` settles what was left behind, `spill.rs` keeps changes while the database is away.
+//! `resolver.rs` settles what was left behind with the looks of `look.rs`, `spill.rs` keeps changes while the database is away.
 
+mod look;
 mod promotion;
 pub(crate) mod queries;
 mod resolver;
@@ -18,6 +19,8 @@ mod tests;
 mod ticket;
 mod wish;
 mod writer;
+
+use std::time::Duration;
 
 use super::{
     Change, Error, Replication,
@@ -95,7 +98,16 @@ impl Replication {
 
 impl Config {
     /// How old an intent without a conclusion must be before the resolver takes it.
-    pub(in crate::replication) fn unknown_after(&self) -> std::time::Duration {
-        std::time::Duration::from_secs(self.unknown_after_seconds)
+    pub(in crate::replication) fn unknown_after(&self) -> Duration {
+        Duration::from_secs(self.unknown_after_seconds)
+    }
+
+    /// How old it is when the resolver looks for the last time.
+    fn unknown_for(&self) -> Duration {
+        Duration::from_secs(self.unknown_for_seconds)
+    }
+
+    fn dead_after(&self) -> Duration {
+        Duration::from_secs(self.dead_after_seconds.max(1))
     }
 }

@@ -1,19 +1,22 @@
 use super::Wish;
 use crate::{
     clock::Timestamp,
+    oci::Digest,
     replication::IntentId,
     store::{Db, Error, Tx, read, row, run, sqls, write},
 };
 
 sqls! {
     INTENT_INSERT = "insert into replication_intents \
-        (policy_id, repository, reference, operation, boot, created_ms) \
-        select id, $2, $3, $4, $5, $6 from replication_policies where id = $1 returning id";
+        (policy_id, repository, reference, operation, digest, boot, created_ms) \
+        select id, $2, $3, $4, $5, $6, $7 from replication_policies where id = $1 returning id";
     INTENT_DELETE = "delete from replication_intents where id = $1";
-    INTENT_UNSETTLED = "select id, policy_id, repository, reference, operation \
-        from replication_intents where (boot = $1 and created_ms < $2) or (boot <> $1 \
-        and boot not in (select boot from replication_boots where seen_ms > $3)) \
-        order by id limit $4";
+    INTENT_UNSETTLED = "select id, policy_id, repository, reference, operation, digest, seen, \
+        created_ms from replication_intents where look_ms <= $4 \
+        and ((boot = $1 and created_ms < $2) or (boot <> $1 \
+        and boot not in (select boot from replication_boots where seen_ms > $3))) \
+        order by look_ms, id limit $5";
+    INTENT_LOOKED = "update replication_intents set seen = $2, look_ms = $3 where id = $1";
     BOOT_SEEN = "insert into replication_boots (boot, seen_ms) values ($1, $2) \
         on conflict (boot) do update set seen_ms = excluded.seen_ms";
     BOOT_FORGET = "delete from replication_boots where seen_ms < $1";
@@ -27,6 +30,9 @@ row! {
         repository: String,
         reference: String,
         operation: String,
+        digest: Option<String>,
+        seen: Option<String>,
+        created_ms: i64,
     }
 }
 
@@ -43,6 +49,7 @@ pub(super) async fn insert(
             .bind(&wish.repository)
             .bind(wish.reference.as_str())
             .bind(wish.operation.name())
+            .bind(wish.expected.as_ref().map(Digest::as_str))
             .bind(boot)
             .bind(now.millis())
             .fetch_optional(connection)
@@ -72,6 +79,8 @@ pub(super) struct Unsettled<'a> {
     pub own_before: Timestamp,
     /// Intents of processes that were not seen since.
     pub alive_after: Timestamp,
+    /// The next look at them is due by this time.
+    pub due: Timestamp,
     pub limit: i64,
 }
 
@@ -81,10 +90,35 @@ pub(super) async fn unsettled(db: &Db, which: Unsettled<'_>) -> Result<Vec<Inten
             .bind(which.boot)
             .bind(which.own_before.millis())
             .bind(which.alive_after.millis())
+            .bind(which.due.millis())
             .bind(which.limit)
             .fetch_all(pool)
             .await?
     }))
+}
+
+/// What a look at the registry found, and when the next one is due.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub intent: IntentId,
+    pub found: String,
+    pub next: Timestamp,
+}
+
+pub(super) async fn looked(db: &Db, intents: &[Looked]) -> Result<(), Error> {
+    let mut tx = db.begin().await?;
+    for looked in intents {
+        run!(&mut tx, |connection, sql = INTENT_LOOKED| {
+            sqlx::query(sql)
+                .bind(looked.intent.0)
+                .bind(&looked.found)
+                .bind(looked.next.millis())
+                .execute(connection)
+                .await
+                .map(drop)?;
+        });
+    }
+    tx.commit().await
 }
 
 /// Says that this process lives, and forgets those not seen since `forget_before`.

@@ -1,22 +1,29 @@
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Wish,
-    queries::{self, IntentRow, Unsettled},
+    look::{Lookout, Sight},
+    queries::{self, IntentRow, Looked, Unsettled},
 };
 use crate::{
     clock::Timestamp,
-    replication::{Error, IntentId, Operation, Policy, PolicyId, Shared, executions},
+    oci::{Reference, RepositoryName},
+    replication::{Error, IntentId, Operation, Policy, PolicyId, RegistryId, Shared, executions},
     store::Db,
 };
 
-/// Settles what nobody concluded, at once and then every [`INTERVAL`], until told to stop.
+/// Settles what nobody concluded, at once and then again and again, until told to stop.
 ///
 /// Such an intent becomes a job: if the change was made the job copies it, if not the job finds
-/// both sides equal.
+/// both sides equal. The registry may still be at work on a change whose gateway died or gave up
+/// waiting: unless it is seen made, it is looked at again for
+/// [`Config::unknown_for_seconds`](crate::replication::Config::unknown_for_seconds), and each
+/// look that sees something new makes another job.
 pub(in crate::replication) async fn resolve(shared: Arc<Shared>, stop: CancellationToken) {
+    let interval = shared.config.dead_after() / BEATS;
     let mut rounds = 0_u64;
     let mut away = false;
     loop {
@@ -31,7 +38,7 @@ pub(in crate::replication) async fn resolve(shared: Arc<Shared>, stop: Cancellat
         }
         away = settled.is_err();
         rounds += 1;
-        let wait = stop.run_until_cancelled(tokio::time::sleep(INTERVAL));
+        let wait = stop.run_until_cancelled(tokio::time::sleep(interval));
         if wait.await.is_none() {
             return;
         }
@@ -49,80 +56,168 @@ async fn round(shared: &Shared, number: u64) -> Result<usize, Error> {
     settle(shared, now).await
 }
 
+/// Takes over the changes in the file, and looks at what is due; how many intents became jobs.
 pub(super) async fn settle(shared: &Shared, now: Timestamp) -> Result<usize, Error> {
-    let count = settle_rows(shared, now).await? + settle_spilled(shared, now).await?;
+    adopt_spilled(shared, now).await?;
+    let count = settle_rows(shared, now).await?;
     shared.metrics.settled.inc_by(count as u64);
     Ok(count)
+}
+
+/// What a round has found out.
+#[derive(Debug, Default)]
+struct Findings {
+    wishes: Vec<Wish>,
+    over: Vec<IntentId>,
+    open: Vec<Looked>,
 }
 
 async fn settle_rows(shared: &Shared, now: Timestamp) -> Result<usize, Error> {
     let which = Unsettled {
         boot: &shared.boot,
         own_before: now.minus(shared.config.unknown_after()),
-        alive_after: alive_after(&shared.db, now),
+        alive_after: alive_after(shared, now),
+        due: now,
         limit: BATCH,
     };
     let rows = queries::unsettled(&shared.db, which).await?;
     let left = |row: &IntentRow| !shared.in_flight.contains(IntentId(row.id));
-    let mut wishes = Vec::new();
-    let mut intents = Vec::new();
+    let lookout = Lookout::new(shared.client(RegistryId::LOCAL).await?);
+    let mut looks = Vec::with_capacity(rows.len());
     for row in rows.into_iter().filter(left) {
-        intents.push(IntentId(row.id));
-        let policy = shared.policy(PolicyId(row.policy_id)).await?;
-        wishes.extend(policy.and_then(|policy| wish(&policy, &row)));
+        looks.push(look(&lookout, row));
     }
-    let count = intents.len();
-    if count > 0 {
-        shared.writer.confirm(wishes, intents).await?;
-        shared.jobs.wake();
+    let mut seen = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE);
+    let mut findings = Findings::default();
+    while let Some((row, found)) = seen.next().await {
+        findings.add(shared, row, found, now).await?;
     }
-    Ok(count)
+    findings.write(shared).await
 }
 
-async fn settle_spilled(shared: &Shared, now: Timestamp) -> Result<usize, Error> {
+/// An intent with what it is about and what the registry says; without, when it is unreadable.
+type Seen = (IntentRow, Option<(Subject, Sight)>);
+
+async fn look(lookout: &Lookout, row: IntentRow) -> Seen {
+    let Some(subject) = Subject::of(&row) else {
+        return (row, None);
+    };
+    let sight = lookout
+        .look(&row, &subject.repository, &subject.reference)
+        .await;
+    (row, Some((subject, sight)))
+}
+
+impl Findings {
+    /// What the registry has becomes a job unless the last look has seen the same.
+    async fn add(
+        &mut self,
+        shared: &Shared,
+        row: IntentRow,
+        found: Option<(Subject, Sight)>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let intent = IntentId(row.id);
+        let policy = shared.policy(PolicyId(row.policy_id)).await?;
+        let (Some((subject, sight)), Some(policy)) = (found, policy) else {
+            self.over.push(intent);
+            return Ok(());
+        };
+        let created = Timestamp::from_millis(row.created_ms);
+        if row.seen.as_deref() != Some(sight.text()) {
+            self.wishes.push(subject.wish(&policy));
+        }
+        match sight.next(created, now, &shared.config) {
+            Some(next) => self.open.push(Looked {
+                intent,
+                found: sight.text().to_owned(),
+                next,
+            }),
+            None => self.over.push(intent),
+        }
+        Ok(())
+    }
+
+    async fn write(self, shared: &Shared) -> Result<usize, Error> {
+        let count = self.wishes.len();
+        if count > 0 || !self.over.is_empty() {
+            shared.writer.confirm(self.wishes, self.over).await?;
+            shared.jobs.wake();
+        }
+        if !self.open.is_empty() {
+            queries::looked(&shared.db, &self.open).await?;
+        }
+        Ok(count)
+    }
+}
+
+/// Makes the changes in the file intents that belong to no living process.
+async fn adopt_spilled(shared: &Shared, now: Timestamp) -> Result<(), Error> {
     let Some(wishes) = shared
         .spill
         .settled_before(now.minus(shared.config.unknown_after()))
         .await?
     else {
-        return Ok(0);
+        return Ok(());
     };
-    let count = wishes.len();
-    shared.writer.confirm(wishes, Vec::new()).await?;
-    shared.spill.clear().await?;
-    shared.jobs.wake();
-    Ok(count)
+    let mut tx = shared.db.begin().await?;
+    for wish in &wishes {
+        queries::insert(&mut tx, wish, NOBODY, now).await?;
+    }
+    tx.commit().await?;
+    shared.spill.clear().await
 }
 
-/// A row that was written by this program reads back; one that does not is dropped with a word.
-fn wish(policy: &Policy, row: &IntentRow) -> Option<Wish> {
-    let parsed = (
-        row.repository.parse(),
-        row.reference.parse(),
-        Operation::parse(&row.operation),
-    );
-    let (Ok(repository), Ok(reference), Some(operation)) = parsed else {
-        tracing::error!(
-            repository.name = row.repository,
-            reference = row.reference,
-            "an unreadable intent is dropped"
+/// What an intent is about.
+#[derive(Debug)]
+struct Subject {
+    repository: RepositoryName,
+    reference: Reference,
+    operation: Operation,
+}
+
+impl Subject {
+    /// A row that was written by this program reads back; one that does not is dropped with a word.
+    fn of(row: &IntentRow) -> Option<Self> {
+        let parsed = (
+            row.repository.parse(),
+            row.reference.parse(),
+            Operation::parse(&row.operation),
         );
-        return None;
-    };
-    Some(Wish::new(policy, &repository, reference, operation))
-}
+        let (Ok(repository), Ok(reference), Some(operation)) = parsed else {
+            tracing::error!(
+                repository.name = row.repository,
+                reference = row.reference,
+                "an unreadable intent is dropped"
+            );
+            return None;
+        };
+        Some(Self {
+            repository,
+            reference,
+            operation,
+        })
+    }
 
-/// A SQLite database has one gateway: every other process that used it is dead.
-fn alive_after(db: &Db, now: Timestamp) -> Timestamp {
-    match db {
-        Db::Lite { .. } => Timestamp::from_millis(i64::MAX),
-        Db::Pg(_) => now.minus(DEAD_AFTER),
+    fn wish(self, policy: &Policy) -> Wish {
+        Wish::new(policy, &self.repository, self.reference, self.operation)
     }
 }
 
-const INTERVAL: Duration = Duration::from_secs(5);
-/// Three missed beats.
-const DEAD_AFTER: Duration = Duration::from_secs(15);
+/// A SQLite database has one gateway: every other process that used it is dead.
+fn alive_after(shared: &Shared, now: Timestamp) -> Timestamp {
+    match shared.db {
+        Db::Lite { .. } => Timestamp::from_millis(i64::MAX),
+        Db::Pg(_) => now.minus(shared.config.dead_after()),
+    }
+}
+
+/// The boot of intents that no process concludes.
+const NOBODY: &str = "";
+/// Beats that a gateway may miss before it is dead.
+const BEATS: u32 = 3;
+/// Enough for a restart under load, few enough to leave the registry to its clients.
+const LOOKS_AT_ONCE: usize = 8;
 const FORGET_BOOT_AFTER: Duration = Duration::from_hours(24);
 /// Executions without tasks (their jobs' history has ended) go after this time.
 const KEEP_EMPTY: Duration = Duration::from_hours(24);

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::{
     clock::Timestamp,
+    oci::Digest,
     replication::{
         Change, ChangeKind, Config, Error, Mode, Replication, Status,
         testing::{Rig, eventually, push, push_image},
@@ -17,6 +18,7 @@ async fn intents(rig: &Rig) -> usize {
         boot: "nobody",
         own_before: Timestamp::from_millis(0),
         alive_after: Timestamp::from_millis(i64::MAX),
+        due: Timestamp::from_millis(i64::MAX),
         limit: 1000,
     };
     queries::unsettled(&rig.db, everything).await.unwrap().len()
@@ -24,7 +26,7 @@ async fn intents(rig: &Rig) -> usize {
 
 /// A push by digest that asks for tags.
 fn push_with_tags(tags: &[&str]) -> Change {
-    let digest = crate::oci::Digest::sha256(b"x");
+    let digest = Digest::sha256(b"x");
     Change {
         kind: ChangeKind::Push {
             reference: digest.as_str().parse().unwrap(),
@@ -32,6 +34,18 @@ fn push_with_tags(tags: &[&str]) -> Change {
             digest,
         },
         ..push("a/b", "v1")
+    }
+}
+
+/// A push of `reference` that makes it `digest`.
+fn push_of(repository: &str, reference: &str, digest: &Digest) -> Change {
+    Change {
+        kind: ChangeKind::Push {
+            reference: reference.parse().unwrap(),
+            tags: Vec::new(),
+            digest: digest.clone(),
+        },
+        ..push(repository, reference)
     }
 }
 
@@ -133,7 +147,7 @@ async fn tags_that_the_registry_did_not_set_are_forgotten_and_the_digest_is_not(
             .map(|task| task.source)
             .collect();
         sources.sort();
-        let digest = crate::oci::Digest::sha256(b"x");
+        let digest = Digest::sha256(b"x");
         assert_eq!(sources, ["a/b:b".to_owned(), format!("a/b@{digest}")]);
     }
 }
@@ -144,7 +158,8 @@ async fn an_intent_of_a_dead_process_becomes_a_job_at_the_next_start() {
         let rig = Rig::new(db).await;
         rig.policy(|_| {}).await;
         let digest = push_image(&rig.local, "a/b", "v1", &["one"]).await;
-        let ticket = rig.replication.intend(&push("a/b", "v1")).await.unwrap();
+        let change = push_of("a/b", "v1", &digest);
+        let ticket = rig.replication.intend(&change).await.unwrap();
         // The process dies here: the registry has the image, nobody confirms.
         std::mem::forget(ticket);
         rig.work();
@@ -158,6 +173,68 @@ async fn an_intent_of_a_dead_process_becomes_a_job_at_the_next_start() {
         .await;
         assert_eq!(intents(&rig).await, 0);
         assert_eq!(rig.settled().await[0].status, Status::Succeed);
+    }
+}
+
+/// Ten times the defaults, so that the resolver of the rig, on the wall clock, never comes first.
+fn patient() -> Config {
+    Config {
+        unknown_after_seconds: 150,
+        unknown_for_seconds: 9000,
+        ..Config::default()
+    }
+}
+
+/// Pushes an image elsewhere, to know its digest, and says that it is pushed here.
+async fn unfinished(rig: &Rig) -> Change {
+    let digest = push_image(&rig.local, "other/place", "v1", &["one"]).await;
+    let change = push_of("a/b", "v1", &digest);
+    drop(rig.replication.intend(&change).await.unwrap());
+    change
+}
+
+#[tokio::test]
+async fn a_push_that_the_registry_commits_after_the_first_look_is_mirrored() {
+    for db in databases().await {
+        let rig = Rig::with(db, patient()).await;
+        rig.policy(|_| {}).await;
+        unfinished(&rig).await;
+        rig.work();
+        let shared = &rig.replication.shared;
+        let start = shared.clock.now();
+        let after = |seconds| start.plus(Duration::from_secs(seconds));
+        let settle = async |seconds| {
+            let settled = super::resolver::settle(shared, after(seconds)).await;
+            settled.unwrap()
+        };
+        assert_eq!(settle(200).await, 1);
+        rig.settled().await;
+        assert_eq!(settle(1000).await, 0, "nothing new, no job");
+        let digest = push_image(&rig.local, "a/b", "v1", &["one"]).await;
+        assert_eq!(settle(1001).await, 0, "the next look is not due");
+        assert_eq!(settle(3000).await, 1);
+        rig.settled().await;
+        assert_eq!(rig.remote.digest("a/b", "v1").await, Some(digest));
+        assert_eq!(intents(&rig).await, 0, "it is seen made");
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_never_comes_is_forgotten_after_a_last_look() {
+    for db in databases().await {
+        let rig = Rig::with(db, patient()).await;
+        rig.policy(|_| {}).await;
+        unfinished(&rig).await;
+        let shared = &rig.replication.shared;
+        let start = shared.clock.now();
+        for seconds in [200, 8900] {
+            let now = start.plus(Duration::from_secs(seconds));
+            super::resolver::settle(shared, now).await.unwrap();
+            assert_eq!(intents(&rig).await, 1, "{seconds} s");
+        }
+        let end = start.plus(Duration::from_secs(9100));
+        super::resolver::settle(shared, end).await.unwrap();
+        assert_eq!(intents(&rig).await, 0);
     }
 }
 

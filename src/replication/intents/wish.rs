@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::{
     jobs::NewJob,
-    oci::{Reference, RepositoryName},
-    replication::{Change, Operation, Policy, PolicyId, RegistryId, transfer},
+    oci::{Digest, Reference, RepositoryName},
+    replication::{Change, ChangeKind, Operation, Policy, PolicyId, RegistryId, transfer},
 };
 
 /// That a policy's destination equals its source in one reference.
@@ -20,6 +20,10 @@ pub(in crate::replication) struct Wish {
     /// task will report.
     pub destination: String,
     pub operation: Operation,
+    /// What the reference is once the change is made; `None` for a deletion, and where nobody
+    /// can say.
+    #[serde(default)]
+    pub expected: Option<Digest>,
 }
 
 impl Wish {
@@ -37,6 +41,7 @@ impl Wish {
             reference,
             destination: destination.map_or_else(|_unmappable| String::new(), |n| n.to_string()),
             operation,
+            expected: None,
         }
     }
 
@@ -56,8 +61,13 @@ pub(super) fn of_change(affected: &[(Arc<Policy>, Vec<Reference>)], change: &Cha
     } else {
         Operation::Copy
     };
-    let wish = |policy: &Policy, reference: &Reference| {
-        Wish::new(policy, &change.repository, reference.clone(), operation)
+    let expected = match &change.kind {
+        ChangeKind::Push { digest, .. } => Some(digest),
+        ChangeKind::DeleteTag { .. } | ChangeKind::DeleteDigest { .. } => None,
+    };
+    let wish = |policy: &Policy, reference: &Reference| Wish {
+        expected: expected.cloned(),
+        ..Wish::new(policy, &change.repository, reference.clone(), operation)
     };
     affected
         .iter()
