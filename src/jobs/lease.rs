@@ -10,7 +10,7 @@ use super::{
     queue::{BATCH, Inner},
     slots::{Reason, Slot},
 };
-use crate::{backoff::Backoff, clock::Timestamp, secret, store::Db};
+use crate::{backoff::Backoff, clock::Timestamp, failpoint, secret, store::Db};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,9 @@ impl Inner {
         if state.is_some() && !log.is_empty() {
             queries::append_log(&mut tx, log).await?;
         }
+        failpoint::hit("jobs.settle_before_commit");
         tx.commit().await?;
+        failpoint::hit("jobs.settle_committed");
         Ok(state)
     }
 
@@ -186,7 +188,9 @@ impl Inner {
                 "took a job from a process that is gone: {message}"
             );
         }
+        failpoint::hit("jobs.rescue_before_commit");
         tx.commit().await?;
+        failpoint::hit("jobs.rescued");
         Ok(changed.len())
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, Timestamp},
-    secret,
+    failpoint, secret,
     store::{self, Db, Tx},
 };
 
@@ -93,6 +93,7 @@ impl Jobs {
             return Ok(Vec::new());
         }
         let rows = queries::enqueue(tx, &wishes, now).await?;
+        failpoint::hit("jobs.enqueued");
         let mut accepted: BTreeMap<(&str, &str), Enqueued> = rows
             .iter()
             .map(|row| {
@@ -246,7 +247,9 @@ impl Jobs {
         if before.state != State::Running {
             queries::note(&mut tx, id, now, &format!("{verb} by hand")).await?;
         }
+        failpoint::hit("jobs.step_before_commit");
         tx.commit().await?;
+        failpoint::hit("jobs.step_committed");
         Ok((before, after))
     }
 }

@@ -14,7 +14,7 @@ use super::{
     slots::Reason,
     worker::Worker,
 };
-use crate::secret;
+use crate::{failpoint, secret};
 
 /// Runs the jobs of this process: dispatcher, workers, leases, schedules and sweeping.
 pub struct Runner {
@@ -77,6 +77,9 @@ impl Runner {
                     Vec::new()
                 }
             };
+            if !claimed.is_empty() {
+                failpoint::hit("jobs.taken");
+            }
             let full = claimed.len() == wanted;
             for (row, permit) in claimed.into_iter().zip(permits) {
                 self.start(row, permit);
@@ -244,6 +247,7 @@ pub(super) async fn sweep(inner: &Inner) -> Result<u64, Error> {
     let mut deleted = 0;
     loop {
         let count = queries::sweep(&inner.db, before, BATCH).await?;
+        failpoint::hit("jobs.swept");
         deleted += count;
         if count == 0 {
             return Ok(deleted);

@@ -2,7 +2,7 @@ use super::{
     Cron, Error, Jobs, NewJob,
     queries::{self, ScheduleRow},
 };
-use crate::{clock::Timestamp, store::Tx};
+use crate::{clock::Timestamp, failpoint, store::Tx};
 
 /// Jobs that are enqueued by the clock. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -79,10 +79,13 @@ impl Schedules {
         if !queries::advance_schedule(&mut tx, &schedule.key, slot, next).await? {
             return Ok(false);
         }
+        failpoint::hit("jobs.slot_advanced");
         let params = serde_json::from_str(&schedule.params).unwrap_or_default();
         let job = NewJob::new(schedule.kind.clone(), schedule.key.clone(), params);
         let enqueued = self.jobs.enqueue(&mut tx, job).await?;
+        failpoint::hit("jobs.slot_before_commit");
         tx.commit().await?;
+        failpoint::hit("jobs.slot_fired");
         tracing::info!(
             job.id = enqueued.id.0,
             schedule = schedule.key,

@@ -44,14 +44,16 @@ impl Inner {
             .change(admitted, kind)
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
+        failpoint::hit("proxy.deletion_understood");
         let ticket = self.intend(&change).await.inspect_err(|refusal| {
             let status = refusal.code().status();
             self.conclude(&change, None, &Outcome::Refused { status });
         })?;
         let request = forward::build_request(&admitted.asked, &self.parts.address, Body::Empty)?;
         let answer = self.parts.upstream.send(request).await;
-        failpoint::hit("proxy.upstream_answered");
+        failpoint::hit("proxy.deletion_answered");
         self.conclude(&change, ticket, &outcome(&change, &answer));
+        failpoint::hit("proxy.deletion_concluded");
         self.relay(admitted, answer?)
     }
 

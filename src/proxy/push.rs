@@ -34,6 +34,7 @@ impl Inner {
         let memory = self.reserve(body.size_hint().upper()).await?;
         let bytes = self.read(body).await?;
         let digest = check_digest(reference, &bytes)?;
+        failpoint::hit("proxy.manifest_read");
         let push = Push {
             reference: reference.clone(),
             tags: tags.clone(),
@@ -116,6 +117,7 @@ impl Inner {
             other => other,
         };
         self.conclude(&change, ticket, &outcome);
+        failpoint::hit("proxy.push_concluded");
         let mut response = self.relay(admitted, answer?)?;
         name_digest(&mut response, &digest);
         Ok(response)
@@ -146,7 +148,10 @@ impl Inner {
         let intent = async {
             let intent = self.intend(change).await;
             match &intent {
-                Ok(_) => gate.open(),
+                Ok(_) => {
+                    gate.open();
+                    failpoint::hit("proxy.gate_opened");
+                }
                 Err(_) => drop(gate),
             }
             intent

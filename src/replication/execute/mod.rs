@@ -67,6 +67,7 @@ impl Executor {
             job.log.line(SKIPPED);
             return Ok(());
         };
+        failpoint::hit("replication.execution_begun");
         let made = queries::artifacts(&self.shared.db, execution)
             .await
             .map_err(|error| from_inner(&error.into()))?;
@@ -107,7 +108,9 @@ impl Executor {
             now: self.shared.clock.now(),
         };
         let execution = queries::insert(&mut tx, new).await?;
+        failpoint::hit("replication.scheduled_run_before_commit");
         tx.commit().await?;
+        failpoint::hit("replication.scheduled_run_committed");
         let execution = execution.ok_or(Error::NoPolicy(policy.id))?;
         Ok((!is_skipped).then_some(execution))
     }
@@ -172,6 +175,7 @@ impl Making<'_> {
             };
             queries::insert_task(&mut tx, task).await?;
         }
+        failpoint::hit("replication.tasks_before_commit");
         tx.commit().await?;
         failpoint::hit("replication.tasks_committed");
         Ok(())

@@ -5,6 +5,7 @@ use super::{
     queries::{self, NewExecution},
 };
 use crate::{
+    failpoint,
     jobs::{self, NewJob},
     replication::{Error, ExecutionId, PolicyId, Replication, TaskId, Trigger, execute},
     secret::random_bytes,
@@ -43,9 +44,12 @@ impl Replication {
                 json!({"policy": id, "trigger": trigger}),
             );
             new.job = Some(shared.jobs.enqueue(&mut tx, job).await?.id);
+            failpoint::hit("replication.run_enqueued");
         }
         let execution = queries::insert(&mut tx, new).await?;
+        failpoint::hit("replication.run_before_commit");
         tx.commit().await?;
+        failpoint::hit("replication.run_committed");
         shared.jobs.wake();
         execution.ok_or(Error::NoPolicy(id))
     }
@@ -79,6 +83,7 @@ impl Replication {
                 Ok(_) | Err(jobs::Error::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
             }
+            failpoint::hit("replication.job_of_execution_stopped");
         }
         Ok(())
     }

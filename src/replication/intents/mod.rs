@@ -83,6 +83,7 @@ impl Replication {
             .writer
             .confirm(ticket.fulfilled(tags_set), ticket.intents.clone())
             .await?;
+        failpoint::hit("replication.change_confirmed");
         self.shared.jobs.wake();
         Ok(())
     }

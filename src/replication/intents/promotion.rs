@@ -1,6 +1,7 @@
 use super::Wish;
 use crate::{
     clock::Timestamp,
+    failpoint,
     jobs::{JobId, Jobs, NewJob},
     replication::{
         Error, PolicyId, Trigger,
@@ -30,6 +31,7 @@ pub(super) async fn promote(
         let of_policy: Vec<&Wish> = wishes.iter().filter(|wish| wish.policy == policy).collect();
         let new_jobs: Vec<NewJob> = of_policy.iter().map(|wish| wish.job()).collect();
         let enqueued = jobs.enqueue_all(tx, &new_jobs).await?;
+        failpoint::hit("replication.jobs_of_push_enqueued");
         let fresh: Vec<(&Wish, JobId)> = of_policy
             .into_iter()
             .zip(enqueued)
@@ -59,6 +61,7 @@ async fn execute(
     let Some(execution) = executions::insert(tx, execution).await? else {
         return Ok(());
     };
+    failpoint::hit("replication.execution_of_push_made");
     for (wish, job) in fresh {
         let task = NewTask {
             execution,

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    failpoint,
     oci::{Reference, RepositoryName},
     replication::{Error, IntentId, Operation, Policy, PolicyId, RegistryId, Shared, executions},
     store::Db,
@@ -50,6 +51,7 @@ async fn round(shared: &Shared, number: u64) -> Result<usize, Error> {
     let now = shared.clock.now();
     let oldest_boot = now.minus(FORGET_BOOT_AFTER);
     queries::beat(&shared.db, &shared.boot, now, oldest_boot).await?;
+    failpoint::hit("replication.boot_seen");
     if number.is_multiple_of(SWEEP_EVERY) {
         executions::queries::sweep(&shared.db, now.minus(KEEP_EMPTY)).await?;
     }
@@ -141,11 +143,14 @@ impl Findings {
     async fn write(self, shared: &Shared) -> Result<usize, Error> {
         let count = self.wishes.len();
         if count > 0 || !self.over.is_empty() {
+            failpoint::hit("replication.registry_looked_at");
             shared.writer.confirm(self.wishes, self.over).await?;
+            failpoint::hit("replication.looks_settled");
             shared.jobs.wake();
         }
         if !self.open.is_empty() {
             queries::looked(&shared.db, &self.open).await?;
+            failpoint::hit("replication.looks_written");
         }
         Ok(count)
     }
@@ -164,8 +169,12 @@ async fn adopt_spilled(shared: &Shared, now: Timestamp) -> Result<(), Error> {
     for wish in &wishes {
         queries::insert(&mut tx, wish, NOBODY, now).await?;
     }
+    failpoint::hit("replication.spill_adopted_before_commit");
     tx.commit().await?;
-    shared.spill.clear().await
+    failpoint::hit("replication.spill_adopted");
+    shared.spill.clear().await?;
+    failpoint::hit("replication.spill_cleared");
+    Ok(())
 }
 
 /// What an intent is about.

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::Wish;
-use crate::{clock::Timestamp, replication::Error};
+use crate::{clock::Timestamp, failpoint, replication::Error};
 
 /// The file that keeps changes while the database is away, one JSON object a line, synced to
 /// the disk before a change goes upstream.
@@ -92,7 +92,9 @@ impl Spill {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, problem));
         }
         file.write_all(bytes).await?;
+        failpoint::hit("replication.spill_written");
         file.sync_all().await?;
+        failpoint::hit("replication.spill_synced");
         if !known.is_named {
             let folder = self.path.parent().unwrap_or(Path::new("."));
             fs::File::open(folder).await?.sync_all().await?;
@@ -137,6 +139,7 @@ impl Spill {
             let file = OpenOptions::new().write(true).open(&self.path).await?;
             if file.metadata().await?.len() == known.read_bytes {
                 file.set_len(0).await?;
+                failpoint::hit("replication.spill_emptied");
                 file.sync_all().await?;
             }
             Ok(())

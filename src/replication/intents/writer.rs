@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Wish, promotion, queries};
 use crate::{
     clock::SharedClock,
+    failpoint,
     jobs::Jobs,
     replication::{Error, IntentId},
     store::{Db, Tx},
@@ -117,17 +118,23 @@ impl Desk {
     async fn commit(&self, entries: &[Entry]) -> Result<Vec<Vec<IntentId>>, Error> {
         let mut tx = self.db.begin().await?;
         let mut answers = Vec::with_capacity(entries.len());
-        let mut confirms = false;
         for entry in entries {
-            confirms |= matches!(entry.work, Work::Confirm(..));
             answers.push(self.perform(&mut tx, &entry.work).await?);
         }
-        if confirms {
-            crate::failpoint::hit("replication.confirm_before_commit");
+        for entry in entries {
+            match entry.work {
+                Work::Record(_) => failpoint::hit("replication.record_before_commit"),
+                Work::Confirm(..) => failpoint::hit("replication.confirm_before_commit"),
+                Work::Withdraw(_) => failpoint::hit("replication.withdraw_before_commit"),
+            }
         }
         tx.commit().await?;
-        if confirms {
-            crate::failpoint::hit("replication.confirm_after_commit");
+        for entry in entries {
+            match entry.work {
+                Work::Record(_) => failpoint::hit("replication.record_after_commit"),
+                Work::Confirm(..) => failpoint::hit("replication.confirm_after_commit"),
+                Work::Withdraw(_) => failpoint::hit("replication.withdraw_after_commit"),
+            }
         }
         Ok(answers)
     }
@@ -144,6 +151,7 @@ impl Desk {
             }
             Work::Confirm(wishes, intents) => {
                 promotion::promote(tx, &self.jobs, wishes, now).await?;
+                failpoint::hit("replication.wishes_promoted");
                 queries::delete(tx, intents).await?;
                 Ok(Vec::new())
             }

@@ -12,6 +12,7 @@ use super::{
     executions::queries as executions,
 };
 use crate::{
+    failpoint,
     jobs::Cron,
     store::{self, Listing, Page, Tx},
 };
@@ -45,7 +46,9 @@ impl Replication {
             .map_err(|error| refusal(error, spec))?;
         self.keep_schedule(&mut tx, id, spec).await?;
         queries::bump_revision(&mut tx).await?;
+        failpoint::hit("replication.policy_before_commit");
         tx.commit().await?;
+        failpoint::hit("replication.policy_committed");
         tracing::info!(policy.id = id.0, policy.name = spec.name, "policy created");
         self.shared.snapshot.refresh(&self.shared.db).await?;
         Ok(id)
@@ -69,6 +72,7 @@ impl Replication {
         if !spec.enabled {
             for job in executions::waiting_jobs(&self.shared.db, id).await? {
                 self.shared.jobs.stop(job).await?;
+                failpoint::hit("replication.job_of_policy_stopped");
             }
         }
         Ok(())

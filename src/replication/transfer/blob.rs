@@ -69,12 +69,16 @@ impl Copy<'_> {
         }
         // Before the turn ends, so that whoever waits for it mounts.
         self.remember(std::slice::from_ref(digest)).await;
+        failpoint::hit("replication.blob_remembered");
         Ok(None)
     }
 
     async fn bring(&self, blob: &Descriptor) -> Result<Arrival, Failure> {
         match self.mount(&blob.digest).await? {
-            Some(Mounted::Done) => Ok(Arrival::Mounted),
+            Some(Mounted::Done) => {
+                failpoint::hit("replication.blob_mounted");
+                Ok(Arrival::Mounted)
+            }
             Some(Mounted::Session(upload)) => self.upload(upload, blob).await,
             None => {
                 let end = &self.destination;
@@ -105,6 +109,7 @@ impl Copy<'_> {
     /// Streams the blob from the source into the session; the bytes are verified on the way.
     async fn upload(&self, upload: Upload, blob: &Descriptor) -> Result<Arrival, Failure> {
         self.open_uploads().push(upload.clone());
+        failpoint::hit("replication.upload_started");
         let source = &self.source;
         let found = source.client.blob(&source.repository, &blob.digest).await;
         let body = found.map_err(|error| source.failure(&error))?.body;

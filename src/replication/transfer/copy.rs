@@ -200,6 +200,7 @@ impl<'a> Copy<'a> {
         };
         let manifest = Manifest::parse(&pulled.media_type, &pulled.bytes)
             .map_err(|error| Failure::permanent(format!("{}: {error}", artifact.digest)))?;
+        failpoint::hit("replication.manifest_pulled");
         let size = pulled.bytes.len();
         self.log
             .line(format!("pull manifest: {} ({size} bytes)", artifact.digest));
@@ -249,6 +250,7 @@ impl<'a> Copy<'a> {
             .try_for_each(|()| async { Ok(()) })
             .await?;
         self.copy_blobs(&pulled.manifest.blobs).await?;
+        failpoint::hit("replication.blobs_copied");
         Ok(Step::PushManifest(pulled))
     }
 
@@ -260,7 +262,12 @@ impl<'a> Copy<'a> {
             look: 1,
             depth,
         });
-        async move { self.walk(step).await.map(drop) }.boxed()
+        async move {
+            self.walk(step).await?;
+            failpoint::hit("replication.child_copied");
+            Ok(())
+        }
+        .boxed()
     }
 
     async fn push_manifest(&self, pulled: Pulled) -> Result<Step, Failure> {

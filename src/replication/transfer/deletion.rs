@@ -2,6 +2,7 @@
 
 use super::copy::Copy;
 use crate::{
+    failpoint,
     jobs::Failure,
     oci::Reference,
     registry::{Deletion, Error, Kind},
@@ -19,7 +20,9 @@ pub(super) async fn follow(copy: &Copy<'_>, reference: &Reference) -> Result<(),
             .line("finished: nothing to do, for the policy does not replicate deletions");
         return Ok(());
     }
-    match end.client.delete_manifest(name, reference).await {
+    let deletion = end.client.delete_manifest(name, reference).await;
+    failpoint::hit("replication.manifest_deleted");
+    match deletion {
         Ok(Deletion::Deleted) => copy.log.line(format!(
             "finished: {name} {reference} deleted at the destination"
         )),
