@@ -64,6 +64,8 @@ struct PolicyShape {
     speed: u32,
     copy_by_chunk: bool,
     single_active_replication: bool,
+    /// Ours: whether another policy may bring back what this one sends away.
+    bidirectional: bool,
 }
 
 /// `ReplicationTrigger`.
@@ -138,6 +140,7 @@ impl<'a> Registries<'a> {
             speed: spec.speed_kbps.unwrap_or_default(),
             copy_by_chunk: spec.copy_by_chunk,
             single_active_replication: spec.single_active,
+            bidirectional: spec.bidirectional,
         }
     }
 }
@@ -198,6 +201,8 @@ struct PolicyRequest {
     copy_by_chunk: Option<bool>,
     #[serde(default)]
     single_active_replication: Option<bool>,
+    #[serde(default)]
+    bidirectional: bool,
 }
 
 /// Of a `Registry` only the id counts; none or 0 is the registry behind this gateway.
@@ -238,6 +243,7 @@ impl TryFrom<PolicyRequest> for PolicySpec {
             speed_kbps: speed(request.speed.unwrap_or_default())?,
             copy_by_chunk: request.copy_by_chunk.unwrap_or_default(),
             single_active: request.single_active_replication.unwrap_or_default(),
+            bidirectional: request.bidirectional,
         })
     }
 }

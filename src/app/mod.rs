@@ -247,6 +247,7 @@ impl Shared {
         let proxy = self.proxy(&background.exchanges, &mut metrics)?;
         let tokens = token::Metrics::default();
         tokens.register(&mut metrics);
+        let installation = self.replication.installation().parse()?;
         let api = api::Parts {
             auth: self.auth.clone(),
             audit: self.audit,
@@ -269,6 +270,7 @@ impl Shared {
             token: token::Service::new(self.issuer, self.auth, tokens),
             api: api::Router::new(api),
             status: Status { probes, metrics },
+            installation,
         })
     }
 

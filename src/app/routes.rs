@@ -10,7 +10,13 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, Response, header};
 
 use super::status::Status;
-use crate::{api, oci::ErrorCode, proxy::Proxy, token, wire::Body};
+use crate::{
+    api,
+    oci::ErrorCode,
+    proxy::Proxy,
+    token,
+    wire::{Body, INSTALLATION_HEADER},
+};
 
 /// The gateway's one service, as the listener takes it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,6 +28,8 @@ pub(super) struct Rooms {
     pub token: token::Service,
     pub api: api::Router,
     pub status: Status,
+    /// Told to who asks for `/v2/`: mirroring gateways know each other by it.
+    pub installation: HeaderValue,
 }
 
 impl Routes {
@@ -34,7 +42,15 @@ impl Rooms {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         if path == "/v2" || path.starts_with("/v2/") {
-            self.proxy.handle(request).await
+            let is_ping = path.len() <= "/v2/".len();
+            let mut response = self.proxy.handle(request).await;
+            if is_ping {
+                let installation = self.installation.clone();
+                response
+                    .headers_mut()
+                    .insert(INSTALLATION_HEADER, installation);
+            }
+            response
         } else if TOKEN_PATHS.contains(&path) || path.starts_with("/service/token/") {
             self.token.handle(request).await
         } else if path == "/api" || path.starts_with("/api/") {

@@ -99,6 +99,7 @@ impl Probe for RegistryProbe {
             client
                 .ping()
                 .await
+                .map(drop)
                 .map_err(|_inner| "the registry does not answer".to_owned())
         }))
     }

@@ -102,7 +102,7 @@ fn watched(change: &proxy::Change) -> replication::Change {
         repository: change.repository.clone(),
         kind,
         actor: change.actor.name.clone(),
-        origin: change.origin.clone(),
+        origin: replication::Origin::parse(change.origin.as_deref().unwrap_or_default()),
     }
 }
 

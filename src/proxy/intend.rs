@@ -17,13 +17,15 @@ use tokio::sync::oneshot;
 use super::{Change, ChangeKind, Inner, Refusal, Ticket, authorise::Admitted, observer::Actor};
 use crate::{
     failpoint,
-    wire::{Body, BoxError},
+    wire::{Body, BoxError, ORIGIN_HEADER},
 };
 
 impl Inner {
     pub(super) fn change(&self, admitted: &Admitted, kind: ChangeKind) -> Option<Change> {
         let asked = &admitted.asked;
-        let origin = asked.header(super::ORIGIN_HEADER);
+        let origin = asked
+            .header(ORIGIN_HEADER)
+            .filter(|_| !admitted.principal.is_anonymous());
         Some(Change {
             repository: asked.route.repository()?.clone(),
             kind,
@@ -118,7 +120,7 @@ impl http_body::Body for Gated {
     }
 }
 
-/// An origin is a host name or an instance's id.
+/// An origin is a time and the short names of some installations.
 const MAX_ORIGIN_CHARS: usize = 255;
 
 #[cfg(test)]

@@ -143,10 +143,6 @@ impl std::fmt::Debug for Parts {
     }
 }
 
-/// A push or delete that a mirroring gateway makes carries the name of the gateway where it
-/// began, so that two which mirror each other do not do so for ever.
-pub const ORIGIN_HEADER: &str = "tidegate-origin";
-
 #[cfg(test)]
 mod tests;
 

@@ -32,7 +32,8 @@ pub struct Change {
     pub repository: RepositoryName,
     pub kind: ChangeKind,
     pub actor: Actor,
-    /// The gateway that a mirroring push says it comes from ([`super::ORIGIN_HEADER`]).
+    /// Where a mirroring gateway that has signed in says the change comes from
+    /// ([`crate::wire::ORIGIN_HEADER`]).
     pub origin: Option<String>,
     pub request_id: Option<RequestId>,
     pub at: Timestamp,

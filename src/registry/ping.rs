@@ -1,6 +1,6 @@
 use std::{error::Error as StdError, io};
 
-use super::{Client, Config, Endpoint, Error, Kind, Remote};
+use super::{Client, Config, Endpoint, Error, Kind, Pong, Remote};
 use crate::wire::ExchangeError;
 
 /// Why a registry cannot be used, for the person who configured it. Each says what to change.
@@ -32,7 +32,7 @@ pub enum Unusable {
 }
 
 /// Whether a registry is there and accepts the endpoint's credential.
-pub async fn ping(endpoint: &Endpoint, config: &Config) -> Result<(), Unusable> {
+pub async fn ping(endpoint: &Endpoint, config: &Config) -> Result<Pong, Unusable> {
     let explain = |error| explain(endpoint, error);
     let remote = Remote::challenged(endpoint, config).map_err(explain)?;
     Client::new(remote.exchange()).ping().await.map_err(explain)

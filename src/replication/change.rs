@@ -1,3 +1,4 @@
+use super::Origin;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 
 /// What a client is about to change in the registry behind the gateway.
@@ -7,8 +8,8 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Who does it, for the log; empty for nobody.
     pub actor: String,
-    /// The gateway that a mirroring push says it comes from.
-    pub origin: Option<String>,
+    /// The gateways it has passed, when a mirroring one makes it.
+    pub origin: Origin,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +80,7 @@ mod tests {
             repository: "a/b".parse().unwrap(),
             kind,
             actor: String::new(),
-            origin: None,
+            origin: Origin::default(),
         };
         change
             .references()

@@ -15,7 +15,7 @@ use crate::{
     jobs::{Handler, Jobs, Schedules},
     oci::RepositoryName,
     registry,
-    secret::{SealingKey, random_token},
+    secret::{SealingKey, random_bytes, random_token},
     store::Db,
     wire::Exchange,
 };
@@ -84,10 +84,12 @@ impl Replication {
         };
         let (writer, writing) = Writer::new(desk, parts.config.max_waiting_changes);
         tasks.spawn(writing);
+        let new_name = hex::encode(random_bytes::<8>());
+        let installation = registries::queries::installation_name(&parts.db, &new_name).await?;
         let spill_path = parts.data_dir.join(SPILL_FILE);
         let shared = Arc::new(Shared {
             clients: Clients::new(parts.local),
-            snapshot: Snapshot::default(),
+            snapshot: Snapshot::new(installation),
             writer,
             in_flight: Arc::default(),
             spill: Spill::new(spill_path, parts.config.max_spill_bytes),
@@ -123,6 +125,11 @@ impl Replication {
     /// Whether [`Replication::intend`] would write anything; answered from memory.
     pub fn concerns(&self, change: &Change) -> bool {
         !self.shared.snapshot.affected(change).is_empty()
+    }
+
+    /// What tells this installation, all gateways on one database, from others.
+    pub fn installation(&self) -> &str {
+        self.shared.snapshot.own()
     }
 
     pub fn metrics(&self) -> &Metrics {

@@ -15,6 +15,7 @@ mod handle;
 mod id;
 pub(crate) mod intents;
 mod metrics;
+mod origin;
 pub(crate) mod policies;
 pub mod policy;
 pub(crate) mod registries;
@@ -32,6 +33,7 @@ pub use handle::{Parts, Replication};
 pub use id::{ExecutionId, IntentId, PolicyId, RegistryId, TaskId};
 pub use intents::Ticket;
 pub use metrics::Metrics;
+pub use origin::Origin;
 pub use policy::{Policy, PolicySpec, Trigger};
 pub use registries::{
     Health, NewCredential, NewRegistry, REGISTRY_TYPES, Registry, RegistryChange,

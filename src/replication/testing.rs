@@ -18,8 +18,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::{
-    Change, ChangeKind, Config, Execution, ExecutionId, NewRegistry, Parts, PolicyId, PolicySpec,
-    RegistryId, Replication, Task, policy::tests::spec,
+    Change, ChangeKind, Config, Execution, ExecutionId, NewRegistry, Origin, Parts, PolicyId,
+    PolicySpec, RegistryId, Replication, Task, policy::tests::spec,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -29,7 +29,7 @@ use crate::{
     registry::{self, Client},
     secret::SealingKey,
     store::{Db, Filter, Listing, Test, testing::TestDb},
-    wire::{Body, Exchange},
+    wire::{Body, Exchange, ExchangeError, INSTALLATION_HEADER},
 };
 
 /// A gateway's replication with a local and a remote registry.
@@ -44,7 +44,7 @@ pub(super) struct Rig {
     stop: CancellationToken,
 }
 
-/// A registry that is served over plain HTTP on loopback.
+/// A registry that is served over plain HTTP on loopback and says it is [`THERE`].
 pub(super) struct RemoteRegistry {
     pub url: String,
     pub client: Client,
@@ -230,7 +230,10 @@ impl RemoteRegistry {
                     if is_upload && stalls.load(Ordering::SeqCst) {
                         std::future::pending::<()>().await;
                     }
-                    exchange.oneshot(request.map(Body::from)).await
+                    let mut answer = exchange.oneshot(request.map(Body::from)).await?;
+                    let there = http::HeaderValue::from_static(THERE);
+                    answer.headers_mut().insert(INSTALLATION_HEADER, there);
+                    Ok::<_, ExchangeError>(answer)
                 }
             });
         tokio::spawn(stop.run_until_cancelled_owned(async move {
@@ -331,6 +334,9 @@ pub(super) async fn push_manifest(
     digest
 }
 
+/// The installation of the remote registry.
+pub(super) const THERE: &str = "fedcba9876543210";
+
 /// A push of `reference`, as a client's.
 pub(super) fn push(repository: &str, reference: &str) -> Change {
     Change {
@@ -341,7 +347,7 @@ pub(super) fn push(repository: &str, reference: &str) -> Change {
             digest: Digest::sha256(b"whatever"),
         },
         actor: "alice".to_owned(),
-        origin: None,
+        origin: Origin::default(),
     }
 }
 

@@ -43,6 +43,14 @@ pub struct Peer {
     pub host: String,
 }
 
+/// On what a mirroring gateway sends: where the change began and which gateways it has passed, so
+/// that two which mirror each other do not do so for ever.
+pub const ORIGIN_HEADER: &str = "tidegate-origin";
+
+/// On a gateway's answer to `GET /v2/`: the installation it belongs to, by which an origin
+/// names it.
+pub const INSTALLATION_HEADER: &str = "tidegate-installation";
+
 /// The value of `X-Request-Id` for this request; a request extension set by the listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(pub std::sync::Arc<str>);

@@ -9,5 +9,5 @@ mod exchange;
 mod patience;
 
 pub use body::{Body, BoxError, CollectError, IdleTimeout, Watched, collect};
-pub use exchange::{Exchange, ExchangeError, Peer, RequestId};
+pub use exchange::{Exchange, ExchangeError, INSTALLATION_HEADER, ORIGIN_HEADER, Peer, RequestId};
 pub use patience::Patience;

@@ -16,6 +16,7 @@
 
 mod harness;
 
+mod bidirectional;
 mod clients;
 mod demo;
 mod layers;

@@ -46,6 +46,7 @@ async fn policies_are_made_shown_changed_and_deleted() {
             "speed",
             "copy_by_chunk",
             "single_active_replication",
+            "bidirectional",
         ];
         assert_fields(&shown, &fields);
         assert_eq!(

@@ -85,6 +85,7 @@ fn policy(mirror: RegistryId) -> PolicySpec {
         speed_kbps: None,
         copy_by_chunk: false,
         single_active: false,
+        bidirectional: false,
     }
 }
 

@@ -427,7 +427,7 @@ async fn a_mirroring_push_says_where_it_began() {
     let origin = "a.example".parse().unwrap();
     request
         .headers_mut()
-        .insert(crate::proxy::ORIGIN_HEADER, origin);
+        .insert(crate::wire::ORIGIN_HEADER, origin);
     world.send(request).await;
     assert_eq!(
         world.observer.last_change().origin.as_deref(),

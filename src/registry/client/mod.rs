@@ -15,7 +15,10 @@ mod verified;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::Error;
-use crate::{oci::Route, wire::Exchange};
+use crate::{
+    oci::Route,
+    wire::{Exchange, INSTALLATION_HEADER},
+};
 use call::Call;
 
 pub use blob::{Blob, BlobRange};
@@ -36,6 +39,13 @@ pub struct Client {
     headers: HeaderMap,
 }
 
+/// What a registry says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pong {
+    /// The Tidegate installation that answers, if it is one.
+    pub installation: Option<String>,
+}
+
 impl Client {
     pub fn new(exchange: Exchange) -> Self {
         Self {
@@ -52,8 +62,10 @@ impl Client {
     }
 
     /// `GET /v2/`: whether a registry is there and lets us in (end-1).
-    pub async fn ping(&self) -> Result<(), Error> {
+    pub async fn ping(&self) -> Result<Pong, Error> {
         let answer = self.send(Call::get(&Route::Ping)).await?;
-        answer.expect(&[StatusCode::OK]).await.map(drop)
+        let answer = answer.expect(&[StatusCode::OK]).await?;
+        let installation = answer.header(INSTALLATION_HEADER).map(str::to_owned);
+        Ok(Pong { installation })
     }
 }

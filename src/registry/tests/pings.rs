@@ -12,7 +12,7 @@ async fn reason(endpoint: &Endpoint) -> String {
         ..Config::default()
     };
     match ping(endpoint, &config).await {
-        Ok(()) => "usable".into(),
+        Ok(_pong) => "usable".into(),
         Err(unusable) => unusable.to_string(),
     }
 }

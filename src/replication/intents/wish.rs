@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     jobs::NewJob,
     oci::{Digest, Reference, RepositoryName},
-    replication::{Change, ChangeKind, Operation, Policy, PolicyId, RegistryId, transfer},
+    replication::{Change, ChangeKind, Operation, Origin, Policy, PolicyId, RegistryId, transfer},
 };
 
 /// That a policy's destination equals its source in one reference.
@@ -24,6 +24,9 @@ pub(in crate::replication) struct Wish {
     /// can say.
     #[serde(default)]
     pub expected: Option<Digest>,
+    /// What the change that is to be copied says of itself.
+    #[serde(default)]
+    pub origin: Origin,
 }
 
 impl Wish {
@@ -42,6 +45,7 @@ impl Wish {
             destination: destination.map_or_else(|_unmappable| String::new(), |n| n.to_string()),
             operation,
             expected: None,
+            origin: Origin::default(),
         }
     }
 
@@ -49,7 +53,10 @@ impl Wish {
     pub(in crate::replication) fn job(&self) -> NewJob {
         let (policy, repository, reference) = (self.policy, &self.repository, &self.reference);
         let key = format!("{policy}/{repository}@{reference}");
-        let params = json!({"policy": policy, "repository": repository, "reference": reference});
+        let params = json!({
+            "policy": policy, "repository": repository, "reference": reference,
+            "origin": self.origin,
+        });
         NewJob::new(transfer::KIND, key, params).for_target(format!("registry/{}", self.remote))
     }
 }
@@ -67,6 +74,7 @@ pub(super) fn of_change(affected: &[(Arc<Policy>, Vec<Reference>)], change: &Cha
     };
     let wish = |policy: &Policy, reference: &Reference| Wish {
         expected: expected.cloned(),
+        origin: change.origin.clone(),
         ..Wish::new(policy, &change.repository, reference.clone(), operation)
     };
     affected

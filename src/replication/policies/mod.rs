@@ -8,7 +8,7 @@ mod tests;
 use serde_json::json;
 
 use super::{
-    Error, Policy, PolicyId, PolicySpec, Replication, Trigger, execute,
+    Error, Policy, PolicyId, PolicySpec, Registry, Replication, Trigger, execute,
     executions::queries as executions,
 };
 use crate::{
@@ -40,6 +40,7 @@ impl Replication {
 
     pub async fn create_policy(&self, spec: &PolicySpec) -> Result<PolicyId, Error> {
         spec.check()?;
+        self.check_circle(None, spec).await?;
         let mut tx = self.shared.db.begin().await?;
         let id = queries::insert(&mut tx, spec, self.shared.clock.now())
             .await
@@ -57,6 +58,7 @@ impl Replication {
     /// Disabling a policy stops its jobs that no worker has.
     pub async fn update_policy(&self, id: PolicyId, spec: &PolicySpec) -> Result<(), Error> {
         spec.check()?;
+        self.check_circle(Some(id), spec).await?;
         let mut tx = self.shared.db.begin().await?;
         let found = queries::update(&mut tx, id, spec, self.shared.clock.now())
             .await
@@ -97,6 +99,48 @@ impl Replication {
         tx.commit().await?;
         tracing::info!(policy.id = id.0, "policy deleted");
         self.shared.snapshot.refresh(&self.shared.db).await?;
+        Ok(())
+    }
+
+    /// Refuses a policy that copies everything onto itself, and one that makes a circle with
+    /// another unless one of the two says that it is meant so.
+    async fn check_circle(&self, id: Option<PolicyId>, spec: &PolicySpec) -> Result<(), Error> {
+        let registries = self.registries(&Listing::default()).await?.items;
+        let of = |policy: &PolicySpec| {
+            let remote = policy.remote();
+            registries
+                .iter()
+                .find(move |registry| registry.id == remote)
+        };
+        let Some(remote) = of(spec) else {
+            return Err(Error::NoRegistry(spec.remote()));
+        };
+        if remote.installation.as_deref() == Some(self.installation()) && spec.keeps_names() {
+            return Err(Error::Invalid(format!(
+                "the registry `{}` is this gateway itself: the policy would copy every image onto \
+                 itself",
+                remote.name
+            )));
+        }
+        let is_same = |other: &Registry| {
+            other.url == remote.url
+                || other.installation.is_some() && other.installation == remote.installation
+        };
+        for row in queries::all(&self.shared.db).await? {
+            let Ok(other) = Policy::try_from(row) else {
+                continue;
+            };
+            let is_opposite = Some(other.id) != id
+                && of(&other.spec).is_some_and(is_same)
+                && spec.circles_with(&other.spec);
+            if is_opposite && !spec.bidirectional && !other.spec.bidirectional {
+                return Err(Error::Invalid(format!(
+                    "the policy `{}` brings back from `{}` what this one sends there, or the other \
+                     way round; set `bidirectional` if both are meant to be",
+                    other.spec.name, remote.name
+                )));
+            }
+        }
         Ok(())
     }
 

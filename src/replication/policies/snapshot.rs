@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -12,7 +13,11 @@ use tokio_util::sync::CancellationToken;
 use super::queries;
 use crate::{
     oci::{Reference, RepositoryName},
-    replication::{Change, Error, policy::Policy},
+    replication::{
+        Change, Error, RegistryId,
+        policy::Policy,
+        registries::{self, queries::InstallationRow},
+    },
     store::Db,
 };
 
@@ -20,22 +25,54 @@ use crate::{
 ///
 /// Changes made by this process are seen at once, those of other instances within
 /// [`POLL_INTERVAL`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::replication) struct Snapshot {
-    policies: ArcSwap<Vec<Arc<Policy>>>,
+    /// The name of this installation.
+    own: String,
+    known: ArcSwap<Known>,
     revision: AtomicI64,
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    policies: Vec<Arc<Policy>>,
+    /// Of the registries that are gateways themselves.
+    installations: HashMap<RegistryId, String>,
+}
+
 impl Snapshot {
-    /// The policies that `change` concerns, each with the references it looks at.
+    pub(in crate::replication) fn new(own: String) -> Self {
+        Self {
+            own,
+            known: ArcSwap::default(),
+            revision: AtomicI64::default(),
+        }
+    }
+
+    /// The name of this installation.
+    pub(in crate::replication) fn own(&self) -> &str {
+        &self.own
+    }
+
+    /// The policies that `change` concerns, each with the references it looks at. A mirrored
+    /// change goes back to none of the gateways that it has passed.
     pub(in crate::replication) fn affected(
         &self,
         change: &Change,
     ) -> Vec<(Arc<Policy>, Vec<Reference>)> {
-        let policies = self.policies.load();
-        let concerned = policies.iter().filter_map(|policy| {
+        let origin = &change.origin;
+        if origin.has_passed(&self.own) || origin.is_spent() {
+            return Vec::new();
+        }
+        let known = self.known.load();
+        let has_passed = |policy: &Policy| {
+            let there = known.installations.get(&policy.spec.destination);
+            there.is_some_and(|there| origin.has_passed(there))
+        };
+        let concerned = known.policies.iter().filter_map(|policy| {
             let references = policy.spec.affected(change);
-            (!references.is_empty()).then(|| (Arc::clone(policy), references))
+            (!references.is_empty() && !has_passed(policy))
+                .then(|| (Arc::clone(policy), references))
         });
         concerned.collect()
     }
@@ -45,7 +82,7 @@ impl Snapshot {
         let hears = |policy: &Arc<Policy>| {
             policy.spec.hears_events() && policy.spec.accepts_repository(repository)
         };
-        self.policies.load().iter().any(hears)
+        self.known.load().policies.iter().any(hears)
     }
 
     /// Reads the policies anew. A row that cannot be read is reported and left out: it must
@@ -60,7 +97,12 @@ impl Snapshot {
                 Err(error) => tracing::error!(%error, "a replication policy is unreadable"),
             }
         }
-        self.policies.store(Arc::new(policies));
+        let installations = registries::queries::installations(db).await?;
+        let named = |row: InstallationRow| (RegistryId(row.id), row.installation);
+        self.known.store(Arc::new(Known {
+            policies,
+            installations: installations.into_iter().map(named).collect(),
+        }));
         self.revision.store(revision, Ordering::Release);
         Ok(())
     }

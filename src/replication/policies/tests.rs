@@ -3,10 +3,11 @@ use serde_json::json;
 use crate::{
     jobs::State,
     replication::{
-        Config, Kind, PolicySpec, RegistryId, Trigger,
+        Config, Kind, Origin, PolicySpec, RegistryId, Trigger,
         executions::queries as executions,
         policy::{Namespace, Replace},
-        testing::{Rig, eventually, name, push, where_is},
+        registries,
+        testing::{Rig, THERE, eventually, name, push, where_is},
     },
     store::testing::databases,
 };
@@ -134,6 +135,83 @@ async fn disabling_a_policy_stops_its_waiting_jobs() {
             assert_eq!(rig.jobs.job(job).await.unwrap().state, State::Stopped);
         }
         assert!(!rig.replication.wants(&name("a/b")));
+    }
+}
+
+#[tokio::test]
+async fn a_mirrored_change_does_not_go_back() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let own = rig.replication.installation();
+        let far = "a1,a2,a3,a4,a5,a6,a7,a8";
+        let round = format!("elsewhere,{own},elsewhere2");
+        for (origin, is_mirrored) in [
+            ("", true),
+            ("elsewhere", true),
+            (THERE, false),
+            ("elsewhere,fedcba9876543210,elsewhere2", false),
+            (&*round, false),
+            (far, false),
+        ] {
+            let mut change = push("a/b", "v1");
+            change.origin = Origin::parse(origin);
+            let concerns = rig.replication.concerns(&change);
+            assert_eq!(concerns, is_mirrored, "{origin}");
+        }
+        // The name outlives the process.
+        assert_eq!(rig.another(Config::default()).await.installation(), own);
+    }
+}
+
+#[tokio::test]
+async fn a_circle_must_be_meant() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let there = rig.policy(|_| {}).await;
+        let spec = rig.replication.policy(there).await.unwrap().spec;
+        let mut back = PolicySpec {
+            name: "back".to_owned(),
+            source: spec.destination,
+            destination: RegistryId::LOCAL,
+            trigger: Trigger::Scheduled {
+                cron: "0 0 3 * * *".to_owned(),
+            },
+            ..spec.clone()
+        };
+        let error = rig.replication.create_policy(&back).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the policy `mirror` brings back from `mirror` what this one sends there, or the other \
+             way round; set `bidirectional` if both are meant to be"
+        );
+        back.bidirectional = true;
+        let id = rig.replication.create_policy(&back).await.unwrap();
+        assert!(rig.replication.policy(id).await.unwrap().spec.bidirectional);
+        // One that is meant is enough, and a policy is no circle with itself.
+        rig.replication.update_policy(there, &spec).await.unwrap();
+        back.bidirectional = false;
+        let error = rig.replication.update_policy(id, &back).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_copied_onto_itself() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let id = rig.policy(|_| {}).await;
+        let mut spec = rig.replication.policy(id).await.unwrap().spec;
+        let mut tx = rig.db.begin().await.unwrap();
+        let own = rig.replication.installation();
+        registries::queries::set_installation(&mut tx, spec.destination, own)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let error = rig.replication.update_policy(id, &spec).await.unwrap_err();
+        assert!(error.to_string().contains("onto itself"), "{error}");
+        spec.namespace.path = "backup".to_owned();
+        rig.replication.update_policy(id, &spec).await.unwrap();
     }
 }
 

@@ -37,6 +37,39 @@ impl Pattern {
         is_plain.then_some(&*self.0)
     }
 
+    /// A text that the pattern matches, for all but odd ones: wildcards become an `x`, classes
+    /// and alternatives their first.
+    pub fn example(&self) -> String {
+        let mut example = String::new();
+        let mut characters = self.0.chars().peekable();
+        // Within alternatives after the first.
+        let mut passed_over = 0_u32;
+        let mut depth = 0_u32;
+        while let Some(character) = characters.next() {
+            match character {
+                '{' if passed_over == 0 => depth += 1,
+                '{' => passed_over += 1,
+                ',' if depth > 0 && passed_over == 0 => passed_over = 1,
+                '}' if passed_over > 1 => passed_over -= 1,
+                '}' => (passed_over, depth) = (0, depth.saturating_sub(1)),
+                _ if passed_over > 0 => {}
+                '*' => {
+                    while characters.next_if_eq(&'*').is_some() {}
+                    example.push('x');
+                }
+                '?' => example.push('x'),
+                '[' => {
+                    let class: String = characters.by_ref().take_while(|c| *c != ']').collect();
+                    let first = class.chars().next().filter(char::is_ascii_alphanumeric);
+                    example.push(first.unwrap_or('x'));
+                }
+                '\\' => example.extend(characters.next()),
+                plain => example.push(plain),
+            }
+        }
+        example
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,5 +1,6 @@
 //! What a policy is and what it decides. Pure: no I/O, no clock. Start here, then `filter.rs`.
 
+mod cycle;
 mod filter;
 mod glob;
 mod namespace;
@@ -51,6 +52,8 @@ pub struct PolicySpec {
     pub copy_by_chunk: bool,
     /// Whether a manual or scheduled run is skipped while another one of the policy is live.
     pub single_active: bool,
+    /// Whether another policy may bring back what this one sends away.
+    pub bidirectional: bool,
 }
 
 /// What makes a policy run.

@@ -1,7 +1,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::{oci::Digest, replication::ChangeKind};
+use crate::{
+    oci::Digest,
+    replication::{ChangeKind, Origin},
+};
 
 pub(crate) fn spec() -> PolicySpec {
     PolicySpec {
@@ -21,6 +24,7 @@ pub(crate) fn spec() -> PolicySpec {
         speed_kbps: None,
         copy_by_chunk: false,
         single_active: false,
+        bidirectional: false,
     }
 }
 
@@ -33,7 +37,7 @@ fn push(repository: &str, reference: &str) -> Change {
             digest: Digest::sha256(b"x"),
         },
         actor: String::new(),
-        origin: None,
+        origin: Origin::default(),
     }
 }
 

@@ -3,7 +3,7 @@ use super::{
     queries::{self, RegistryRow},
 };
 use crate::{
-    registry::{self, Credential, Endpoint, EndpointUrl},
+    registry::{self, Credential, Endpoint, EndpointUrl, Pong},
     replication::{Error, RegistryId, Replication, policies},
     secret::{SealingKey, Secret},
     store::{self, Listing, Page},
@@ -28,7 +28,7 @@ impl Replication {
     /// Keeps a registry after it has answered a ping.
     pub async fn create_registry(&self, new: NewRegistry) -> Result<RegistryId, Error> {
         check(&new)?;
-        self.ping_new(&new).await?;
+        let installation = self.ask(&new).await?.installation;
         let now = self.shared.clock.now();
         let secret = new.credential.access_secret.clone();
         let registry = Registry {
@@ -43,6 +43,7 @@ impl Replication {
             insecure: new.insecure,
             ca_certificate: new.ca_certificate,
             health: Health::Healthy,
+            installation,
             created: now,
             updated: now,
         };
@@ -79,7 +80,7 @@ impl Replication {
         registry.updated = self.shared.clock.now();
         let tried = NewRegistry::from_parts(&registry, secret.clone());
         check(&tried)?;
-        self.ping_new(&tried).await?;
+        registry.installation = self.ask(&tried).await?.installation;
         registry.health = Health::Healthy;
         let mut tx = self.shared.db.begin().await?;
         queries::update(&mut tx, &registry)
@@ -127,11 +128,28 @@ impl Replication {
             Health::Unhealthy
         };
         queries::set_health(&self.shared.db, id, health).await?;
-        Ok(answer?)
+        if let Some(installation) = answer?.installation {
+            self.note_installation(id, &installation).await?;
+        }
+        Ok(())
+    }
+
+    /// Remembers which installation answers, for the policies of every instance.
+    async fn note_installation(&self, id: RegistryId, installation: &str) -> Result<(), Error> {
+        let mut tx = self.shared.db.begin().await?;
+        if queries::set_installation(&mut tx, id, installation).await? {
+            policies::queries::bump_revision(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Asks a registry that is not kept.
     pub async fn ping_new(&self, new: &NewRegistry) -> Result<(), Error> {
+        self.ask(new).await.map(drop)
+    }
+
+    async fn ask(&self, new: &NewRegistry) -> Result<Pong, Error> {
         let endpoint = Endpoint {
             url: parse_url(&new.url)?,
             credential: credential(&new.credential),

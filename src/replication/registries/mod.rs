@@ -34,6 +34,8 @@ pub struct Registry {
     /// PEM; trusted beside the system's roots.
     pub ca_certificate: Option<String>,
     pub health: Health,
+    /// The Tidegate installation that answers there, if it is one.
+    pub installation: Option<String>,
     pub created: Timestamp,
     pub updated: Timestamp,
 }

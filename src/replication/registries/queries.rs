@@ -7,16 +7,22 @@ use crate::{
 
 sqls! {
     REGISTRY_BY_ID = "select id, name, description, kind, url, credential_type, access_key, \
-        access_secret, insecure, ca_certificate, healthy, created_ms, updated_ms \
+        access_secret, insecure, ca_certificate, healthy, created_ms, updated_ms, installation \
         from registries where id = $1";
     REGISTRY_INSERT = "insert into registries (name, description, kind, url, credential_type, \
-        access_key, insecure, ca_certificate, healthy, created_ms, updated_ms) \
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) returning id";
+        access_key, insecure, ca_certificate, healthy, created_ms, updated_ms, installation) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id";
     REGISTRY_UPDATE = "update registries set name = $2, description = $3, url = $4, \
         credential_type = $5, access_key = $6, insecure = $7, ca_certificate = $8, healthy = $9, \
-        updated_ms = $10 where id = $1";
+        updated_ms = $10, installation = $11 where id = $1";
     REGISTRY_SECRET = "update registries set access_secret = $2 where id = $1";
     REGISTRY_HEALTH = "update registries set healthy = $2 where id = $1 and healthy <> $2";
+    REGISTRY_INSTALLATION = "update registries set installation = $2 where id = $1 \
+        and (installation is null or installation <> $2)";
+    REGISTRY_INSTALLATIONS = "select id, installation from registries \
+        where installation is not null";
+    INSTALLATION_NAME = "insert into replication_installation (id, name) values (1, $1) \
+        on conflict (id) do update set name = replication_installation.name returning name";
     REGISTRY_DELETE = "delete from registries where id = $1";
     REGISTRY_POLICIES = "select name from replication_policies \
         where source_id = $1 or destination_id = $1 order by id limit 1";
@@ -38,7 +44,13 @@ row! {
         healthy: bool,
         created_ms: i64,
         updated_ms: i64,
+        installation: Option<String>,
     }
+}
+
+row! {
+    /// A registry that is the door of a Tidegate installation.
+    pub(crate) InstallationRow { id: i64, installation: String }
 }
 
 impl From<RegistryRow> for Registry {
@@ -61,6 +73,7 @@ impl From<RegistryRow> for Registry {
             },
             created: Timestamp::from_millis(row.created_ms),
             updated: Timestamp::from_millis(row.updated_ms),
+            installation: row.installation,
         }
     }
 }
@@ -68,7 +81,7 @@ impl From<RegistryRow> for Registry {
 /// What of a registry can be filtered and sorted by, under Harbor's names.
 pub(super) const REGISTRIES: Selection = Selection {
     columns: "id, name, description, kind, url, credential_type, access_key, access_secret, \
-        insecure, ca_certificate, healthy, created_ms, updated_ms",
+        insecure, ca_certificate, healthy, created_ms, updated_ms, installation",
     from: "registries",
     condition: "1 = 1",
     fields: &[
@@ -107,6 +120,7 @@ pub(super) async fn insert(tx: &mut Tx, registry: &Registry) -> Result<RegistryI
             .bind(registry.health == Health::Healthy)
             .bind(registry.created.millis())
             .bind(registry.updated.millis())
+            .bind(&registry.installation)
             .fetch_one(connection)
             .await?
     });
@@ -127,6 +141,7 @@ pub(super) async fn update(tx: &mut Tx, registry: &Registry) -> Result<(), Error
             .bind(&registry.ca_certificate)
             .bind(registry.health == Health::Healthy)
             .bind(registry.updated.millis())
+            .bind(&registry.installation)
             .execute(connection)
             .await
             .map(drop)?;
@@ -160,6 +175,31 @@ pub(super) async fn set_health(db: &Db, id: RegistryId, health: Health) -> Resul
             .map(drop)?;
     });
     Ok(())
+}
+
+/// Remembers which installation answers; whether that is news.
+pub(in crate::replication) async fn set_installation(
+    tx: &mut Tx,
+    id: RegistryId,
+    installation: &str,
+) -> Result<bool, Error> {
+    Ok(run!(tx, |connection, sql = REGISTRY_INSTALLATION| {
+        let query = sqlx::query(sql).bind(id.0).bind(installation);
+        query.execute(connection).await?.rows_affected() == 1
+    }))
+}
+
+pub(in crate::replication) async fn installations(db: &Db) -> Result<Vec<InstallationRow>, Error> {
+    Ok(read!(db, |pool, sql = REGISTRY_INSTALLATIONS| {
+        sqlx::query_as(sql).fetch_all(pool).await?
+    }))
+}
+
+/// The name of this installation; `new` becomes it if there is none.
+pub(in crate::replication) async fn installation_name(db: &Db, new: &str) -> Result<String, Error> {
+    Ok(write!(db, |pool, sql = INSTALLATION_NAME| {
+        sqlx::query_scalar(sql).bind(new).fetch_one(pool).await?
+    }))
 }
 
 /// Whether there was one to delete.

@@ -5,6 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use http::{HeaderName, HeaderValue};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{end::End, throttle::Bucket};
@@ -13,7 +14,8 @@ use crate::{
     jobs::{Failure, Log},
     oci::{Digest, Manifest, Reference},
     registry::{Kind, Upload},
-    replication::{Policy, Shared, policy::Resource},
+    replication::{Origin, Policy, Shared, policy::Resource},
+    wire::ORIGIN_HEADER,
 };
 
 /// The copying of one artifact, with all that its steps share.
@@ -100,6 +102,17 @@ impl<'a> Copy<'a> {
             bucket: speed.map(|speed| shared.throttles.bucket(policy.id, speed)),
             uploads: Mutex::default(),
         }
+    }
+
+    /// Tells a gateway at the destination which ones the change has passed, this one the last.
+    #[must_use]
+    pub(super) fn stamped(mut self, origin: &Origin) -> Self {
+        let passed = origin.clone().and(self.shared.snapshot.own()).to_string();
+        if let Ok(value) = HeaderValue::from_str(&passed) {
+            let name = HeaderName::from_static(ORIGIN_HEADER);
+            self.destination.client = self.destination.client.with_header(name, value);
+        }
+        self
     }
 
     /// Copies what the source's reference points to now.

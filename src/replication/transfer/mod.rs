@@ -21,7 +21,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 
 use super::{
-    Policy, PolicyId, Shared,
+    Origin, Policy, PolicyId, Shared,
     metrics::{ArtifactLabels, ArtifactOutcome},
 };
 use crate::{
@@ -50,6 +50,8 @@ struct Parameters {
     policy: PolicyId,
     repository: String,
     reference: Reference,
+    #[serde(default)]
+    origin: Origin,
 }
 
 impl Transfers {
@@ -65,7 +67,10 @@ impl Transfers {
             .parse()
             .map_err(|error| Failure::permanent(format!("the job's parameters: {error}")))?;
         let policy = policy_of(&self.shared, parameters.policy).await?;
-        let copy = self.prepare(job, &policy, repository).await?;
+        let copy = self
+            .prepare(job, &policy, repository)
+            .await?
+            .stamped(&parameters.origin);
         let ended = tokio::select! {
             ended = self.align(&copy, &parameters.reference) => ended,
             () = job.stop.cancelled() => Err(Failure::Stopped),
