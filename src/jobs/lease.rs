@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    Error, Failure, JobId, State,
+    Error, Failure, JobId,
     lifecycle::{Lifecycle, Refused},
     queries::{self, Entry, JobRow, Lease},
     queue::{BATCH, Inner},
@@ -33,46 +33,7 @@ impl Inner {
         Ok(queries::claim(&self.db, lease, kinds, limit).await?)
     }
 
-    /// Writes how a run ended, with the rest of its log. `None`: the run's lease was lost, and
-    /// nothing was written.
-    pub(super) async fn settle(
-        &self,
-        slot: &Slot,
-        ending: &Ending,
-        log: &[Entry],
-    ) -> Result<Option<State>, Error> {
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        let changed = self
-            .transition(&mut tx, &[slot.id], now, |job, _row| {
-                self.ended(job, slot.epoch, ending, now)
-            })
-            .await?;
-        let state = changed.first().map(|(_row, next)| next.state);
-        if state.is_some() && !log.is_empty() {
-            queries::append_log(&mut tx, log).await?;
-        }
-        failpoint::hit("jobs.settle_before_commit");
-        tx.commit().await?;
-        failpoint::hit("jobs.settle_committed");
-        Ok(state)
-    }
-
-    fn ended(
-        &self,
-        job: &Lifecycle,
-        epoch: i64,
-        ending: &Ending,
-        now: Timestamp,
-    ) -> Result<Lifecycle, Refused> {
-        match ending {
-            Ending::Succeeded => job.succeed(epoch),
-            Ending::Released => job.release(epoch),
-            Ending::Failed(failure) => job.fail(epoch, failure, self.retry_at(job, failure, now)),
-        }
-    }
-
-    fn retry_at(&self, job: &Lifecycle, failure: &Failure, now: Timestamp) -> Timestamp {
+    pub(super) fn retry_at(&self, job: &Lifecycle, failure: &Failure, now: Timestamp) -> Timestamp {
         let random = u64::from_le_bytes(secret::random_bytes());
         let delay = match failure {
             Failure::Throttled { retry_after, .. } => *retry_after,
@@ -219,7 +180,7 @@ impl Inner {
         &self,
         entries: impl Iterator<Item = &'a Entry> + Send,
     ) -> Result<(), Error> {
-        let entries: Vec<Entry> = entries.cloned().collect();
+        let entries: Vec<&Entry> = entries.collect();
         let mut tx = self.db.begin().await?;
         queries::append_log(&mut tx, &entries).await?;
         tx.commit().await?;

@@ -22,6 +22,7 @@ pub(crate) mod queries;
 mod queue;
 mod runner;
 mod schedule;
+mod settler;
 mod slots;
 mod state;
 #[cfg(test)]

@@ -269,8 +269,10 @@ impl Inner {
             return Ok(changed);
         }
         for row in queries::lock(tx, ids).await? {
-            if let Ok(next) = step(&row.lifecycle()?, &row) {
-                changed.push((row, next));
+            match row.lifecycle() {
+                Ok(job) => changed.extend(step(&job, &row).ok().map(|next| (row, next))),
+                // One row that cannot be read must not keep the others.
+                Err(error) => tracing::error!("{error}"),
             }
         }
         let rows: Vec<Next<'_>> = changed

@@ -11,6 +11,7 @@ use super::{
     metrics::DepthLabels,
     queries::{self, JobRow},
     queue::{BATCH, Inner},
+    settler::Settler,
     slots::Reason,
     worker::Worker,
 };
@@ -22,6 +23,7 @@ pub struct Runner {
     handlers: BTreeMap<&'static str, Arc<dyn Handler>>,
     free: Arc<Semaphore>,
     workers: TaskTracker,
+    settler: Settler,
     /// Cancelled when nobody waits any more for the workers.
     forsaken: CancellationToken,
 }
@@ -29,16 +31,18 @@ pub struct Runner {
 impl Runner {
     /// Jobs of kinds without a handler wait for an instance that has one.
     pub fn new(jobs: Jobs, handlers: impl IntoIterator<Item = Arc<dyn Handler>>) -> Self {
-        let free = Arc::new(Semaphore::new(jobs.inner.config.workers.max(1)));
+        let workers = jobs.inner.config.workers.max(1);
+        let forsaken = CancellationToken::new();
         Self {
             handlers: handlers
                 .into_iter()
                 .map(|handler| (handler.kind(), handler))
                 .collect(),
+            free: Arc::new(Semaphore::new(workers)),
+            settler: Settler::start(jobs.inner.clone(), workers, forsaken.clone()),
             jobs,
-            free,
             workers: TaskTracker::new(),
-            forsaken: CancellationToken::new(),
+            forsaken,
         }
     }
 
@@ -139,6 +143,7 @@ impl Runner {
             inner,
             handler,
             row,
+            settler: self.settler.clone(),
         };
         let forsaken = self.forsaken.clone();
         self.workers.spawn(async move {

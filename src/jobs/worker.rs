@@ -10,6 +10,7 @@ use super::{
     metrics::{KindLabels, RunLabels},
     queries::JobRow,
     queue::Inner,
+    settler::{Ended, Settler},
     slots::{Reason, Slot},
 };
 use crate::{clock::Timestamp, failpoint};
@@ -20,6 +21,7 @@ pub(super) struct Worker {
     pub handler: Arc<dyn Handler>,
     pub slot: Arc<Slot>,
     pub row: JobRow,
+    pub settler: Settler,
 }
 
 impl Worker {
@@ -76,25 +78,17 @@ impl Worker {
         })
     }
 
-    /// Writes down how the run ended, again and again until the database has it, or says that
-    /// another instance has taken the job.
+    /// Writes down how the run ended, unless another instance has taken the job.
     async fn end(&self, result: Result<(), Failure>, took: Duration) {
         let ending = ending(result, self.slot.reason());
-        let log = self.slot.log.close(last_line(&ending).as_deref());
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.inner.settle(&self.slot, &ending, &log).await {
-                Ok(Some(state)) => return self.ended(&ending, state, took),
-                Ok(None) => return self.lost(),
-                Err(error) => {
-                    tracing::warn!(
-                        job.id = self.slot.id.0,
-                        "cannot write how a job ended, trying again: {error}"
-                    );
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+        let ended = Ended {
+            slot: self.slot.clone(),
+            log: self.slot.log.close(last_line(&ending).as_deref()),
+            ending: ending.clone(),
+        };
+        match self.settler.settle(ended).await {
+            Some(state) => self.ended(&ending, state, took),
+            None => self.lost(),
         }
     }
 
@@ -219,7 +213,7 @@ fn unreadable(error: &Error) -> Failure {
     match error {
         Error::Store(_) => Failure::Throttled {
             message,
-            retry_after: LONGEST_PAUSE,
+            retry_after: DATABASE_PAUSE,
         },
         _ => Failure::Permanent { message },
     }
@@ -234,6 +228,4 @@ fn panicked(panic: &(dyn Any + Send)) -> Failure {
     Failure::permanent(format!("the handler panicked, which is a bug: {message}"))
 }
 
-/// Pauses between tries to write how a run ended.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const DATABASE_PAUSE: Duration = Duration::from_secs(2);

@@ -7,15 +7,17 @@ mod statements;
 
 use serde::Serialize;
 
-pub(super) use rows::{Accepted, Beat, Depth, Entry, JobRow, LogRow, Next, ScheduleRow, Wish};
+pub(super) use rows::{
+    Accepted, Beat, Depth, Entry, JobRow, LogRow, Next, ScheduleRow, Settled, Wish,
+};
 #[cfg(test)]
 pub(crate) use statements::ALL;
 
 use statements::{
-    JOB_BEAT, JOB_BY_ID, JOB_CLAIM, JOB_ENQUEUE, JOB_LOCK, JOB_SAVE, JOBS_DEPTH, JOBS_EXPIRED,
-    JOBS_FAILED_SINCE, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LOG_APPEND, LOG_LAST, LOG_LINES,
-    LOG_NOTE, LOG_TRIM, SCHEDULE_ADVANCE, SCHEDULE_BY_KEY, SCHEDULE_PUT, SCHEDULE_REMOVE,
-    SCHEDULES_DUE,
+    JOB_BEAT, JOB_BY_ID, JOB_CLAIM, JOB_ENQUEUE, JOB_LOCK, JOB_SAVE, JOB_SUCCEED, JOBS_DEPTH,
+    JOBS_EXPIRED, JOBS_FAILED_SINCE, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LOG_APPEND, LOG_LAST,
+    LOG_LINES, LOG_NOTE, LOG_TRIM, SCHEDULE_ADVANCE, SCHEDULE_BY_KEY, SCHEDULE_PUT,
+    SCHEDULE_REMOVE, SCHEDULES_DUE,
 };
 
 use super::JobId;
@@ -91,6 +93,22 @@ pub(super) async fn save(tx: &mut Tx, next: &[Next<'_>], now: Timestamp) -> Resu
             .execute(connection)
             .await?
             .rows_affected()
+    }))
+}
+
+/// Ends runs well, given as (job, epoch); returns those that were still the newest of their jobs.
+pub(super) async fn succeed(
+    tx: &mut Tx,
+    runs: &[(i64, i64)],
+    now: Timestamp,
+) -> Result<Vec<Settled>> {
+    let runs = json(runs);
+    Ok(run!(tx, |connection, sql = JOB_SUCCEED| {
+        sqlx::query_as(sql)
+            .bind(runs)
+            .bind(now.millis())
+            .fetch_all(connection)
+            .await?
     }))
 }
 
@@ -220,7 +238,7 @@ pub(super) async fn trim_log(tx: &mut Tx, id: JobId, seq: i64) -> Result<()> {
 }
 
 /// Appends lines of runs that are still the newest of their jobs.
-pub(super) async fn append_log(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
+pub(super) async fn append_log(tx: &mut Tx, entries: &[&Entry]) -> Result<()> {
     let entries = json(entries);
     run!(tx, |connection, sql = LOG_APPEND| {
         sqlx::query(sql)

@@ -22,6 +22,7 @@ row! {
 }
 row! { pub(in crate::jobs) Accepted { id: i64, kind: String, key: String, generation: i64 } }
 row! { pub(in crate::jobs) Beat { id: i64, epoch: i64, stopping: bool } }
+row! { pub(in crate::jobs) Settled { id: i64, state: String } }
 row! { pub(in crate::jobs) Depth { kind: String, state: String, jobs: i64 } }
 row! { pub(in crate::jobs) LogRow { seq: i64, at_ms: i64, line: String } }
 row! {
@@ -108,11 +109,22 @@ impl JobRow {
     }
 
     pub(in crate::jobs) fn damaged(&self, column: &'static str, value: &str) -> Error {
-        Error::Damaged {
-            id: JobId(self.id),
-            column,
-            value: value.to_owned(),
-        }
+        damaged(self.id, column, value)
+    }
+}
+
+impl Settled {
+    pub(in crate::jobs) fn state(&self) -> Result<State, Error> {
+        let state = self.state.parse();
+        state.map_err(|_unknown| damaged(self.id, "state", &self.state))
+    }
+}
+
+fn damaged(id: i64, column: &'static str, value: &str) -> Error {
+    Error::Damaged {
+        id: JobId(id),
+        column,
+        value: value.to_owned(),
     }
 }
 

@@ -98,6 +98,34 @@ sqls! {
                    stop_generation bigint, attempts bigint, crashes bigint, run_at_ms bigint,
                    rev bigint, error text, error_class text, finished_ms bigint)
          where jobs.id = next.id and jobs.rev = next.rev - 1";
+    JOB_SUCCEED = "
+        update jobs set state = case
+                   when generation > max(run_generation, stop_generation) then 'ready'
+                   when generation > run_generation then 'stopped' else 'done' end,
+               attempts = case when generation > max(run_generation, stop_generation) then 0
+                               else attempts end,
+               finished_ms = case when generation <= max(run_generation, stop_generation)
+                                  then $2 end,
+               crashes = 0, rev = rev + 1, error = null, error_class = null,
+               lease_owner = null, lease_until_ms = null, updated_ms = $2
+          from (select json_extract(value, '$[0]') as id, json_extract(value, '$[1]') as epoch
+                  from json_each($1)) as run
+         where jobs.id = run.id and jobs.epoch = run.epoch and jobs.state = 'running'
+        returning jobs.id as id, jobs.state as state"
+      | "
+        update jobs set state = case
+                   when generation > greatest(run_generation, stop_generation) then 'ready'
+                   when generation > run_generation then 'stopped' else 'done' end,
+               attempts = case when generation > greatest(run_generation, stop_generation) then 0
+                               else attempts end,
+               finished_ms = case when generation <= greatest(run_generation, stop_generation)
+                                  then $2::bigint end,
+               crashes = 0, rev = rev + 1, error = null, error_class = null,
+               lease_owner = null, lease_until_ms = null, updated_ms = $2
+          from (select (value->>0)::bigint as id, (value->>1)::bigint as epoch
+                  from jsonb_array_elements($1::jsonb)) as run
+         where jobs.id = run.id and jobs.epoch = run.epoch and jobs.state = 'running'
+        returning jobs.id as id, jobs.state as state";
     JOB_BEAT = "
         update jobs set lease_until_ms = $1
          where state = 'running' and lease_owner = $2

@@ -121,7 +121,7 @@ impl World {
             line_bytes: 80,
         };
         let log = Log::new(self.clock.clone(), (id, epoch), bounds);
-        let slot = Slot::new(id, epoch, log);
-        self.jobs.inner.settle(&slot, &ending, &[]).await.unwrap();
+        let slot = Arc::new(Slot::new(id, epoch, log));
+        super::settle(&self.jobs, &slot, ending).await;
     }
 }

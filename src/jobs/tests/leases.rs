@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{claim_one, enqueue, instance, noon, state, try_claim, wish};
+use super::{claim_one, enqueue, instance, noon, settle, state, try_claim, wish};
 use crate::{
     jobs::{JobId, State, lease::Ending, slots::Reason},
     store::{Db, testing},
@@ -28,14 +28,14 @@ async fn a_silent_instance_loses_its_job_and_can_write_nothing_more() {
         stale.log.line("written too late");
         let late = std::slice::from_ref(&stale);
         silent.inner.write_logs(late).await.unwrap();
-        let late = silent.inner.settle(&stale, &Ending::Succeeded, &[]).await;
-        assert_eq!(late.unwrap(), None);
-        assert_eq!(state(&other, id).await, State::Running);
         silent.inner.beat().await.unwrap();
         assert_eq!(stale.reason(), Some(Reason::LeaseLost));
+        let late = settle(&silent, &stale, Ending::Succeeded).await;
+        assert_eq!(late, None);
+        assert_eq!(state(&other, id).await, State::Running);
 
-        let ended = other.inner.settle(&slot, &Ending::Succeeded, &[]).await;
-        assert_eq!(ended.unwrap(), Some(State::Done));
+        let ended = settle(&other, &slot, Ending::Succeeded).await;
+        assert_eq!(ended, Some(State::Done));
         let log = other.log(id).await.unwrap();
         assert!(
             !log.contains("too late") && log.contains("process died"),
@@ -147,8 +147,8 @@ async fn a_shutdown_hands_the_job_back_without_spending_an_attempt() {
         let jobs = instance(&db, &noon());
         let id = enqueue(&jobs, wish("a", 1)).await.id;
         let (_row, slot) = claim_one(&jobs).await;
-        let ended = jobs.inner.settle(&slot, &Ending::Released, &[]).await;
-        assert_eq!(ended.unwrap(), Some(State::Ready));
+        let ended = settle(&jobs, &slot, Ending::Released).await;
+        assert_eq!(ended, Some(State::Ready));
         let job = jobs.job(id).await.unwrap();
         assert_eq!((job.attempts, job.error), (0, None));
     }

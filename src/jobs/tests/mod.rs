@@ -14,7 +14,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{Config, Enqueued, JobId, Jobs, NewJob, State, queries::JobRow, slots::Slot};
+use super::{
+    Config, Enqueued, JobId, Jobs, NewJob, State, lease::Ending, queries::JobRow, settler::Ended,
+    slots::Slot,
+};
 use crate::{
     clock::{ManualClock, Timestamp},
     store::Db,
@@ -61,6 +64,18 @@ pub(super) async fn try_claim(jobs: &Jobs) -> Option<JobRow> {
     let mut rows = jobs.inner.claim(&[KIND], 1).await.unwrap();
     assert!(rows.len() <= 1);
     rows.pop()
+}
+
+/// Writes how a run ended; `None`: its lease was lost.
+pub(super) async fn settle(jobs: &Jobs, slot: &Arc<Slot>, ending: Ending) -> Option<State> {
+    let ended = Ended {
+        slot: slot.clone(),
+        ending,
+        log: Vec::new(),
+    };
+    let states = jobs.inner.settle(&[ended]).await.unwrap();
+    jobs.inner.slots.remove(slot);
+    states[0]
 }
 
 pub(super) async fn state(jobs: &Jobs, id: JobId) -> State {

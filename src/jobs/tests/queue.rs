@@ -1,4 +1,4 @@
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 
@@ -9,9 +9,8 @@ use crate::{
     store::testing,
 };
 
-async fn settle(jobs: &Jobs, slot: &Slot, ending: Ending) -> State {
-    let state = jobs.inner.settle(slot, &ending, &[]).await.unwrap();
-    jobs.inner.slots.remove(slot);
+async fn settle(jobs: &Jobs, slot: &Arc<Slot>, ending: Ending) -> State {
+    let state = super::settle(jobs, slot, ending).await;
     state.expect("the lease is held")
 }
 
