@@ -32,6 +32,14 @@ impl Caller {
         }
     }
 
+    /// Refuses everybody but system administrators.
+    pub(super) fn administrator(&self) -> Result<(), Error> {
+        if self.principal.is_system_admin() {
+            return Ok(());
+        }
+        Err(self.refusal())
+    }
+
     /// What to answer to somebody who may not: 401 to nobody, 403 to everybody else.
     pub(super) fn refusal(&self) -> Error {
         match &self.principal {

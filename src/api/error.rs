@@ -101,16 +101,21 @@ impl Error {
 #[derive(Debug, Clone)]
 pub(super) struct Fault(pub(super) Arc<BoxError>);
 
+/// The sentence in an error's body; travels as an extension of the response to where another
+/// API gives it another form.
+#[derive(Debug, Clone)]
+pub(super) struct Told(pub(super) String);
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (code, status) = self.code();
+        let message = self.message_for_caller();
+        let told = Told(message.clone());
         let body = Body {
-            errors: [Entry {
-                code,
-                message: self.message_for_caller(),
-            }],
+            errors: [Entry { code, message }],
         };
         let mut response = (status, axum::Json(body)).into_response();
+        response.extensions_mut().insert(told);
         if let Some(delay) = self.retry_after() {
             let seconds = HeaderValue::from(delay.as_secs().max(1));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);

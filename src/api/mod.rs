@@ -1,4 +1,5 @@
-//! Harbor's REST API v2.0, below `/api/v2.0`: projects, people, robots, registries, replication.
+//! Harbor's REST API v2.0, below `/api/v2.0`: projects, people, robots, registries, replication;
+//! and the job API below `/api/v1`.
 //!
 //! One file for each tag of the contract (`users.rs`, `projects.rs`, …): its routes, its JSON
 //! shapes, thin handlers. They share `error.rs` (Harbor's error JSON), `json.rs` (bodies),
@@ -15,6 +16,7 @@ mod error;
 mod executions;
 mod filter;
 mod health;
+mod jobs;
 mod json;
 mod members;
 mod metadata;
@@ -36,7 +38,9 @@ mod users;
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{audit::Recorder, auth::Auth, clock::SharedClock, replication::Replication};
+use crate::{
+    audit::Recorder, auth::Auth, clock::SharedClock, jobs::Jobs, replication::Replication,
+};
 
 pub use catalog::{Catalog, Probe};
 pub use router::Router;
@@ -46,6 +50,7 @@ pub use router::Router;
 pub struct Parts {
     pub auth: Auth,
     pub replication: Replication,
+    pub jobs: Jobs,
     pub audit: Recorder,
     pub clock: SharedClock,
     pub catalog: Arc<dyn Catalog>,

@@ -7,7 +7,7 @@ use axum::{
 use http::{HeaderValue, Uri, header, request::Parts};
 use serde::Serialize;
 
-use super::{error::Error, filter, sort};
+use super::{ROOT, error::Error, filter, sort};
 use crate::store::{Filter, Listing, Page, Test};
 
 /// What a list operation was asked for: page, `q=`, `sort=` and its own parameters.
@@ -17,7 +17,7 @@ pub(super) struct ListQuery {
     page: u32,
     page_size: u32,
     parameters: Vec<(String, String)>,
-    /// Below the API's root.
+    /// The whole path.
     path: String,
 }
 
@@ -28,16 +28,23 @@ impl ListQuery {
         let page = number(find("page"), "page", u32::MAX)?.unwrap_or(1);
         let page_size = number(find("page_size"), "page_size", PAGE_SIZE_MAX)?;
         let page_size = page_size.unwrap_or(PAGE_SIZE_DEFAULT);
+        // A router that is nested shows its handlers only what follows its own path.
+        let root = if uri.path().starts_with("/api/") {
+            ""
+        } else {
+            ROOT
+        };
         Ok(Self {
             listing: Listing {
                 filters: filter::parse(find("q").unwrap_or_default())?,
                 sort: sort::parse(find("sort").unwrap_or_default())?,
                 offset: i64::from(page - 1) * i64::from(page_size),
                 limit: Some(i64::from(page_size)),
+                behind: find(BEHIND).map(behind).transpose()?,
             },
             page,
             page_size,
-            path: uri.path().to_owned(),
+            path: format!("{root}{}", uri.path()),
             parameters,
         })
     }
@@ -95,29 +102,41 @@ impl ListQuery {
 
     /// The answer: the rows, and in headers their total and where the neighbouring pages are.
     pub(super) fn answer<R, T: Serialize>(&self, page: Page<R>, show: impl Fn(R) -> T) -> Response {
+        self.answer_from(None, page, show)
+    }
+
+    /// Like [`ListQuery::answer`] for long lists: the link to the next page says which row was
+    /// the `last` of this one, so that following it costs the same on every page.
+    pub(super) fn answer_from<R, T: Serialize>(
+        &self,
+        last: Option<i64>,
+        page: Page<R>,
+        show: impl Fn(R) -> T,
+    ) -> Response {
         let shown: Vec<T> = page.items.into_iter().map(show).collect();
         let mut response = axum::Json(shown).into_response();
         let headers = response.headers_mut();
         headers.insert("x-total-count", HeaderValue::from(page.total));
-        if let Some(link) = self.link(page.total) {
+        if let Some(link) = self.link(page.total, last) {
             headers.insert(header::LINK, link);
         }
         response
     }
 
     /// RFC 8288: `</path?…&page=2>; rel="next"`, every other parameter kept.
-    fn link(&self, total: i64) -> Option<HeaderValue> {
+    fn link(&self, total: i64, last: Option<i64>) -> Option<HeaderValue> {
         let shown = i64::from(self.page) * i64::from(self.page_size);
+        let last = last.filter(|_| self.listing.sort.is_empty());
         let neighbours = [
-            (self.page > 1).then(|| (self.page - 1, "prev")),
-            (shown < total).then(|| (self.page + 1, "next")),
+            (self.page > 1).then(|| (self.page - 1, None, "prev")),
+            (shown < total).then(|| (self.page + 1, last, "next")),
         ];
         let links: Vec<String> = neighbours
             .into_iter()
             .flatten()
-            .map(|(page, relation)| {
-                let query = self.query_of(page);
-                format!("<{}{}?{query}>; rel=\"{relation}\"", super::ROOT, self.path)
+            .map(|(page, behind, relation)| {
+                let query = self.query_of(page, behind);
+                format!("<{}?{query}>; rel=\"{relation}\"", self.path)
             })
             .collect();
         let link = HeaderValue::from_str(&links.join(", ")).ok()?;
@@ -125,15 +144,18 @@ impl ListQuery {
     }
 
     /// The query that asks for another page of the same.
-    fn query_of(&self, page: u32) -> String {
+    fn query_of(&self, page: u32, behind: Option<i64>) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in &self.parameters {
-            if !matches!(name.as_str(), "page" | "page_size") {
+            if !matches!(name.as_str(), "page" | "page_size" | BEHIND) {
                 query.append_pair(name, value);
             }
         }
         query.append_pair("page", &page.to_string());
         query.append_pair("page_size", &self.page_size.to_string());
+        if let Some(behind) = behind {
+            query.append_pair(BEHIND, &behind.to_string());
+        }
         query.finish()
     }
 }
@@ -173,6 +195,12 @@ pub(super) fn flag(name: &str, text: &str) -> Result<bool, Error> {
     }
 }
 
+fn behind(text: &str) -> Result<i64, Error> {
+    text.parse().map_err(|_no_number| {
+        Error::Unprocessable(format!("{BEHIND} in query must be an id, not `{text}`"))
+    })
+}
+
 fn number(text: Option<&str>, name: &str, max: u32) -> Result<Option<u32>, Error> {
     let Some(text) = text else { return Ok(None) };
     let parsed = text.parse().ok().filter(|n| (1..=max).contains(n));
@@ -182,6 +210,9 @@ fn number(text: Option<&str>, name: &str, max: u32) -> Result<Option<u32>, Error
         ))
     })
 }
+
+/// The row before the page, of lists that can begin behind one.
+const BEHIND: &str = "behind";
 
 /// The contract's parameter `pageSize`: default 10, maximum 100.
 const PAGE_SIZE_DEFAULT: u32 = 10;
@@ -222,11 +253,18 @@ mod tests {
     fn links_lead_to_the_neighbours_and_keep_the_question() {
         let second = query("/users?q=username%3D~a%20b&page=2&page_size=2").unwrap();
         assert_eq!(
-            second.link(5).unwrap(),
+            second.link(5, None).unwrap(),
             "</api/v2.0/users?q=username%3D%7Ea+b&page=1&page_size=2>; rel=\"prev\", \
              </api/v2.0/users?q=username%3D%7Ea+b&page=3&page_size=2>; rel=\"next\""
         );
-        assert!(!second.link(4).unwrap().to_str().unwrap().contains("next"));
-        assert_eq!(query("/users").unwrap().link(10), None);
+        assert!(
+            !second
+                .link(4, None)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .contains("next")
+        );
+        assert_eq!(query("/users").unwrap().link(10, None), None);
     }
 }

@@ -11,7 +11,7 @@ use super::{
     error::{Error, Fault},
     executions,
     health::{self, LastHealth},
-    members, metadata,
+    jobs, members, metadata,
     names::LastNames,
     permissions, policies, projects, registries, robots, search, system, users,
 };
@@ -43,6 +43,7 @@ impl Router {
         let router = axum::Router::new()
             .nest(ROOT, operations)
             .route("/api/version", get(system::version))
+            .merge(jobs::routes())
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(Shared::new(Api {

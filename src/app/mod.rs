@@ -253,6 +253,7 @@ impl Shared {
             audit: self.audit,
             clock: self.clock,
             replication: self.replication,
+            jobs: self.jobs,
             catalog: Arc::new(UpstreamCatalog(Client::new(self.behind.exchange()))),
             probes: probes.clone(),
             installation: api::Installation {

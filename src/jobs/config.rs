@@ -33,6 +33,8 @@ pub struct Config {
     pub log_lines: usize,
     /// The longest line of a log; the rest of the line is cut.
     pub log_line_bytes: usize,
+    /// Clients that may follow logs at once on this process.
+    pub log_followers: usize,
     /// How long finished jobs and their logs are kept.
     pub history_days: u64,
 }
@@ -52,6 +54,7 @@ impl Default for Config {
             stop_grace_seconds: 5,
             log_lines: 1000,
             log_line_bytes: 2048,
+            log_followers: 32,
             history_days: 14,
         }
     }

@@ -22,6 +22,14 @@ pub enum Error {
         column: &'static str,
         value: String,
     },
+    /// The launch asks for what this gateway does not do; the text says what.
+    #[error("{0}")]
+    Unlaunchable(String),
+    /// A job that was launched as unique with the same parameters is not over.
+    #[error("job {0} of the same kind and parameters is waiting or running")]
+    NotUnique(JobId),
+    #[error("too many clients follow logs (jobs.log_followers)")]
+    TooManyFollowers,
     #[error(transparent)]
     Store(#[from] store::Error),
 }
@@ -29,6 +37,10 @@ pub enum Error {
 impl Error {
     /// Whether the same call may work a moment later.
     pub fn retryable(&self) -> bool {
-        matches!(self, Self::Store(error) if error.retryable())
+        match self {
+            Self::TooManyFollowers => true,
+            Self::Store(error) => error.retryable(),
+            _ => false,
+        }
     }
 }

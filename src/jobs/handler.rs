@@ -1,7 +1,7 @@
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, JobId, Log};
+use super::{ByHand, Failure, JobId, Log};
 
 /// What runs the jobs of one kind.
 ///
@@ -10,6 +10,11 @@ use super::{Failure, JobId, Log};
 pub trait Handler: Send + Sync {
     /// The kind of its jobs; unique within a [`Runner`](super::Runner).
     fn kind(&self) -> &'static str;
+
+    /// Whether people may launch such jobs too, and with what.
+    fn by_hand(&self) -> Option<ByHand> {
+        None
+    }
 
     /// Runs one job. A panic fails the job with [`Failure::Permanent`] and ends nothing else.
     fn run<'a>(&'a self, job: &'a Running) -> BoxFuture<'a, Result<(), Failure>>;

@@ -75,6 +75,7 @@ pub struct Job {
     pub kind: String,
     pub key: String,
     pub params: serde_json::Value,
+    pub target: Option<String>,
     pub state: State,
     /// A stop was asked for and the run has not ended yet.
     pub stopping: bool,
@@ -94,6 +95,16 @@ pub struct Job {
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
     pub updated: Timestamp,
+}
+
+impl Job {
+    /// Harbor's word: [`State::harbor`], or `Scheduled` while its time has not come.
+    pub fn status(&self, now: Timestamp) -> &'static str {
+        match self.state {
+            State::Ready if self.run_at > now => "Scheduled",
+            state => state.harbor(),
+        }
+    }
 }
 
 impl TryFrom<JobRow> for Job {
@@ -116,6 +127,7 @@ impl TryFrom<JobRow> for Job {
             updated: Timestamp::from_millis(row.updated_ms),
             kind: row.kind,
             key: row.key,
+            target: row.target,
             error: row.error,
             error_class: row.error_class,
         })

@@ -132,6 +132,12 @@ pub(super) fn render(rows: &[LogRow]) -> String {
     if rows.first().is_some_and(|row| row.seq > 1) {
         text.push_str("[lines of earlier runs were not kept (jobs.log_lines)]\n");
     }
+    text + &lines(rows)
+}
+
+/// Lines of a log as text.
+pub(super) fn lines(rows: &[LogRow]) -> String {
+    let mut text = String::new();
     for row in rows {
         let at = Timestamp::from_millis(row.at_ms);
         // Writing to a `String` cannot fail.

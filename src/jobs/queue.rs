@@ -1,9 +1,14 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Config, Enqueued, Error, Job, JobId, Metrics, NewJob, State,
+    launch::Kinds,
     lifecycle::{Lifecycle, Refused},
     log, queries,
     queries::{JobRow, Next, Wish},
@@ -31,6 +36,12 @@ pub(super) struct Inner {
     pub woken: Notify,
     /// Names this life of the process in leases; random, so that no restart inherits them.
     pub boot: String,
+    /// What the runner of this process runs; empty before there is one.
+    pub kinds: OnceLock<Kinds>,
+    /// How many may still follow a log.
+    pub followers: Arc<Semaphore>,
+    /// Cancelled when the runner is to end: nobody need follow a log any longer.
+    pub closing: CancellationToken,
 }
 
 /// What a stop did.
@@ -47,6 +58,7 @@ pub enum Stopping {
 impl Jobs {
     pub fn new(db: Db, clock: SharedClock, config: Config) -> Self {
         let inner = Inner {
+            followers: Arc::new(Semaphore::new(config.log_followers)),
             db,
             clock,
             config,
@@ -54,6 +66,8 @@ impl Jobs {
             slots: Slots::default(),
             woken: Notify::new(),
             boot: hex::encode(secret::random_bytes::<16>()),
+            kinds: OnceLock::new(),
+            closing: CancellationToken::new(),
         };
         Self {
             inner: Arc::new(inner),

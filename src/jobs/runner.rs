@@ -33,11 +33,13 @@ impl Runner {
     pub fn new(jobs: Jobs, handlers: impl IntoIterator<Item = Arc<dyn Handler>>) -> Self {
         let workers = jobs.inner.config.workers.max(1);
         let forsaken = CancellationToken::new();
+        let handlers: BTreeMap<_, _> = handlers
+            .into_iter()
+            .map(|handler| (handler.kind(), handler))
+            .collect();
+        jobs.know_kinds(&handlers);
         Self {
-            handlers: handlers
-                .into_iter()
-                .map(|handler| (handler.kind(), handler))
-                .collect(),
+            handlers,
             free: Arc::new(Semaphore::new(workers)),
             settler: Settler::start(jobs.inner.clone(), workers, forsaken.clone()),
             jobs,
@@ -56,6 +58,7 @@ impl Runner {
         let chores = tokio::spawn(chores(self.jobs.clone(), shutdown.clone()));
         recover(&inner, &shutdown).await;
         self.dispatch(&shutdown).await;
+        inner.closing.cancel();
         self.hand_back().await;
         keeping.cancel();
         for task in [keeper, chores] {

@@ -30,6 +30,7 @@ const ENTRIES: &[Entry] = &[
     entry!(4, "0004_audit"),
     entry!(7, "0007_mirroring_both_ways"),
     entry!(8, "0008_intent_looks"),
+    entry!(9, "0009_job_api"),
 ];
 
 /// How many migrations are still to be applied.

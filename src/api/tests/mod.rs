@@ -2,6 +2,7 @@
 
 mod conventions;
 mod executions;
+mod jobs;
 mod members;
 mod policies;
 mod projects;
@@ -32,7 +33,7 @@ use crate::{
     auth::{self, Auth},
     clock::{SharedClock, SystemClock},
     embedded,
-    jobs::{self, Jobs, Runner},
+    jobs::{Config as JobsConfig, Jobs, Runner},
     oci::RepositoryName,
     registry,
     replication::{self, Replication},
@@ -67,11 +68,12 @@ struct Api {
 
 /// Replication with its jobs running.
 async fn replicating(parts: replication::Parts, stop: &CancellationToken) -> Replication {
-    let jobs = parts.jobs.clone();
+    let queue = parts.jobs.clone();
     let tasks = TaskTracker::new();
     let started = Replication::start(parts, &tasks, stop.clone());
     let replication = started.await.unwrap();
-    let runner = Runner::new(jobs, replication.handlers());
+    let handlers = replication.handlers().into_iter().chain(jobs::handlers());
+    let runner = Runner::new(queue, handlers);
     tokio::spawn(runner.run(stop.clone()));
     replication
 }
@@ -97,10 +99,11 @@ impl Api {
         let files = tempfile::tempdir().unwrap();
         let registry = embedded::Registry::open(files.path(), clock.clone()).unwrap();
         let local = registry.exchange();
+        let jobs = Jobs::new((*db).clone(), clock.clone(), JobsConfig::default());
         let parts = replication::Parts {
             config: replication::Config::default(),
             db: (*db).clone(),
-            jobs: Jobs::new((*db).clone(), clock.clone(), jobs::Config::default()),
+            jobs: jobs.clone(),
             clock: clock.clone(),
             sealing: Arc::new(SealingKey::new(&[7; SealingKey::LEN]).unwrap()),
             local: local.clone(),
@@ -117,6 +120,7 @@ impl Api {
         let router = Router::new(Parts {
             auth,
             replication: replicating(parts, &stop).await,
+            jobs,
             audit,
             clock,
             catalog: shelf.clone(),
@@ -172,11 +176,15 @@ impl Api {
         self.send(Method::DELETE, path, who, Value::Null).await
     }
 
-    /// Asks below the API's root; `null` sends no body.
+    /// Asks below the API's root, or for a whole path; `null` sends no body.
     async fn send(&self, method: Method, path: &str, who: Who, body: Value) -> Answer {
         let request = Request::builder()
             .method(method)
-            .uri(format!("/api/v2.0{path}"));
+            .uri(if path.starts_with("/api/") {
+                path.to_owned()
+            } else {
+                format!("/api/v2.0{path}")
+            });
         let request = match who {
             None => request,
             Some((name, password)) => {
@@ -252,6 +260,14 @@ impl Answer {
     fn json(&self) -> Value {
         assert_eq!(self.status / 100, 2, "{self:?}");
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Where the next page is.
+    fn next(&self) -> Option<String> {
+        let mut links = self.header("link").split(", ");
+        let next = links.find(|link| link.ends_with("rel=\"next\""))?;
+        let (path, _) = next.strip_prefix('<')?.split_once('>')?;
+        Some(path.to_owned())
     }
 
     /// One field of each row of a list.

@@ -12,7 +12,7 @@ use crate::{
 row! {
     /// A row of `jobs`.
     pub(in crate::jobs) JobRow {
-        id: i64, kind: String, key: String, params: String, state: String,
+        id: i64, kind: String, key: String, params: String, target: Option<String>, state: String,
         generation: i64, run_generation: i64, stop_generation: i64,
         attempts: i64, max_attempts: i64, crashes: i64, run_at_ms: i64,
         lease_owner: Option<String>, lease_until_ms: Option<i64>, epoch: i64, rev: i64,

@@ -96,4 +96,5 @@ pub(super) async fn becomes(jobs: &Jobs, id: JobId, wanted: State) {
 #[tokio::test]
 async fn every_statement_is_valid_on_both_databases() {
     crate::store::testing::prepare(super::queries::ALL).await;
+    crate::store::testing::prepare(super::ledger::ALL).await;
 }

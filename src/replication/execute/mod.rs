@@ -11,14 +11,14 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 
 use super::{
-    Error, ExecutionId, Operation, Policy, PolicyId, Shared,
+    Error, ExecutionId, Operation, Policy, PolicyId, Shared, Trigger,
     executions::queries::{self, NewExecution, NewTask},
     intents::Wish,
     transfer::{from_inner, policy_of},
 };
 use crate::{
     failpoint,
-    jobs::{Enqueued, Failure, Handler, NewJob, Running},
+    jobs::{ByHand, Enqueued, Failure, Handler, NewJob, Running},
     oci::{Reference, RepositoryName, Tag},
 };
 use survey::Survey;
@@ -40,7 +40,20 @@ pub(in crate::replication) struct Executor {
 struct Parameters {
     policy: PolicyId,
     /// `manual` or `scheduled`.
+    #[serde(default = "manual")]
     trigger: String,
+}
+
+/// What a person may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LaunchParameters {
+    #[serde(rename = "policy")]
+    _policy: PolicyId,
+}
+
+fn manual() -> String {
+    Trigger::Manual.name().to_owned()
 }
 
 /// An execution in the making.
@@ -185,6 +198,14 @@ impl Making<'_> {
 impl Handler for Executor {
     fn kind(&self) -> &'static str {
         KIND
+    }
+
+    fn by_hand(&self) -> Option<ByHand> {
+        Some(|params| {
+            LaunchParameters::deserialize(params)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
     }
 
     fn run<'a>(&'a self, job: &'a Running) -> BoxFuture<'a, Result<(), Failure>> {

@@ -24,6 +24,9 @@ pub struct Listing {
     /// First key first. Rows are at last ordered by the selection's own key.
     pub sort: Vec<Sort>,
     pub offset: i64,
+    /// Begin behind the row with this key instead of at `offset`, which costs the same on every
+    /// page; for selections whose key is a number, and without `sort`.
+    pub behind: Option<i64>,
     /// Rows to return; `None`: all of them.
     pub limit: Option<i64>,
 }

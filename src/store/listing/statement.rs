@@ -30,12 +30,15 @@ impl Statement {
         let Selection {
             columns, from, key, ..
         } = selection;
-        // Both numbers are ours to print: they are integers.
+        // These numbers are ours to print: they are integers.
         let limit = listing.limit.unwrap_or(i64::MAX).max(0);
-        let offset = listing.offset.max(0);
+        let (begin, offset) = match listing.behind {
+            Some(last) if order.is_empty() => (selection.behind(last), 0),
+            _ => (String::new(), listing.offset.max(0)),
+        };
         Ok(Self {
             rows: format!(
-                "select {columns} from {from} where {condition} \
+                "select {columns} from {from} where {condition}{begin} \
                  order by {order}{key} limit {limit} offset {offset}"
             ),
             count: format!("select count(*) from {from} where {condition}"),
@@ -45,6 +48,14 @@ impl Statement {
 }
 
 impl Selection {
+    /// What holds for the rows that follow the one with this key.
+    fn behind(&self, last: i64) -> String {
+        match self.key.strip_suffix(" desc") {
+            Some(column) => format!(" and {column} < {last}"),
+            None => format!(" and {} > {last}", self.key),
+        }
+    }
+
     fn field(&self, name: &str) -> Result<&'static Field, ListingError> {
         self.fields
             .iter()

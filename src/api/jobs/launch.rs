@@ -1,0 +1,90 @@
+//! `POST /api/v1/jobs`: jobservice's request to launch a job.
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{JobShape, record};
+use crate::{
+    api::{Shared, caller::Caller, error::Error, json::Json},
+    audit::Operation,
+    jobs,
+};
+
+/// jobservice's `Request`; a status hook is not called.
+#[derive(Debug, Deserialize)]
+pub(super) struct Launch {
+    job: Wanted,
+}
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    name: String,
+    #[serde(default)]
+    parameters: Option<Value>,
+    metadata: Metadata,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    kind: String,
+    /// Seconds.
+    #[serde(default)]
+    schedule_delay: u64,
+    #[serde(default)]
+    unique: bool,
+}
+
+pub(super) async fn launch(
+    State(api): State<Shared>,
+    caller: Caller,
+    Json(Launch { job }): Json<Launch>,
+) -> Result<Response, Error> {
+    caller.administrator()?;
+    let name = job.name.clone();
+    let id = api.jobs.launch(job.launch()?).await?;
+    let what = format!("launched the job {id} of the name {name}");
+    record(&api, &caller, (Operation::Create, id), &what);
+    let job = JobShape::new(api.jobs.job(id).await?, api.clock.now());
+    Ok((StatusCode::ACCEPTED, axum::Json(job)).into_response())
+}
+
+impl Wanted {
+    fn launch(self) -> Result<jobs::Launch, Error> {
+        let refused = |why: String| Err(Error::BadRequest(why));
+        let delay = self.metadata.schedule_delay;
+        match self.metadata.kind.as_str() {
+            "Generic" if delay == 0 => {}
+            "Scheduled" if (1..=LONGEST_DELAY).contains(&delay) => {}
+            "Generic" => return refused("schedule_delay goes with the kind Scheduled".into()),
+            "Scheduled" => {
+                return refused(format!(
+                    "a Scheduled job needs a schedule_delay from 1 to {LONGEST_DELAY} seconds"
+                ));
+            }
+            "Periodic" => {
+                return refused("periodic jobs are made by the policies that own them".into());
+            }
+            kind => return refused(format!("`{kind}` is not Generic or Scheduled")),
+        }
+        let params = self.parameters.unwrap_or_else(|| json!({}));
+        if !params.is_object() {
+            return refused("the job's parameters must be a JSON object".into());
+        }
+        Ok(jobs::Launch {
+            kind: self.name,
+            params,
+            delay: Duration::from_secs(delay),
+            is_unique: self.metadata.unique,
+        })
+    }
+}
+
+/// Seconds of a year; who wants a job later wants a schedule.
+const LONGEST_DELAY: u64 = 366 * 24 * 60 * 60;

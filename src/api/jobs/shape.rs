@@ -1,0 +1,85 @@
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{clock::Timestamp, jobs::Job};
+
+/// jobservice's `JobStats` (`harbor.md` 6.1); times in seconds, 0 for none. The fields from
+/// `key` on are our own.
+#[derive(Debug, Serialize)]
+pub(super) struct JobShape {
+    job: Stats,
+}
+
+#[derive(Debug, Serialize)]
+struct Stats {
+    id: String,
+    status: &'static str,
+    name: String,
+    kind: &'static str,
+    unique: bool,
+    ref_link: String,
+    enqueue_time: i64,
+    update_time: i64,
+    run_at: i64,
+    die_at: i64,
+    parameters: Value,
+    /// Runs that the newest wish has had.
+    revision: i64,
+    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    /// Our word, finer than `status`.
+    state: &'static str,
+    /// A stop was asked for and the run has not ended yet.
+    stopping: bool,
+    attempts: u32,
+    max_attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_class: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_time: Option<Timestamp>,
+}
+
+impl JobShape {
+    pub(super) fn new(job: Job, now: Timestamp) -> Self {
+        let status = job.status(now);
+        let is_failed = status == "Error";
+        Self {
+            job: Stats {
+                id: job.id.to_string(),
+                status,
+                name: job.kind,
+                kind: if status == "Scheduled" {
+                    "Scheduled"
+                } else {
+                    "Generic"
+                },
+                unique: true,
+                ref_link: format!("/api/v1/jobs/{}", job.id),
+                enqueue_time: job.created.seconds(),
+                update_time: job.updated.seconds(),
+                run_at: job.run_at.seconds(),
+                die_at: job
+                    .finished
+                    .filter(|_| is_failed)
+                    .map_or(0, Timestamp::seconds),
+                parameters: job.params,
+                revision: job.generation,
+                key: job.key,
+                target: job.target,
+                state: job.state.as_str(),
+                stopping: job.stopping,
+                attempts: job.attempts,
+                max_attempts: job.max_attempts,
+                error: job.error,
+                error_class: job.error_class,
+                start_time: job.started,
+                end_time: job.finished,
+            },
+        }
+    }
+}
