@@ -10,3 +10,14 @@ create table replication_installation (
 alter table registries add column installation text;
 
 alter table replication_policies add column bidirectional boolean not null default false;
+
+-- What to know of a task that has ended well although not all was done.
+alter table replication_tasks add column note text;
+
+-- Tags that were deleted not long ago, so that no late copy from a mirror brings them back.
+create table replication_tombstones (
+    repository text   not null,
+    tag        text   not null,
+    deleted_ms bigint not null,
+    primary key (repository, tag)
+);

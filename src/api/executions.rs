@@ -79,6 +79,9 @@ struct TaskShape {
     id: i64,
     execution_id: i64,
     status: &'static str,
+    /// Ours: why it failed, or what was left undone.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    status_text: String,
     job_id: String,
     operation: &'static str,
     resource_type: &'static str,
@@ -95,6 +98,7 @@ impl From<Task> for TaskShape {
             id: task.id.0,
             execution_id: task.execution_id.0,
             status: task.status.name(),
+            status_text: task.status_text,
             job_id: task.job_id.to_string(),
             operation: task.operation.name(),
             resource_type: TASK_RESOURCE,

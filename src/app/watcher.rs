@@ -7,9 +7,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     audit,
-    oci::RepositoryName,
+    oci::{ErrorCode, RepositoryName},
     proxy::{self, Observer, Refusal, Ticket},
-    replication::{self, Replication},
+    replication::{self, Origin, Replication},
 };
 
 /// The proxy's observer.
@@ -30,6 +30,9 @@ impl Observer for Watcher {
         Box::pin(async move {
             match self.replication.intend(&watched(&change)).await {
                 Ok(intent) => Ok(self.ticket(intent)),
+                Err(error @ replication::Error::Superseded { .. }) => {
+                    Err(Refusal::new(ErrorCode::Superseded, error.to_string()))
+                }
                 Err(error) => {
                     tracing::error!(
                         repository.name = %change.repository,
@@ -102,7 +105,7 @@ fn watched(change: &proxy::Change) -> replication::Change {
         repository: change.repository.clone(),
         kind,
         actor: change.actor.name.clone(),
-        origin: replication::Origin::parse(change.origin.as_deref().unwrap_or_default()),
+        origin: Origin::parse(change.origin.as_deref().unwrap_or_default()).heard(change.at),
     }
 }
 

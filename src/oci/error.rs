@@ -20,6 +20,8 @@ pub enum ErrorCode {
     TagInvalid,
     Unauthorized,
     Denied,
+    /// Ours, to mirroring gateways only: a later change has overtaken the one they make.
+    Superseded,
     MethodNotAllowed,
     NotFound,
     TooManyRequests,
@@ -49,6 +51,7 @@ impl ErrorCode {
             Self::TagInvalid => "TAG_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Denied => "DENIED",
+            Self::Superseded => "SUPERSEDED",
             Self::MethodNotAllowed | Self::NotFound | Self::Unsupported | Self::BadRequest => {
                 "UNSUPPORTED"
             }
@@ -78,6 +81,7 @@ impl ErrorCode {
             Self::RangeInvalid => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Denied => StatusCode::FORBIDDEN,
+            Self::Superseded => StatusCode::CONFLICT,
             Self::MethodNotAllowed | Self::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway => StatusCode::BAD_GATEWAY,

@@ -11,6 +11,11 @@ pub mod media_type {
     pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
     pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     pub const OCTET_STREAM: &str = "application/octet-stream";
+
+    /// Whether a manifest of this type lists others.
+    pub fn is_index(media_type: &str) -> bool {
+        matches!(media_type, OCI_INDEX | DOCKER_LIST)
+    }
 }
 
 /// Every manifest media type, as an `Accept` value must list them: distribution answers 404 for

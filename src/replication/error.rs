@@ -21,6 +21,9 @@ pub enum Error {
     /// The request is well formed, but not now; the text says what is in the way.
     #[error("{0}")]
     Precondition(String),
+    /// A mirror would bring back what was deleted here since.
+    #[error("{repository}:{tag} was deleted here after it was pushed there")]
+    Superseded { repository: String, tag: String },
     #[error("too many changes wait to be recorded for replication")]
     Overloaded,
     /// The change could not be written down; nothing may be sent upstream (mode `required`).
@@ -81,7 +84,7 @@ impl Error {
             }
             Self::Duplicate(_) => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
-            Self::Precondition(_) => Kind::Precondition,
+            Self::Precondition(_) | Self::Superseded { .. } => Kind::Precondition,
             Self::Overloaded | Self::Unrecorded(_) | Self::ChangeListFull { .. } => {
                 Kind::Unavailable
             }

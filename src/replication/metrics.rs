@@ -27,6 +27,7 @@ pub(super) enum ArtifactOutcome {
     Equal,
     Kept,
     Filtered,
+    Superseded,
     Gone,
     Failed,
 }

@@ -25,7 +25,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     embedded,
     jobs::{self, Jobs, Runner},
-    oci::{Digest, Reference, RepositoryName, media_type},
+    oci::{Digest, ErrorCode, Reference, RepositoryName, media_type},
     registry::{self, Client},
     secret::SealingKey,
     store::{Db, Filter, Listing, Test, testing::TestDb},
@@ -52,6 +52,8 @@ pub(super) struct RemoteRegistry {
     seen: Arc<Mutex<Vec<String>>>,
     /// Whether blobs' bytes are left unread.
     pub stalls: Arc<AtomicBool>,
+    /// Whether manifests are refused as overtaken by a deletion.
+    pub has_deleted: Arc<AtomicBool>,
 }
 
 impl Rig {
@@ -218,17 +220,28 @@ impl RemoteRegistry {
             client: Client::new(exchange.clone()),
             seen: Arc::default(),
             stalls: Arc::default(),
+            has_deleted: Arc::default(),
         };
         let (seen, stalls) = (Arc::clone(&remote.seen), Arc::clone(&remote.stalls));
+        let has_deleted = Arc::clone(&remote.has_deleted);
         let service =
             hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                 let line = format!("{} {}", request.method(), request.uri().path());
                 let is_upload = request.method() == http::Method::PUT && line.contains("/uploads/");
+                let is_refused = request.method() == http::Method::PUT
+                    && line.contains("/manifests/")
+                    && has_deleted.load(Ordering::SeqCst);
                 seen.lock().unwrap().push(line);
                 let (exchange, stalls) = (exchange.clone(), Arc::clone(&stalls));
                 async move {
                     if is_upload && stalls.load(Ordering::SeqCst) {
                         std::future::pending::<()>().await;
+                    }
+                    if is_refused {
+                        let code = ErrorCode::Superseded;
+                        let mut refusal = http::Response::new(Body::from(code.body("deleted")));
+                        *refusal.status_mut() = code.status();
+                        return Ok(refusal);
                     }
                     let mut answer = exchange.oneshot(request.map(Body::from)).await?;
                     let there = http::HeaderValue::from_static(THERE);

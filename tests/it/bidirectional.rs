@@ -63,18 +63,51 @@ impl Side {
     }
 
     async fn status(&self, tag: &str) -> u16 {
-        let scope = ["repository:team/app:pull"];
-        let client = self.gateway.token(Some("admin"), &scope).await;
+        let client = self.gateway.token(Some("admin"), &SCOPE).await;
         let answer = client.get(&format!("/v2/team/app/manifests/{tag}")).await;
         answer.status.as_u16()
     }
 
+    async fn manifest(&self, image: &Image) -> bytes::Bytes {
+        let client = self.gateway.token(Some("admin"), &SCOPE).await;
+        let path = format!("/v2/team/app/manifests/{}", image.digest);
+        client.get(&path).await.expect(200).body
+    }
+
+    /// Puts a manifest as another gateway does; the answer's status.
+    async fn put_mirrored(&self, tag: &str, manifest: &bytes::Bytes, origin: &str) -> u16 {
+        let client = self.gateway.token(Some("admin"), &SCOPE).await;
+        let headers = [
+            ("content-type", "application/vnd.oci.image.manifest.v1+json"),
+            ("tidegate-origin", origin),
+        ];
+        let path = format!("/v2/team/app/manifests/{tag}");
+        let put = client.send(http::Method::PUT, &path, &headers, manifest.clone());
+        put.await.status.as_u16()
+    }
+
+    async fn loses(&self, tag: &str) {
+        until("the tag is gone at the other side", async || {
+            (self.status(tag).await == 404).then_some(())
+        })
+        .await;
+    }
+
     async fn delete(&self, tag: &str) {
-        let scope = ["repository:team/app:pull,delete"];
-        let client = self.gateway.token(Some("admin"), &scope).await;
+        let client = self.gateway.token(Some("admin"), &SCOPE).await;
         let path = format!("/v2/team/app/manifests/{tag}");
         client.delete(&path).await.expect(202);
     }
+}
+
+const SCOPE: [&str; 1] = ["repository:team/app:pull,push,delete"];
+
+/// A copy of a tag that was deleted meanwhile is not let in; one that was made since is.
+async fn late_copies_are_refused(here: &Side, image: &Image) {
+    let manifest = here.manifest(image).await;
+    assert_eq!(here.put_mirrored("v2", &manifest, "feed;at=1").await, 409);
+    let since = "feed;at=9000000000000";
+    assert_eq!(here.put_mirrored("v4", &manifest, since).await, 201);
 }
 
 async fn one_change_is_one_copy(database: Database) {
@@ -87,30 +120,20 @@ async fn one_change_is_one_copy(database: Database) {
     // What came from the other side has made no execution before this one.
     there.push(&image, "v2");
     there.has_executed(1).await;
-    assert_eq!(here.status("v2").await, 200);
 
     // Either side may delete what either has pushed.
     there.delete("v1").await;
-    until("the tag is gone at the other side", async || {
-        (here.status("v1").await == 404).then_some(())
-    })
-    .await;
+    here.loses("v1").await;
     here.delete("v2").await;
-    until("the tag is gone at the other side", async || {
-        (there.status("v2").await == 404).then_some(())
-    })
-    .await;
+    there.loses("v2").await;
+    late_copies_are_refused(&here, &image).await;
     here.push(&image, "v3");
-    here.has_executed(3).await;
+    here.has_executed(4).await;
     there.has_executed(2).await;
-    assert_eq!(
-        (here.status("v1").await, there.status("v1").await),
-        (404, 404)
-    );
-    assert_eq!(
-        (here.status("v2").await, there.status("v2").await),
-        (404, 404)
-    );
+    for tag in ["v1", "v2"] {
+        let both = (here.status(tag).await, there.status(tag).await);
+        assert_eq!(both, (404, 404), "{tag}");
+    }
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ pub struct Task {
     /// The same at the destination.
     pub destination: String,
     pub status: Status,
+    /// Why it failed, or what was left undone although it ended well; else empty.
+    pub status_text: String,
     pub started: Timestamp,
     pub ended: Option<Timestamp>,
 }

@@ -29,6 +29,7 @@ sqls! {
         reference, destination, started_ms) values ($1, $2, $3, $4, $5, $6, $7)";
     TASKS_OF_EXECUTION = "select repository, reference from replication_tasks \
         where execution_id = $1";
+    TASK_NOTE = "update replication_tasks set note = $2 where job_id = $1";
     TASK_SWEEP = "delete from replication_tasks \
         where not exists (select 1 from jobs j where j.id = job_id)";
     EXECUTION_SWEEP = "delete from replication_executions where started_ms < $1 \
@@ -45,6 +46,7 @@ row! {
         trigger_kind: String,
         skipped: Option<String>,
         job_error: Option<String>,
+        note: Option<String>,
         started_ms: i64,
         finished_ms: i64,
         total: i64,
@@ -67,6 +69,7 @@ row! {
         reference: String,
         destination: String,
         status: String,
+        note: Option<String>,
         started_ms: i64,
         finished_ms: Option<i64>,
     }
@@ -80,7 +83,7 @@ row! {
 /// Executions, with their state derived as Harbor does: in progress while any job is, failed
 /// if any failed, stopped if any was stopped.
 pub(super) const EXECUTIONS: Selection = Selection {
-    columns: "id, policy_id, trigger_kind, skipped, job_error, started_ms, finished_ms, total, \
+    columns: "id, policy_id, trigger_kind, skipped, job_error, note, started_ms, finished_ms, total, \
         failed, succeed, in_progress, stopped, status",
     from: "(select c.*, case \
             when skipped is not null then 'Failed' \
@@ -89,7 +92,7 @@ pub(super) const EXECUTIONS: Selection = Selection {
             when stopped > 0 or job_state = 'stopped' then 'Stopped' \
             else 'Succeed' end as status \
         from (select e.id, e.policy_id, e.trigger_kind, e.skipped, e.started_ms, \
-            o.state as job_state, o.error as job_error, \
+            o.state as job_state, o.error as job_error, min(t.note) as note, \
             coalesce(max(j.finished_ms), max(o.finished_ms), e.started_ms) as finished_ms, \
             count(j.id) as total, \
             count(case when j.state = 'failed' then 1 end) as failed, \
@@ -115,12 +118,12 @@ pub(super) const EXECUTIONS: Selection = Selection {
 /// Tasks of one execution (`$1`); the job's state in Harbor's words.
 pub(super) const TASKS: Selection = Selection {
     columns: "id, execution_id, job_id, operation, repository, reference, destination, status, \
-        started_ms, finished_ms",
+        note, started_ms, finished_ms",
     from: "(select t.id, t.execution_id, t.job_id, t.operation, t.repository, t.reference, \
         t.destination, coalesce(j.started_ms, t.started_ms) as started_ms, j.finished_ms, \
         case j.state when 'ready' then 'Pending' when 'running' then 'InProgress' \
             when 'retry' then 'InProgress' when 'done' then 'Succeed' \
-            when 'failed' then 'Failed' else 'Stopped' end as status \
+            when 'failed' then 'Failed' else 'Stopped' end as status, coalesce(t.note, j.error) as note \
         from replication_tasks t join jobs j on j.id = t.job_id) x",
     condition: "execution_id = $1",
     fields: &[
@@ -148,7 +151,7 @@ impl TryFrom<ExecutionRow> for Execution {
             policy_id: PolicyId(row.policy_id),
             trigger: row.trigger_kind,
             status,
-            status_text: row.skipped.or(error).unwrap_or_default(),
+            status_text: row.skipped.or(error).or(row.note).unwrap_or_default(),
             started: Timestamp::from_millis(row.started_ms),
             ended: (status != Status::InProgress).then(|| Timestamp::from_millis(row.finished_ms)),
             counts: Counts {
@@ -179,6 +182,7 @@ impl TryFrom<TaskRow> for Task {
             source: artifact_name(&row.repository, &row.reference),
             destination: artifact_name(&row.destination, &row.reference),
             status: status_of("replication_tasks", row.id, &row.status)?,
+            status_text: row.note.unwrap_or_default(),
             started: Timestamp::from_millis(row.started_ms),
             ended: row.finished_ms.map(Timestamp::from_millis),
         })
@@ -269,6 +273,19 @@ pub(in crate::replication) async fn insert_task(
             .execute(connection)
             .await
             .map(drop)?;
+    });
+    Ok(())
+}
+
+/// Says of the tasks of a job what is to know though they have ended well.
+pub(in crate::replication) async fn note(
+    db: &Db,
+    job: JobId,
+    text: &str,
+) -> Result<(), store::Error> {
+    write!(db, |pool, sql = TASK_NOTE| {
+        let query = sqlx::query(sql).bind(job.0).bind(text);
+        query.execute(pool).await.map(drop)?;
     });
     Ok(())
 }

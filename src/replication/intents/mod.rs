@@ -17,6 +17,7 @@ mod spill;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod tombstone;
 mod wish;
 mod writer;
 
@@ -41,8 +42,14 @@ impl Replication {
     /// Without a policy that cares nothing is written and the ticket is empty. While the
     /// database is away, mode `required` answers [`Error::Unrecorded`]; `best_effort` keeps the
     /// change in a local file until the database is back.
+    ///
+    /// [`Error::Superseded`] when a mirror makes the change and does not know yet that its tag
+    /// was deleted here.
     pub async fn intend(&self, change: &Change) -> Result<Ticket, Error> {
         let shared = &self.shared;
+        if change.origin.is_mirrored() {
+            tombstone::check(shared, change).await?;
+        }
         let wishes = wish::of_change(&shared.snapshot.affected(change), change);
         if wishes.is_empty() {
             return Ok(Ticket::empty());

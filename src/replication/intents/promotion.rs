@@ -1,4 +1,4 @@
-use super::Wish;
+use super::{Wish, tombstone};
 use crate::{
     clock::Timestamp,
     failpoint,
@@ -29,6 +29,7 @@ pub(super) async fn promote(
             continue;
         }
         let of_policy: Vec<&Wish> = wishes.iter().filter(|wish| wish.policy == policy).collect();
+        tombstone::bury(tx, &of_policy, now).await?;
         let new_jobs: Vec<NewJob> = of_policy.iter().map(|wish| wish.job()).collect();
         let enqueued = jobs.enqueue_all(tx, &new_jobs).await?;
         failpoint::hit("replication.jobs_of_push_enqueued");

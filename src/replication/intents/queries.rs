@@ -1,7 +1,7 @@
 use super::Wish;
 use crate::{
     clock::Timestamp,
-    oci::Digest,
+    oci::{Digest, RepositoryName, Tag},
     replication::IntentId,
     store::{Db, Error, Tx, read, row, run, sqls, write},
 };
@@ -17,6 +17,13 @@ sqls! {
         and boot not in (select boot from replication_boots where seen_ms > $3))) \
         order by look_ms, id limit $5";
     INTENT_LOOKED = "update replication_intents set seen = $2, look_ms = $3 where id = $1";
+    TOMBSTONE_PUT = "insert into replication_tombstones (repository, tag, deleted_ms) \
+        values ($1, $2, $3) on conflict (repository, tag) do update \
+        set deleted_ms = excluded.deleted_ms \
+        where replication_tombstones.deleted_ms < excluded.deleted_ms";
+    TOMBSTONE_SINCE = "select tag from replication_tombstones \
+        where repository = $1 and tag = $2 and deleted_ms >= $3";
+    TOMBSTONE_SWEEP = "delete from replication_tombstones where deleted_ms < $1";
     BOOT_SEEN = "insert into replication_boots (boot, seen_ms) values ($1, $2) \
         on conflict (boot) do update set seen_ms = excluded.seen_ms";
     BOOT_FORGET = "delete from replication_boots where seen_ms < $1";
@@ -142,6 +149,51 @@ pub(super) async fn beat(
             .execute(pool)
             .await
             .map(drop)?;
+    });
+    Ok(())
+}
+
+/// Remembers that a tag was deleted.
+pub(super) async fn bury(
+    tx: &mut Tx,
+    repository: &str,
+    tag: &Tag,
+    at: Timestamp,
+) -> Result<(), Error> {
+    run!(tx, |connection, sql = TOMBSTONE_PUT| {
+        sqlx::query(sql)
+            .bind(repository)
+            .bind(tag.as_str())
+            .bind(at.millis())
+            .execute(connection)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+/// Whether a tag was deleted at or after `since`, as far as that is remembered.
+pub(super) async fn is_buried(
+    db: &Db,
+    repository: &RepositoryName,
+    tag: &Tag,
+    since: Timestamp,
+) -> Result<bool, Error> {
+    let found: Option<String> = read!(db, |pool, sql = TOMBSTONE_SINCE| {
+        sqlx::query_scalar(sql)
+            .bind(repository.as_str())
+            .bind(tag.as_str())
+            .bind(since.millis())
+            .fetch_optional(pool)
+            .await?
+    });
+    Ok(found.is_some())
+}
+
+pub(super) async fn forget_buried(db: &Db, before: Timestamp) -> Result<(), Error> {
+    write!(db, |pool, sql = TOMBSTONE_SWEEP| {
+        let query = sqlx::query(sql).bind(before.millis());
+        query.execute(pool).await.map(drop)?;
     });
     Ok(())
 }

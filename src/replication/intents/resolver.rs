@@ -7,6 +7,7 @@ use super::{
     Wish,
     look::{Lookout, Sight},
     queries::{self, IntentRow, Looked, Unsettled},
+    tombstone,
 };
 use crate::{
     clock::Timestamp,
@@ -54,6 +55,7 @@ async fn round(shared: &Shared, number: u64) -> Result<usize, Error> {
     failpoint::hit("replication.boot_seen");
     if number.is_multiple_of(SWEEP_EVERY) {
         executions::queries::sweep(&shared.db, now.minus(KEEP_EMPTY)).await?;
+        tombstone::sweep(shared, now).await?;
     }
     settle(shared, now).await
 }

@@ -4,13 +4,16 @@ use crate::{
     clock::Timestamp,
     oci::Digest,
     replication::{
-        Change, ChangeKind, Config, Error, Mode, Replication, Status,
+        Change, ChangeKind, Config, Error, Mode, Origin, Replication, Status,
         testing::{Rig, eventually, push, push_image},
     },
     store::testing::databases,
 };
 
-use super::queries::{self, Unsettled};
+use super::{
+    queries::{self, Unsettled},
+    tombstone,
+};
 
 /// How many intents there are.
 async fn intents(rig: &Rig) -> usize {
@@ -353,5 +356,57 @@ async fn a_full_list_of_kept_changes_is_told_from_a_database_that_is_away() {
         let error = replication.intend(&push("a/b", "v1")).await.unwrap_err();
         assert!(matches!(error, Error::ChangeListFull { .. }), "{error}");
         assert!(error.to_string().contains("max_spill_bytes"), "{error}");
+    }
+}
+
+/// A change made `at`, which has come through the gateways `passed`.
+fn made(change: Change, passed: &str, at: Timestamp) -> Change {
+    let origin = Origin::parse(&format!("{passed};at={}", at.millis()));
+    Change { origin, ..change }
+}
+
+fn deletion_of(tag: &str) -> Change {
+    let kind = ChangeKind::DeleteTag {
+        tag: tag.parse().unwrap(),
+        digest: None,
+    };
+    Change {
+        kind,
+        ..push("a/b", tag)
+    }
+}
+
+#[tokio::test]
+async fn a_late_push_from_a_mirror_brings_back_no_deleted_tag() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|spec| spec.deletion = true).await;
+        let now = rig.replication.shared.clock.now();
+        let before = |millis: u64| now.minus(Duration::from_millis(millis));
+        rig.happen(&made(deletion_of("v1"), "", before(100))).await;
+        // A deletion that is heard of late was made before all the same.
+        rig.happen(&made(deletion_of("v1"), "elsewhere", before(200)))
+            .await;
+        let late = made(push("a/b", "v1"), "elsewhere", before(150));
+        let unknown = Change {
+            origin: Origin::parse("elsewhere"),
+            ..push("a/b", "v1")
+        };
+        for (change, comes_in) in [
+            (&late, false),
+            (&unknown, false),
+            (&made(push("a/b", "v1"), "elsewhere", before(50)), true),
+            (&made(push("a/b", "v1"), "", before(150)), true),
+            (&made(push("a/b", "v2"), "elsewhere", before(150)), true),
+        ] {
+            let intended = rig.replication.intend(change).await;
+            let is_refused = matches!(intended, Err(Error::Superseded { .. }));
+            assert_eq!(!is_refused, comes_in, "{change:?}");
+        }
+        let later = now.plus(Duration::from_hours(25));
+        tombstone::sweep(&rig.replication.shared, later)
+            .await
+            .unwrap();
+        assert!(rig.replication.intend(&late).await.is_ok());
     }
 }

@@ -95,10 +95,7 @@ impl Resource {
     /// An index counts as an image: its children are read only when it is copied.
     pub fn of(manifest: &Manifest) -> Self {
         let config = manifest.artifact_type.as_deref();
-        let is_index = matches!(
-            &*manifest.media_type,
-            media_type::OCI_INDEX | media_type::DOCKER_LIST
-        );
+        let is_index = media_type::is_index(&manifest.media_type);
         match config {
             None if is_index => Self::Image,
             Some(media_type::OCI_CONFIG | DOCKER_CONFIG) => Self::Image,

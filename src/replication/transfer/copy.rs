@@ -12,8 +12,8 @@ use super::{end::End, throttle::Bucket};
 use crate::{
     failpoint,
     jobs::{Failure, Log},
-    oci::{Digest, Manifest, Reference},
-    registry::{Kind, Upload},
+    oci::{Digest, ErrorCode, Manifest, Reference},
+    registry::{Error, Kind, Upload},
     replication::{Origin, Policy, Shared, policy::Resource},
     wire::ORIGIN_HEADER,
 };
@@ -41,6 +41,8 @@ pub(super) enum Outcome {
     Equal,
     /// The destination's tag points elsewhere and the policy does not overwrite.
     Kept,
+    /// The destination, a gateway that mirrors back, has deleted the tag since.
+    Superseded,
     /// The policy's resource filter leaves this kind of artifact.
     Filtered,
     /// The source does not have it.
@@ -288,11 +290,17 @@ impl<'a> Copy<'a> {
         let reference = &pulled.artifact.reference;
         let repository = &self.destination.repository;
         let media_type = &pulled.manifest.media_type;
-        self.destination
-            .client
-            .put_manifest(repository, reference, media_type, pulled.bytes)
-            .await
-            .map_err(|error| self.destination.failure(&error))?;
+        let put =
+            self.destination
+                .client
+                .put_manifest(repository, reference, media_type, pulled.bytes);
+        match put.await {
+            Ok(_) => {}
+            Err(Error::Refused(refusal)) if refusal.code == ErrorCode::Superseded.as_str() => {
+                return Ok(Step::Finished(Outcome::Superseded));
+            }
+            Err(error) => return Err(self.destination.failure(&error)),
+        }
         failpoint::hit("replication.manifest_pushed");
         self.log.line(format!(
             "push manifest: {repository} {reference} in {} ms",
@@ -308,6 +316,7 @@ impl Outcome {
             Self::Copied => "copied",
             Self::Equal => "the destination had it already",
             Self::Kept => "left alone, for the policy does not overwrite",
+            Self::Superseded => "left alone, for the tag was deleted at the destination since",
             Self::Filtered => "left out by the policy's resource filter",
             Self::Absent => "the source does not have it",
         }

@@ -1,61 +1,131 @@
 //! What becomes of the destination when the source has nothing.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use super::copy::Copy;
 use crate::{
-    failpoint,
     jobs::Failure,
-    oci::Reference,
+    oci::{Digest, Manifest, Reference, Tag, media_type},
     registry::{Deletion, Error, Kind},
 };
 
 /// Deletes the reference at the destination if the policy says so.
 ///
-/// A tag is deleted alone, never by its digest, which other tags may share. A registry that
-/// cannot do that is reported as such.
-pub(super) async fn follow(copy: &Copy<'_>, reference: &Reference) -> Result<(), Failure> {
-    let end = &copy.destination;
-    let name = &end.repository;
+/// A tag is deleted alone. Where the registry cannot do that, its digest is deleted unless
+/// something else needs it. What could not be done is returned, in words that begin with
+/// `unsupported:`; another attempt would change nothing.
+pub(super) async fn follow(
+    copy: &Copy<'_>,
+    reference: &Reference,
+) -> Result<Option<String>, Failure> {
     if !copy.policy.spec.deletion {
         copy.log
             .line("finished: nothing to do, for the policy does not replicate deletions");
-        return Ok(());
+        return Ok(None);
     }
-    let deletion = end.client.delete_manifest(name, reference).await;
-    failpoint::hit("replication.manifest_deleted");
-    match deletion {
+    let undone = match (delete(copy, reference).await?, reference) {
+        (Ok(()), _) => None,
+        (Err(refusal), Reference::Digest(_)) => Some(unsupported("manifests", &refusal)),
+        (Err(refusal), Reference::Tag(tag)) => instead(copy, tag, &refusal).await?,
+    };
+    if let Some(undone) = &undone {
+        copy.log.line(format!("finished: {undone}"));
+    }
+    Ok(undone)
+}
+
+/// Deletes what is there; the registry's refusal when it cannot.
+async fn delete(copy: &Copy<'_>, reference: &Reference) -> Result<Result<(), Error>, Failure> {
+    let end = &copy.destination;
+    let name = &end.repository;
+    match end.client.delete_manifest(name, reference).await {
         Ok(Deletion::Deleted) => copy.log.line(format!(
             "finished: {name} {reference} deleted at the destination"
         )),
         Ok(Deletion::Absent) => copy.log.line(format!(
             "finished: the destination has no {name} {reference}"
         )),
-        Err(error) if error.kind() == Kind::Unsupported => {
-            unsupported(copy, reference, &error).await?;
-        }
+        Err(error) if error.kind() == Kind::Unsupported => return Ok(Err(error)),
         Err(error) => return Err(end.failure(&error)),
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
-/// A destination that cannot delete a tag, as distribution 2.8, refuses that of one it does not
-/// have as well: only what it has must stay.
-async fn unsupported(
-    copy: &Copy<'_>,
-    reference: &Reference,
-    refusal: &Error,
-) -> Result<(), Failure> {
+/// What can be done where a tag cannot be deleted alone, as at distribution 2.8, which says so
+/// of tags that it does not have as well.
+async fn instead(copy: &Copy<'_>, tag: &Tag, refusal: &Error) -> Result<Option<String>, Failure> {
     let end = &copy.destination;
     let name = &end.repository;
-    let held = end.client.head_manifest(name, reference).await;
-    if held.map_err(|error| end.failure(&error))?.is_none() {
-        let line = format!("finished: the destination has no {name} {reference}");
+    let Some(held) = end.head(&Reference::Tag(tag.clone())).await? else {
+        let line = format!("finished: the destination has no {name} {tag}");
         copy.log.line(line);
-        return Ok(());
-    }
-    let what = match reference {
-        Reference::Tag(_) => "a tag without its digest",
-        Reference::Digest(_) => "manifests",
+        return Ok(None);
     };
-    let message = format!("unsupported: the destination cannot delete {what} ({refusal})");
-    Err(Failure::permanent(message))
+    if let Some(other) = other_user(copy, tag, &held.digest).await? {
+        let what = format!("a tag without its digest, which {other} needs");
+        return Ok(Some(unsupported(&what, refusal)));
+    }
+    let line = format!(
+        "delete: the destination deletes no tags; {} goes",
+        held.digest
+    );
+    copy.log.line(line);
+    let digest = Reference::Digest(held.digest);
+    let deleted = delete(copy, &digest).await?;
+    Ok(deleted
+        .err()
+        .map(|refusal| unsupported("manifests", &refusal)))
 }
+
+/// Another tag of the repository that points to the digest, or to an index that lists it.
+async fn other_user(
+    copy: &Copy<'_>,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<Option<String>, Failure> {
+    let end = &copy.destination;
+    let tags = end.client.all_tags(&end.repository, MAX_TAGS).await;
+    let tags = match tags {
+        Ok(tags) => tags,
+        Err(Error::Malformed { .. }) => {
+            return Ok(Some(format!("one of more than {MAX_TAGS} tags perhaps")));
+        }
+        Err(error) => return Err(end.failure(&error)),
+    };
+    let others = tags.into_iter().filter(|other| other != tag);
+    let users = stream::iter(others)
+        .map(|other| async move {
+            let needs = needs(copy, &other, digest).await?;
+            Ok::<_, Failure>(needs.then(|| other.to_string()))
+        })
+        .buffer_unordered(LOOKUPS_AT_ONCE)
+        .try_filter_map(|user| async { Ok(user) });
+    std::pin::pin!(users).try_next().await
+}
+
+async fn needs(copy: &Copy<'_>, tag: &Tag, digest: &Digest) -> Result<bool, Failure> {
+    let end = &copy.destination;
+    let Some(head) = end.head(&Reference::Tag(tag.clone())).await? else {
+        return Ok(false);
+    };
+    if head.digest == *digest {
+        return Ok(true);
+    }
+    if !media_type::is_index(&head.media_type) {
+        return Ok(false);
+    }
+    match end.manifest(&head.digest).await {
+        Ok(index) => Ok(Manifest::parse(&index.media_type, &index.bytes)
+            .is_ok_and(|index| index.children.iter().any(|child| child.digest == *digest))),
+        Err(error) if error.kind() == Kind::NotFound => Ok(false),
+        Err(error) => Err(end.failure(&error)),
+    }
+}
+
+fn unsupported(what: &str, refusal: &Error) -> String {
+    format!("unsupported: the destination cannot delete {what} ({refusal})")
+}
+
+/// Each is asked for; a repository with more is left as it is.
+const MAX_TAGS: usize = 2000;
+const LOOKUPS_AT_ONCE: usize = 8;

@@ -21,7 +21,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 
 use super::{
-    Origin, Policy, PolicyId, Shared,
+    Origin, Policy, PolicyId, Shared, executions,
     metrics::{ArtifactLabels, ArtifactOutcome},
 };
 use crate::{
@@ -75,21 +75,31 @@ impl Transfers {
             ended = self.align(&copy, &parameters.reference) => ended,
             () = job.stop.cancelled() => Err(Failure::Stopped),
         };
-        if ended.is_err() {
-            copy.abandon().await;
+        match ended {
+            Ok(None) => Ok(()),
+            Ok(Some(note)) => executions::queries::note(&self.shared.db, job.id, &note)
+                .await
+                .map_err(|error| from_inner(&error.into())),
+            Err(failure) => {
+                copy.abandon().await;
+                Err(failure)
+            }
         }
-        ended
     }
 
-    /// Copies the artifact, or follows its deletion.
-    async fn align(&self, copy: &Copy<'_>, reference: &Reference) -> Result<(), Failure> {
+    /// Copies the artifact, or follows its deletion; what to know of it when not all was done.
+    async fn align(
+        &self,
+        copy: &Copy<'_>,
+        reference: &Reference,
+    ) -> Result<Option<String>, Failure> {
         let outcome = copy.artifact(reference).await;
         self.count(&outcome);
         match outcome? {
             Outcome::Absent => deletion::follow(copy, reference).await,
             outcome => {
                 copy.log.line(format!("finished: {}", outcome.text()));
-                Ok(())
+                Ok((outcome == Outcome::Superseded).then(|| outcome.text().to_owned()))
             }
         }
     }
@@ -100,6 +110,7 @@ impl Transfers {
             Ok(Outcome::Equal) => ArtifactOutcome::Equal,
             Ok(Outcome::Kept) => ArtifactOutcome::Kept,
             Ok(Outcome::Filtered) => ArtifactOutcome::Filtered,
+            Ok(Outcome::Superseded) => ArtifactOutcome::Superseded,
             Ok(Outcome::Absent) => ArtifactOutcome::Gone,
             Err(_) => ArtifactOutcome::Failed,
         };

@@ -222,6 +222,24 @@ async fn a_tag_that_is_deleted_goes_alone() {
 }
 
 #[tokio::test]
+async fn a_push_that_a_deletion_at_the_destination_has_overtaken_ends_well() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        rig.work();
+        rig.remote.has_deleted.store(true, Ordering::SeqCst);
+        push_image(&rig.local, "a/b", "v1", &["one"]).await;
+        rig.happen(&push("a/b", "v1")).await;
+        let newest = rig.settled().await.remove(0);
+        let text = "left alone, for the tag was deleted at the destination since";
+        assert_eq!(
+            (newest.status, &*newest.status_text),
+            (Status::Succeed, text)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_digest_that_is_deleted_goes_with_its_tags() {
     for db in databases().await {
         let rig = Rig::new(db).await;
