@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::fairness::Limits;
 use crate::backoff::Backoff;
 
 /// The `[jobs]` section; `replication.workers` sets `workers`.
@@ -22,8 +23,16 @@ pub struct Config {
     pub retry_base_ms: u64,
     /// The longest delay before any retry.
     pub retry_cap_seconds: u64,
-    /// The middle of the delay before a job is run again whose target was down.
+    /// The longest time between two tries of a target that does not answer; the first follows
+    /// after ten seconds, the others each after twice as long.
     pub target_down_seconds: u64,
+    /// Jobs of one kind at once in this process; 0: as many as there are workers.
+    pub per_kind: usize,
+    /// Jobs of one target at once in this process; 0: as many as there are workers, but one fewer
+    /// where jobs go to several targets.
+    pub per_target: usize,
+    /// Workers that jobs known to be large, from 256 MiB, leave free for others.
+    pub reserved_workers: usize,
     /// Runs in a row that end with the death of the process before the job is suspected of it:
     /// from then on it waits for half to all of `retry_cap_seconds` before each run.
     pub max_crashes: u32,
@@ -49,7 +58,10 @@ impl Default for Config {
             max_attempts: 20,
             retry_base_ms: 1000,
             retry_cap_seconds: 300,
-            target_down_seconds: 30,
+            target_down_seconds: 60,
+            per_kind: 0,
+            per_target: 0,
+            reserved_workers: 1,
             max_crashes: 3,
             stop_grace_seconds: 5,
             log_lines: 1000,
@@ -93,6 +105,15 @@ impl Config {
 
     pub(super) fn history(&self) -> Duration {
         Duration::from_secs(self.history_days.saturating_mul(24 * 60 * 60))
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            workers: self.workers,
+            per_kind: self.per_kind,
+            per_target: self.per_target,
+            reserved: self.reserved_workers,
+        }
     }
 
     pub(super) fn backoff(&self) -> Backoff {

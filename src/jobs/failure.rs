@@ -47,6 +47,11 @@ impl Failure {
         }
     }
 
+    /// Whether it says of the target, not of the job, that it must wait.
+    pub(super) fn parks(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::TargetDown { .. })
+    }
+
     /// What went wrong, for people.
     pub fn message(&self) -> &str {
         match self {

@@ -25,8 +25,12 @@ pub struct NewJob {
     pub params: serde_json::Value,
     /// Not before this time; `None` is now.
     pub run_at: Option<Timestamp>,
-    /// Whose limits and breaker the job falls under.
+    /// Whose limits and breaker the job falls under; without line breaks.
     pub target: Option<String>,
+    /// Within a target, projects take turns; without line breaks.
+    pub project: String,
+    /// What the job will move, where that is known.
+    pub size_bytes: Option<u64>,
     /// `None` is [`Config::max_attempts`](super::Config::max_attempts).
     pub max_attempts: Option<u32>,
 }
@@ -43,6 +47,8 @@ impl NewJob {
             params,
             run_at: None,
             target: None,
+            project: String::new(),
+            size_bytes: None,
             max_attempts: None,
         }
     }
@@ -50,6 +56,12 @@ impl NewJob {
     #[must_use]
     pub fn at(mut self, run_at: Timestamp) -> Self {
         self.run_at = Some(run_at);
+        self
+    }
+
+    #[must_use]
+    pub fn in_project(mut self, project: impl Into<String>) -> Self {
+        self.project = project.into();
         self
     }
 

@@ -5,8 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Error, Failure, JobId,
+    lane::Lane,
     lifecycle::{Lifecycle, Refused},
-    queries::{self, Entry, JobRow, Lease},
+    queries::{self, Entry, JobRow},
     queue::{BATCH, Inner},
     slots::{Reason, Slot},
 };
@@ -22,27 +23,18 @@ pub(super) enum Ending {
 }
 
 impl Inner {
-    /// Takes up to `limit` due jobs of `kinds` under leases of this process.
-    pub(super) async fn claim(&self, kinds: &[&str], limit: usize) -> Result<Vec<JobRow>, Error> {
-        let now = self.clock.now();
-        let lease = Lease {
-            owner: &self.boot,
-            now,
-            until: now.plus(self.config.lease()),
-        };
-        Ok(queries::claim(&self.db, lease, kinds, limit).await?)
-    }
-
-    pub(super) fn retry_at(&self, job: &Lifecycle, failure: &Failure, now: Timestamp) -> Timestamp {
+    /// When a job of `lane` runs again whose run has failed so.
+    pub(super) fn retry_at(
+        &self,
+        (job, lane): (&Lifecycle, &Lane),
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Timestamp {
         let random = u64::from_le_bytes(secret::random_bytes());
         let delay = match failure {
             Failure::Throttled { retry_after, .. } => *retry_after,
-            Failure::TargetDown { .. } => {
-                // Spread over half to one and a half of the delay, so that not all come at once.
-                let middle_ms = self.config.target_down_seconds.saturating_mul(1000);
-                let spread_ms = random % middle_ms.saturating_add(1);
-                Duration::from_millis(middle_ms / 2 + spread_ms)
-            }
+            // Its target is parked: when it opens, the job is due.
+            Failure::TargetDown { .. } if !lane.target().is_empty() => Duration::ZERO,
             _ => {
                 let attempt = u32::try_from(job.attempts).unwrap_or(u32::MAX);
                 self.config.backoff().delay(attempt, random)

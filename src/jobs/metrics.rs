@@ -16,6 +16,7 @@ pub struct Metrics {
     pub(super) claim_latency: Family<KindLabels, Histogram>,
     pub(super) run_time: Family<KindLabels, Histogram>,
     pub(super) runs: Family<RunLabels, Counter>,
+    pub(super) parked_targets: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,6 +49,7 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(0.001, 8.0, 8))
             }),
             runs: Family::default(),
+            parked_targets: Gauge::default(),
         }
     }
 }
@@ -73,6 +75,11 @@ impl Metrics {
             "tidegate_jobs_runs",
             "Runs ended, by kind and outcome",
             self.runs.clone(),
+        );
+        registry.register(
+            "tidegate_jobs_parked_targets",
+            "Targets whose jobs wait because they do not answer or asked for patience",
+            self.parked_targets.clone(),
         );
     }
 }

@@ -8,12 +8,16 @@
 //! This room knows no kind of job: what is replicated, collected or delivered is its callers'.
 //! Start with `lifecycle.rs` (what may happen to a job), then `queue.rs` and `runner.rs`.
 
+mod breaker;
+mod claim;
 mod config;
 mod cron;
 mod error;
 mod failure;
+mod fairness;
 mod handler;
 mod job;
+mod lane;
 mod launch;
 mod lease;
 mod ledger;

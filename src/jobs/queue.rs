@@ -1,6 +1,6 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use tokio::sync::{Notify, Semaphore};
@@ -8,6 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Config, Enqueued, Error, Job, JobId, Metrics, NewJob, State,
+    breaker::Targets,
+    fairness::Fairness,
+    lane::Lane,
     launch::Kinds,
     lifecycle::{Lifecycle, Refused},
     log, queries,
@@ -33,6 +36,8 @@ pub(super) struct Inner {
     pub config: Config,
     pub metrics: Metrics,
     pub slots: Slots,
+    pub fairness: Mutex<Fairness>,
+    pub targets: Targets,
     pub woken: Notify,
     /// Names this life of the process in leases; random, so that no restart inherits them.
     pub boot: String,
@@ -64,6 +69,8 @@ impl Jobs {
             config,
             metrics: Metrics::default(),
             slots: Slots::default(),
+            fairness: Mutex::default(),
+            targets: Targets::default(),
             woken: Notify::new(),
             boot: hex::encode(secret::random_bytes::<16>()),
             kinds: OnceLock::new(),
@@ -234,6 +241,12 @@ impl Jobs {
             key: &job.key,
             params: job.params.to_string(),
             target: job.target.as_deref(),
+            lane: Lane::new(
+                &job.kind,
+                job.target.as_deref().unwrap_or(""),
+                &job.project,
+                job.size_bytes,
+            ),
             max_attempts: i64::from(max_attempts.max(1)),
             run_at_ms: job.run_at.unwrap_or(now).millis(),
         }

@@ -75,9 +75,8 @@ impl Runner {
                 permits = self.free_permits() => permits,
                 () = shutdown.cancelled() => return,
             };
-            let wanted = permits.len();
             // Once sent, a claim is waited for: what it took must not be forgotten.
-            let claimed = match self.jobs.inner.claim(&kinds, wanted).await {
+            let claimed = match self.jobs.inner.claim(&kinds, permits.len()).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::warn!("cannot read the job queue: {error}");
@@ -87,11 +86,11 @@ impl Runner {
             if !claimed.is_empty() {
                 failpoint::hit("jobs.taken");
             }
-            let full = claimed.len() == wanted;
+            let is_idle = claimed.is_empty();
             for (row, permit) in claimed.into_iter().zip(permits) {
                 self.start(row, permit);
             }
-            if !full {
+            if is_idle {
                 self.wait_for_work(shutdown).await;
             }
         }
@@ -204,6 +203,11 @@ async fn keep(inner: Arc<Inner>, done: CancellationToken) {
                 inner.woken.notify_one();
             }
             report("free the jobs of a dead instance", freed);
+            let opened = inner.refresh_targets().await;
+            if matches!(opened, Ok(true)) {
+                inner.woken.notify_one();
+            }
+            report("read which targets are parked", opened);
         }
     }
 }

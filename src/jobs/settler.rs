@@ -92,8 +92,10 @@ impl Inner {
         if !log.is_empty() {
             queries::append_log(&mut tx, &log).await?;
         }
+        let news = self.write_targets(&mut tx, ended, now).await?;
         failpoint::hit("jobs.settle_before_commit");
         tx.commit().await?;
+        self.enter_targets(news, now);
         failpoint::hit("jobs.settle_committed");
         let states = ended.iter().map(|ended| settled.get(&ended.slot.id));
         Ok(states.map(Option::<&State>::copied).collect())
@@ -141,9 +143,11 @@ impl Inner {
                 match &run.ending {
                     Ending::Succeeded => job.succeed(epoch),
                     Ending::Released => job.release(epoch),
-                    Ending::Failed(failure) => {
-                        job.fail(epoch, failure, self.retry_at(job, failure, now))
-                    }
+                    Ending::Failed(failure) => job.fail(
+                        epoch,
+                        failure,
+                        self.retry_at((job, &run.slot.lane), failure, now),
+                    ),
                 }
             })
             .await?;

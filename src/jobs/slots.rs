@@ -5,7 +5,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{JobId, Log};
+use super::{JobId, Log, lane::Lane};
 
 /// The jobs that run in this process.
 #[derive(Debug, Default)]
@@ -16,6 +16,7 @@ pub(super) struct Slots(Mutex<HashMap<JobId, Arc<Slot>>>);
 pub(super) struct Slot {
     pub id: JobId,
     pub epoch: i64,
+    pub lane: Lane,
     pub log: Log,
     pub stop: CancellationToken,
     reason: OnceLock<Reason>,
@@ -61,10 +62,11 @@ impl Slots {
 }
 
 impl Slot {
-    pub(super) fn new(id: JobId, epoch: i64, log: Log) -> Self {
+    pub(super) fn new(id: JobId, epoch: i64, lane: Lane, log: Log) -> Self {
         Self {
             id,
             epoch,
+            lane,
             log,
             stop: CancellationToken::new(),
             reason: OnceLock::new(),

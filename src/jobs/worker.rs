@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::{
     Error, Failure, Handler, JobId, Log, Running, State,
+    lane::Lane,
     lease::Ending,
     log::Bounds,
     metrics::{KindLabels, RunLabels},
@@ -162,7 +163,8 @@ impl Inner {
         };
         let run = (JobId(row.id), row.epoch);
         let log = Log::new(self.clock.clone(), run, bounds);
-        let slot = Arc::new(Slot::new(JobId(row.id), row.epoch, log));
+        let lane = Lane::from_column(row.lane.clone());
+        let slot = Arc::new(Slot::new(JobId(row.id), row.epoch, lane, log));
         self.slots.insert(slot.clone());
         slot
     }

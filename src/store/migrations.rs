@@ -28,6 +28,7 @@ const ENTRIES: &[Entry] = &[
     entry!(2, "0002_jobs"),
     entry!(3, "0003_replication"),
     entry!(4, "0004_audit"),
+    entry!(5, "0005_lanes"),
     entry!(7, "0007_mirroring_both_ways"),
     entry!(8, "0008_intent_looks"),
     entry!(9, "0009_job_api"),

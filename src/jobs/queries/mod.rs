@@ -8,19 +8,20 @@ mod statements;
 use serde::Serialize;
 
 pub(super) use rows::{
-    Accepted, Beat, Depth, Entry, JobRow, LogRow, Next, ScheduleRow, Settled, Wish,
+    Accepted, Beat, Depth, Entry, JobRow, LaneRow, LogRow, Next, ParkedRow, ScheduleRow, Settled,
+    Wish,
 };
 #[cfg(test)]
 pub(crate) use statements::ALL;
 
 use statements::{
     JOB_BEAT, JOB_BY_ID, JOB_CLAIM, JOB_ENQUEUE, JOB_LOCK, JOB_SAVE, JOB_SUCCEED, JOBS_DEPTH,
-    JOBS_EXPIRED, JOBS_FAILED_SINCE, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LOG_APPEND, LOG_LAST,
-    LOG_LINES, LOG_NOTE, LOG_TRIM, SCHEDULE_ADVANCE, SCHEDULE_BY_KEY, SCHEDULE_PUT,
-    SCHEDULE_REMOVE, SCHEDULES_DUE,
+    JOBS_EXPIRED, JOBS_FAILED_SINCE, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LANES, LOG_APPEND,
+    LOG_LAST, LOG_LINES, LOG_NOTE, LOG_TRIM, SCHEDULE_ADVANCE, SCHEDULE_BY_KEY, SCHEDULE_PUT,
+    SCHEDULE_REMOVE, SCHEDULES_DUE, TARGET_OPEN, TARGET_PARK, TARGET_PROBE, TARGETS_PARKED,
 };
 
-use super::JobId;
+use super::{JobId, breaker::Parked};
 use crate::{
     clock::Timestamp,
     store::{Db, Error, Tx, read, run, write},
@@ -52,27 +53,82 @@ pub(super) struct Lease<'a> {
     pub until: Timestamp,
 }
 
-/// Takes up to `limit` jobs of `kinds` that are due, oldest first.
+/// The lanes that have a job waiting, each with when its first is due.
+pub(super) async fn lanes(db: &Db) -> Result<Vec<LaneRow>> {
+    Ok(read!(db, |pool, sql = LANES| {
+        sqlx::query_as(sql).fetch_all(pool).await?
+    }))
+}
+
+/// Takes up to `limit` jobs of a lane that are due, oldest first.
 pub(super) async fn claim(
     db: &Db,
     lease: Lease<'_>,
-    kinds: &[&str],
+    lane: &str,
     limit: usize,
 ) -> Result<Vec<JobRow>> {
-    let kinds = json(kinds);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut claimed: Vec<JobRow> = write!(db, |pool, sql = JOB_CLAIM| {
+    Ok(write!(db, |pool, sql = JOB_CLAIM| {
         sqlx::query_as(sql)
             .bind(lease.now.millis())
             .bind(lease.owner)
             .bind(lease.until.millis())
-            .bind(kinds)
+            .bind(lane)
             .bind(limit)
             .fetch_all(pool)
             .await?
+    }))
+}
+
+/// The targets whose jobs wait.
+pub(super) async fn parked(db: &Db) -> Result<Vec<ParkedRow>> {
+    Ok(read!(db, |pool, sql = TARGETS_PARKED| {
+        sqlx::query_as(sql).fetch_all(pool).await?
+    }))
+}
+
+/// Moves the time of a parked target's next try; false if another instance has done so.
+pub(super) async fn probe(
+    db: &Db,
+    target: &str,
+    (until, next): (Timestamp, Timestamp),
+) -> Result<bool> {
+    let moved = write!(db, |pool, sql = TARGET_PROBE| {
+        sqlx::query(sql)
+            .bind(target)
+            .bind(until.millis())
+            .bind(next.millis())
+            .execute(pool)
+            .await?
+            .rows_affected()
     });
-    claimed.sort_by_key(|row| (row.run_at_ms, row.id));
-    Ok(claimed)
+    Ok(moved == 1)
+}
+
+pub(super) async fn park(tx: &mut Tx, target: &str, parked: &Parked) -> Result<()> {
+    run!(tx, |connection, sql = TARGET_PARK| {
+        sqlx::query(sql)
+            .bind(target)
+            .bind(i64::from(parked.failures))
+            .bind(parked.until.millis())
+            .bind(parked.probing)
+            .bind(&parked.reason)
+            .execute(connection)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+pub(super) async fn open(tx: &mut Tx, target: &str) -> Result<()> {
+    run!(tx, |connection, sql = TARGET_OPEN| {
+        sqlx::query(sql)
+            .bind(target)
+            .execute(connection)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
 }
 
 /// Reads jobs and holds them unchanged until the transaction ends.

@@ -4,6 +4,7 @@ use crate::{
     clock::Timestamp,
     jobs::{
         Class, Error, JobId, State,
+        lane::Lane,
         lifecycle::{Fault, Lifecycle},
     },
     store::row,
@@ -14,7 +15,7 @@ row! {
     pub(in crate::jobs) JobRow {
         id: i64, kind: String, key: String, params: String, target: Option<String>, state: String,
         generation: i64, run_generation: i64, stop_generation: i64,
-        attempts: i64, max_attempts: i64, crashes: i64, run_at_ms: i64,
+        attempts: i64, max_attempts: i64, crashes: i64, run_at_ms: i64, lane: String,
         lease_owner: Option<String>, lease_until_ms: Option<i64>, epoch: i64, rev: i64,
         error: Option<String>, error_class: Option<String>,
         created_ms: i64, started_ms: Option<i64>, finished_ms: Option<i64>, updated_ms: i64,
@@ -22,6 +23,13 @@ row! {
 }
 row! { pub(in crate::jobs) Accepted { id: i64, kind: String, key: String, generation: i64 } }
 row! { pub(in crate::jobs) Beat { id: i64, epoch: i64, stopping: bool } }
+row! { pub(in crate::jobs) LaneRow { lane: String, run_at_ms: i64 } }
+row! {
+    /// A row of `job_targets`.
+    pub(in crate::jobs) ParkedRow {
+        target: String, failures: i64, until_ms: i64, probing: bool, reason: String,
+    }
+}
 row! { pub(in crate::jobs) Settled { id: i64, state: String } }
 row! { pub(in crate::jobs) Depth { kind: String, state: String, jobs: i64 } }
 row! { pub(in crate::jobs) LogRow { seq: i64, at_ms: i64, line: String } }
@@ -39,6 +47,7 @@ pub(in crate::jobs) struct Wish<'a> {
     pub key: &'a str,
     pub params: String,
     pub target: Option<&'a str>,
+    pub lane: Lane,
     pub max_attempts: i64,
     pub run_at_ms: i64,
 }

@@ -2,13 +2,13 @@ use crate::store::sqls;
 
 sqls! {
     JOB_ENQUEUE = "
-        insert into jobs (kind, key, params, target, state, max_attempts, run_at_ms, created_ms, updated_ms)
+        insert into jobs (kind, key, params, target, lane, state, max_attempts, run_at_ms, created_ms, updated_ms)
         select json_extract(value, '$.kind'), json_extract(value, '$.key'),
-               json_extract(value, '$.params'), json_extract(value, '$.target'), 'ready',
+               json_extract(value, '$.params'), json_extract(value, '$.target'), json_extract(value, '$.lane'), 'ready',
                json_extract(value, '$.max_attempts'), json_extract(value, '$.run_at_ms'), $2, $2
           from json_each($1) where true
         on conflict (kind, key) where finished_ms is null do update set
-            params = excluded.params, target = excluded.target,
+            params = excluded.params, target = excluded.target, lane = excluded.lane,
             max_attempts = excluded.max_attempts,
             generation = jobs.generation + 1, rev = jobs.rev + 1,
             attempts = case when jobs.state = 'running' then jobs.attempts else 0 end,
@@ -22,12 +22,12 @@ sqls! {
             updated_ms = excluded.updated_ms
         returning id, kind, key, generation"
       | "
-        insert into jobs (kind, key, params, target, state, max_attempts, run_at_ms, created_ms, updated_ms)
-        select kind, key, params, target, 'ready', max_attempts, run_at_ms, $2, $2
-          from jsonb_to_recordset($1::jsonb) as wish (kind text, key text, params text, target text,
+        insert into jobs (kind, key, params, target, lane, state, max_attempts, run_at_ms, created_ms, updated_ms)
+        select kind, key, params, target, lane, 'ready', max_attempts, run_at_ms, $2, $2
+          from jsonb_to_recordset($1::jsonb) as wish (kind text, key text, params text, target text, lane text,
                                                       max_attempts bigint, run_at_ms bigint)
         on conflict (kind, key) where finished_ms is null do update set
-            params = excluded.params, target = excluded.target,
+            params = excluded.params, target = excluded.target, lane = excluded.lane,
             max_attempts = excluded.max_attempts,
             generation = jobs.generation + 1, rev = jobs.rev + 1,
             attempts = case when jobs.state = 'running' then jobs.attempts else 0 end,
@@ -40,26 +40,54 @@ sqls! {
                 else least(jobs.run_at_ms, excluded.run_at_ms) end,
             updated_ms = excluded.updated_ms
         returning id, kind, key, generation";
+    LANES = "
+        with recursive first (id) as (
+            select * from (select id from jobs where state in ('ready', 'retry')
+                            order by lane, run_at_ms, id limit 1)
+            union all
+            select (select id from jobs
+                     where state in ('ready', 'retry')
+                       and lane > (select lane from jobs seen where seen.id = first.id)
+                     order by lane, run_at_ms, id limit 1)
+              from first where first.id is not null)
+        select lane, run_at_ms from first join jobs on jobs.id = first.id"
+      | "
+        with recursive first as (
+            (select lane, run_at_ms from jobs where state in ('ready', 'retry')
+              order by lane, run_at_ms, id limit 1)
+            union all
+            select following.* from first, lateral (
+                select lane, run_at_ms from jobs
+                 where state in ('ready', 'retry') and jobs.lane > first.lane
+                 order by lane, run_at_ms, id limit 1) as following)
+        select lane, run_at_ms from first";
     JOB_CLAIM = "
         update jobs set state = 'running', lease_owner = $2, lease_until_ms = $3,
                epoch = epoch + 1, rev = rev + 1, attempts = attempts + 1,
                run_generation = generation, started_ms = $1, updated_ms = $1
          where id in (select id from jobs
-                       where state in ('ready', 'retry') and run_at_ms <= $1
-                         and kind in (select value from json_each($4))
+                       where state in ('ready', 'retry') and lane = $4 and run_at_ms <= $1
                        order by run_at_ms, id limit $5)
         returning *"
       | "
         with due as materialized (
             select id from jobs
-             where state in ('ready', 'retry') and run_at_ms <= $1
-               and kind in (select value from jsonb_array_elements_text($4::jsonb))
+             where state in ('ready', 'retry') and lane = $4 and run_at_ms <= $1
              order by run_at_ms, id limit $5 for update skip locked)
         update jobs set state = 'running', lease_owner = $2, lease_until_ms = $3,
                epoch = epoch + 1, rev = rev + 1, attempts = attempts + 1,
                run_generation = generation, started_ms = $1, updated_ms = $1
          where id in (select id from due)
         returning *";
+    TARGETS_PARKED = "select * from job_targets";
+    TARGET_PROBE = "
+        update job_targets set until_ms = $3, probing = true where target = $1 and until_ms = $2";
+    TARGET_PARK = "
+        insert into job_targets (target, failures, until_ms, probing, reason)
+        values ($1, $2, $3, $4, $5)
+        on conflict (target) do update set failures = excluded.failures,
+            until_ms = excluded.until_ms, probing = excluded.probing, reason = excluded.reason";
+    TARGET_OPEN = "delete from job_targets where target = $1";
     JOB_LOCK = "
         select * from jobs where id in (select value from json_each($1)) order by id"
       | "

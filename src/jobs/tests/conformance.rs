@@ -13,6 +13,7 @@ use crate::{
     clock::{Clock, ManualClock},
     jobs::{
         JobId, Jobs, NewJob, State,
+        lane::Lane,
         lease::Ending,
         lifecycle::Lifecycle,
         log::{Bounds, Log},
@@ -121,7 +122,12 @@ impl World {
             line_bytes: 80,
         };
         let log = Log::new(self.clock.clone(), (id, epoch), bounds);
-        let slot = Arc::new(Slot::new(id, epoch, log));
+        let slot = Arc::new(Slot::new(
+            id,
+            epoch,
+            Lane::new(&self.kind, "", "", None),
+            log,
+        ));
         super::settle(&self.jobs, &slot, ending).await;
     }
 }

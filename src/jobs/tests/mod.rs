@@ -4,11 +4,13 @@
 
 mod conformance;
 mod cron;
+mod fairness;
 mod leases;
 mod lifecycle;
 mod queue;
 mod running;
 mod schedules;
+mod targets;
 
 use std::{sync::Arc, time::Duration};
 
