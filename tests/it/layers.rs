@@ -65,6 +65,22 @@ fn statements_stand_only_in_queries_and_the_store() {
     assert!(offenders.is_empty(), "{offenders:#?}");
 }
 
+/// The texts between `before` and the next quotation mark, in all production code.
+pub fn names_in_source(before: &str) -> Vec<String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut names = Vec::new();
+    for file in rust_files(&source) {
+        let text = fs::read_to_string(&file).unwrap();
+        let after = text.split(before).skip(1);
+        names.extend(
+            after
+                .filter_map(|rest| rest.split('"').next())
+                .map(str::to_owned),
+        );
+    }
+    names
+}
+
 fn rooms(source: &Path) -> Vec<String> {
     let entries = fs::read_dir(source).unwrap().map(Result::unwrap);
     let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());

@@ -26,8 +26,6 @@ pub struct Options {
     pub upstream: Option<String>,
     /// More configuration, as TOML.
     pub extra: String,
-    /// `TIDEGATE_FAILPOINT`: where the process shall die.
-    pub failpoint: Option<String>,
 }
 
 /// A running `tidegate serve` with a directory of its own.
@@ -35,7 +33,6 @@ pub struct Gateway {
     process: Process,
     directory: tempfile::TempDir,
     port: u16,
-    failpoint: Option<String>,
 }
 
 pub const PASSWORD: &str = "Harbor12345";
@@ -49,13 +46,11 @@ impl Gateway {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
         write_config(directory.path(), port, &options).await;
-        let failpoint = options.failpoint;
-        let process = spawn(directory.path(), failpoint.as_deref());
+        let process = spawn(directory.path(), None);
         let mut gateway = Self {
             process,
             directory,
             port,
-            failpoint,
         };
         gateway.until_ready().await;
         gateway
@@ -79,7 +74,6 @@ impl Gateway {
             process,
             directory,
             port,
-            failpoint: None,
         };
         gateway.until_answers("/healthz").await;
         gateway
@@ -96,22 +90,24 @@ impl Gateway {
     }
 
     async fn until_answers(&mut self, path: &str) {
-        let ca = self.ca();
         loop {
             if let Some(status) = self.process.exited() {
                 panic!("the gateway ended with {status}: {}", self.process.output());
             }
-            if ca.exists() {
-                let probe = Http::trusting(&self.url(), &ca);
-                let answer = probe
-                    .try_send(http::Method::GET, path, &[], bytes::Bytes::new())
-                    .await;
-                if answer.is_ok_and(|answer| answer.status == 200) {
-                    return;
-                }
+            if self.answers(path).await {
+                return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
+    }
+
+    async fn answers(&self, path: &str) -> bool {
+        if !self.ca().exists() {
+            return false;
+        }
+        let http = self.http();
+        let probe = http.try_send(http::Method::GET, path, &[], bytes::Bytes::new());
+        probe.await.is_ok_and(|answer| answer.status == 200)
     }
 
     /// SIGKILL, then a start without failpoint on the same directory.
@@ -122,18 +118,36 @@ impl Gateway {
 
     /// Starts again what has ended, without failpoint.
     pub async fn restart(&mut self) {
-        self.failpoint = None;
         self.process = spawn(self.directory.path(), None);
         self.until_ready().await;
     }
 
-    /// Starts again with a failpoint.
-    pub async fn restart_to_die_at(&mut self, failpoint: &str) {
-        self.process.signal("TERM");
-        self.process.wait().await;
-        self.failpoint = Some(failpoint.into());
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts again what has ended, with a failpoint; whether it lived to become ready.
+    pub async fn start_to_die_at(&mut self, failpoint: &str) -> bool {
         self.process = spawn(self.directory.path(), Some(failpoint));
-        self.until_ready().await;
+        loop {
+            if self.process.exited().is_some() {
+                return false;
+            }
+            if self.answers("/readyz").await {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Where its PostgreSQL schema is; `None` on SQLite.
+    pub fn postgres_url(&self) -> Option<String> {
+        let config = std::fs::read_to_string(self.directory.path().join("tidegate.toml")).unwrap();
+        let url = config
+            .split('"')
+            .find(|text| text.starts_with("postgres://"));
+        url.map(str::to_owned)
     }
 
     pub fn process(&mut self) -> &mut Process {
