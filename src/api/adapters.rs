@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{Shared, caller::Caller, error::Error, path::PathParameters, registries::LOCAL_KIND};
 use crate::{
     auth::{Resource, Verb},
-    replication::{REGISTRY_TYPES, RegistryId},
+    registry::{AccessKey, Addresses, Provider},
+    replication::RegistryId,
 };
 
 pub(super) fn routes() -> Router<Shared> {
@@ -73,12 +74,12 @@ async fn info(
 async fn types(
     State(api): State<Shared>,
     caller: Caller,
-) -> Result<axum::Json<&'static [&'static str]>, Error> {
+) -> Result<axum::Json<[&'static str; Provider::ALL.len()]>, Error> {
     api.system(&caller, Resource::ReplicationAdapter, Verb::List)?;
-    Ok(axum::Json(REGISTRY_TYPES))
+    Ok(axum::Json(Provider::ALL.map(Provider::name)))
 }
 
-/// `RegistryProviderInfo`: no type here has fixed endpoints or special credentials.
+/// `RegistryProviderInfo`.
 #[derive(Debug, Serialize)]
 struct ProviderInfo {
     endpoint_pattern: EndpointPattern,
@@ -88,7 +89,14 @@ struct ProviderInfo {
 #[derive(Debug, Serialize)]
 struct EndpointPattern {
     endpoint_type: &'static str,
-    endpoints: [(); 0],
+    endpoints: Vec<KnownAddress>,
+}
+
+/// `RegistryEndpoint`.
+#[derive(Debug, Serialize)]
+struct KnownAddress {
+    key: &'static str,
+    value: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,18 +113,56 @@ async fn patterns(
     caller: Caller,
 ) -> Result<axum::Json<BTreeMap<&'static str, ProviderInfo>>, Error> {
     api.system(&caller, Resource::ReplicationAdapter, Verb::List)?;
-    let info = || ProviderInfo {
-        endpoint_pattern: EndpointPattern {
-            endpoint_type: "EndpointPatternTypeStandard",
-            endpoints: [],
-        },
-        credential_pattern: CredentialPattern {
-            access_key_type: "AccessKeyTypeStandard",
-            access_key_data: "",
-            access_secret_type: "AccessSecretTypeStandard",
-            access_secret_data: "",
-        },
-    };
-    let types = REGISTRY_TYPES.iter();
-    Ok(axum::Json(types.map(|kind| (*kind, info())).collect()))
+    let infos = Provider::ALL.map(|provider| (provider.name(), provider.into()));
+    Ok(axum::Json(infos.into()))
+}
+
+impl From<Provider> for ProviderInfo {
+    fn from(provider: Provider) -> Self {
+        let traits = provider.traits();
+        Self {
+            endpoint_pattern: traits.addresses.into(),
+            credential_pattern: traits.access_key.into(),
+        }
+    }
+}
+
+impl From<Addresses> for EndpointPattern {
+    fn from(addresses: Addresses) -> Self {
+        let one;
+        let (endpoint_type, known) = match addresses {
+            Addresses::Any => ("EndpointPatternTypeStandard", &[][..]),
+            Addresses::One(name, url) => {
+                one = [(name, url)];
+                ("EndpointPatternTypeFix", &one[..])
+            }
+            Addresses::Known(known) => ("EndpointPatternTypeList", known),
+        };
+        let endpoints = known
+            .iter()
+            .map(|&(key, value)| KnownAddress { key, value });
+        Self {
+            endpoint_type,
+            endpoints: endpoints.collect(),
+        }
+    }
+}
+
+impl From<AccessKey> for CredentialPattern {
+    fn from(access_key: AccessKey) -> Self {
+        match access_key {
+            AccessKey::Any => Self {
+                access_key_type: "AccessKeyTypeStandard",
+                access_key_data: "",
+                access_secret_type: "AccessSecretTypeStandard",
+                access_secret_data: "",
+            },
+            AccessKey::KeyFile(name) => Self {
+                access_key_type: "AccessKeyTypeFix",
+                access_key_data: name,
+                access_secret_type: "AccessSecretTypeFile",
+                access_secret_data: "No Change",
+            },
+        }
+    }
 }

@@ -86,10 +86,10 @@ pub(super) fn endpoint(upstream: &Upstream, url: &str) -> anyhow::Result<Endpoin
             .with_context(|| format!("upstream.ca_cert: cannot read {}", path.display()))
     };
     Ok(Endpoint {
-        url,
         credential: credential(upstream)?,
         insecure: upstream.insecure,
         ca_certificate: upstream.ca_cert.as_ref().map(read).transpose()?,
+        ..Endpoint::new(url)
     })
 }
 

@@ -6,12 +6,13 @@ use http::{
 };
 use url::{Host, Url};
 
-use super::Error;
+use super::{Error, Provider};
 use crate::secret::Secret;
 
 /// A remote registry: where it is, how to sign in there, what to trust.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
+    pub provider: Provider,
     pub url: EndpointUrl,
     pub credential: Option<Credential>,
     /// Accept any certificate.
@@ -21,9 +22,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint without credential that trusts what the system trusts.
+    /// A plain registry without credential that trusts what the system trusts.
     pub fn new(url: EndpointUrl) -> Self {
         Self {
+            provider: Provider::default(),
             url,
             credential: None,
             insecure: false,
@@ -41,6 +43,13 @@ pub enum Credential {
     },
     /// A refresh token of the registry's token service (Docker's "identity token").
     IdentityToken(Secret),
+}
+
+/// An access key of a cloud's own identity service, and its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub key: String,
+    pub secret: Secret,
 }
 
 /// The address of a registry: scheme, host, port and a path prefix before `/v2/`.

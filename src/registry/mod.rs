@@ -3,7 +3,8 @@
 //! [`Remote`] carries HTTP to one registry: connections, TLS trust, credentials, timeouts and
 //! limits. [`Client`] speaks the distribution API over any [`crate::wire::Exchange`], a remote
 //! one or the embedded registry in the same process. This room must not know of projects,
-//! policies or jobs, nor who asks. Read `client/mod.rs` first, then `remote/mod.rs`.
+//! policies or jobs, nor who asks. Read `client/mod.rs` first, then `remote.rs`; what
+//! differs between clouds stands in `provider`.
 
 mod client;
 mod config;
@@ -11,6 +12,7 @@ mod credential;
 mod endpoint;
 mod error;
 mod ping;
+mod provider;
 mod remote;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,9 +24,10 @@ pub use client::{
 };
 pub use config::Config;
 pub use credential::{Authentication, IssuedToken, TokenSource};
-pub use endpoint::{Credential, Endpoint, EndpointUrl};
+pub use endpoint::{Account, Credential, Endpoint, EndpointUrl};
 pub use error::{Error, Kind, Refusal};
 pub use ping::{Unusable, ping};
+pub use provider::{AccessKey, Addresses, Listed, Provider, Traits};
 pub use remote::Remote;
 
 /// What this client calls itself.

@@ -6,6 +6,7 @@ use super::{
     Authentication, Config, Endpoint, EndpointUrl, Error, USER_AGENT,
     credential::{Authorizer, Refused},
     endpoint::may_lead_to,
+    provider::{Adapted, HARBOR_REPOSITORIES, Provider, harbor_catalog},
     transport::Transport,
 };
 use crate::{
@@ -23,6 +24,7 @@ pub struct Remote(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    provider: Provider,
     url: EndpointUrl,
     authorizer: Authorizer,
     transport: Transport,
@@ -36,6 +38,15 @@ impl Remote {
         authentication: Authentication,
         config: &Config,
     ) -> Result<Self, Error> {
+        let authorizer = Authorizer::new(authentication, &endpoint.url, config)?;
+        Self::with_authorizer(endpoint, authorizer, config)
+    }
+
+    pub(super) fn with_authorizer(
+        endpoint: &Endpoint,
+        authorizer: Authorizer,
+        config: &Config,
+    ) -> Result<Self, Error> {
         let trust = tls::ClientTrust {
             ca_certificate: endpoint.ca_certificate.clone(),
             insecure: endpoint.insecure,
@@ -44,17 +55,18 @@ impl Remote {
             address: endpoint.url.address().to_owned(),
             reason: error.to_string(),
         })?;
-        let url = endpoint.url.clone();
         Ok(Self(Arc::new(Inner {
-            authorizer: Authorizer::new(authentication, &url, config)?,
+            provider: endpoint.provider,
+            url: endpoint.provider.registry_url(&endpoint.url),
+            authorizer,
             transport: Transport::new(config, tls),
-            url,
         })))
     }
 
-    /// A registry that is signed in to as its challenges ask, with the endpoint's credential.
+    /// A registry that is signed in to with the endpoint's credential, in its provider's way;
+    /// mostly as its challenges ask.
     pub fn challenged(endpoint: &Endpoint, config: &Config) -> Result<Self, Error> {
-        let authentication = Authentication::Challenge(endpoint.credential.clone());
+        let authentication = endpoint.provider.authentication(endpoint);
         Self::new(endpoint, authentication, config)
     }
 
@@ -79,12 +91,41 @@ impl Remote {
         if request.uri().authority().is_some() {
             self.0.send_elsewhere(request).await
         } else {
-            self.0.send_here(request).await
+            self.0.send_adapted(request).await
         }
     }
 }
 
 impl Inner {
+    /// Sends a request in the provider's own way.
+    async fn send_adapted(&self, request: Request<Body>) -> Result<Response<Body>, ExchangeError> {
+        let request = match self.provider.adapt(request) {
+            Adapted::Send(request) => request,
+            Adapted::Refused(answer) => return Ok(answer),
+        };
+        if request.uri().path() == HARBOR_REPOSITORIES {
+            let answer = self.forward(request, self.authorizer.basic()).await?;
+            return Ok(harbor_catalog(answer).await);
+        }
+        let upload = self.provider.must_exist(&request);
+        let again = upload.as_ref().and_then(|_name| copy_of(&request));
+        let answer = self.send_here(request).await?;
+        if let (Some(name), Some(again)) = (upload, again)
+            && answer.status() == StatusCode::NOT_FOUND
+        {
+            return match self
+                .authorizer
+                .create_repository(&self.transport, &name)
+                .await
+            {
+                Ok(true) => self.send_here(again).await,
+                Ok(false) => Ok(answer),
+                Err(no_token) => no_token.into_answer(),
+            };
+        }
+        Ok(answer)
+    }
+
     async fn send_here(&self, request: Request<Body>) -> Result<Response<Body>, ExchangeError> {
         let access = self.authorizer.access(&request);
         let authorized = self

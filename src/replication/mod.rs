@@ -35,8 +35,6 @@ pub use intents::Ticket;
 pub use metrics::Metrics;
 pub use origin::Origin;
 pub use policy::{Policy, PolicySpec, Trigger};
-pub use registries::{
-    Health, NewCredential, NewRegistry, REGISTRY_TYPES, Registry, RegistryChange,
-};
+pub use registries::{Health, NewCredential, NewRegistry, Registry, RegistryChange};
 
 use handle::Shared;

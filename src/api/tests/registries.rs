@@ -84,7 +84,7 @@ async fn registries_that_cannot_be_used_are_refused() {
                 "CONFLICT",
             ),
             (described("", "docker-registry", &url), 400, "BAD_REQUEST"),
-            (described("a", "quay", &url), 400, "BAD_REQUEST"),
+            (described("a", "no-such-type", &url), 400, "BAD_REQUEST"),
             (
                 described("a", "docker-registry", "ftp://x"),
                 400,
@@ -119,13 +119,25 @@ async fn registries_that_cannot_be_used_are_refused() {
 async fn the_types_of_registries_are_listed() {
     on_each_database(async |api| {
         let types = api.get("/replication/adapters", ADMIN).await.json();
-        assert_eq!(types, json!(["docker-registry", "harbor"]));
+        assert_eq!(types.as_array().unwrap().len(), 10, "{types}");
+        assert_eq!(types[0], "aws-ecr");
         let infos = api.get("/replication/adapterinfos", ADMIN).await.json();
-        assert_fields(&infos, &["docker-registry", "harbor"]);
-        assert_fields(
-            &infos["harbor"],
-            &["endpoint_pattern", "credential_pattern"],
+        for kind in types.as_array().unwrap() {
+            let info = &infos[kind.as_str().unwrap()];
+            assert_fields(info, &["endpoint_pattern", "credential_pattern"]);
+        }
+        assert_eq!(
+            infos["docker-hub"]["endpoint_pattern"],
+            json!({
+                "endpoint_type": "EndpointPatternTypeFix",
+                "endpoints": [{"key": "hub.docker.com", "value": "https://hub.docker.com"}],
+            })
         );
+        assert_eq!(
+            infos["google-gcr"]["credential_pattern"]["access_key_data"],
+            "_json_key"
+        );
+        assert_eq!(infos["harbor"]["endpoint_pattern"]["endpoints"], json!([]));
     })
     .await;
 }

@@ -19,13 +19,12 @@ pub(super) async fn push(
     scene: &Scene,
 ) -> anyhow::Result<Digest> {
     let endpoint = Endpoint {
-        url: format!("https://{host}").parse()?,
         credential: Some(Credential::Basic {
             username: scene.user.clone(),
             password: scene.password.clone(),
         }),
-        insecure: false,
         ca_certificate: Some(std::fs::read_to_string(ca_certificate)?),
+        ..Endpoint::new(format!("https://{host}").parse()?)
     };
     let remote = Remote::challenged(&endpoint, &registry::Config::default())?;
     let client = Client::new(remote.exchange());

@@ -4,9 +4,14 @@ use arc_swap::ArcSwapOption;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use super::{
-    Access, Authentication, TokenSource, basic, challenge::Challenge, realm::Realm, tokens::Tokens,
+    Access, Authentication, Issued, TokenSource, basic,
+    challenge::Challenge,
+    ecr::{Api, Ecr},
+    realm::Realm,
+    tokens::Tokens,
 };
 use crate::{
+    clock::SystemClock,
     oci::ErrorCode,
     registry::{
         Config, Error,
@@ -24,12 +29,13 @@ pub(in crate::registry) enum Authorizer {
         source: Arc<dyn TokenSource>,
         tokens: Tokens,
     },
+    Ecr(Ecr),
     Challenged(Box<Challenged>),
 }
 
 /// Does what the registry's challenges ask for, and remembers it for the requests to come.
 pub(in crate::registry) struct Challenged {
-    credential: Option<Credential>,
+    credential: Arc<Option<Credential>>,
     /// The last challenge; none until the registry was asked for the first time.
     learned: ArcSwapOption<Learned>,
     tokens: Tokens,
@@ -39,7 +45,7 @@ enum Learned {
     /// The registry asks for nothing, or for something that we cannot do.
     Nothing,
     Basic(HeaderValue),
-    Bearer(Realm),
+    Bearer(Arc<Realm>),
 }
 
 /// Why there is no token to send a request with.
@@ -82,8 +88,16 @@ impl Authorizer {
                 source,
                 tokens: tokens(),
             },
+            Authentication::AwsEcr(account) => {
+                let api = Api::of(url, account, Arc::new(SystemClock));
+                let api = api.ok_or_else(|| Error::InvalidUrl {
+                    url: url.to_string(),
+                    reason: "Amazon ECR is at https://ACCOUNT.dkr.ecr.REGION.amazonaws.com",
+                })?;
+                Self::Ecr(Ecr::new(api, tokens()))
+            }
             Authentication::Challenge(credential) => Self::Challenged(Box::new(Challenged {
-                credential,
+                credential: Arc::new(credential),
                 learned: ArcSwapOption::empty(),
                 tokens: tokens(),
             })),
@@ -93,14 +107,17 @@ impl Authorizer {
     /// What a request needs to be allowed; nothing when that decides nothing here.
     pub(in crate::registry) fn access(&self, request: &Request<Body>) -> Access {
         match self {
-            Self::Anonymous | Self::Basic(_) => Access::default(),
+            Self::Anonymous | Self::Basic(_) | Self::Ecr(_) => Access::default(),
             Self::Issuer { .. } | Self::Challenged(_) => Access::of(request),
         }
     }
 
     /// Whether a refused request may be allowed with a new token.
     pub(in crate::registry) fn can_reconsider(&self) -> bool {
-        matches!(self, Self::Issuer { .. } | Self::Challenged(_))
+        matches!(
+            self,
+            Self::Issuer { .. } | Self::Ecr(_) | Self::Challenged(_)
+        )
     }
 
     /// The header for a request, if it is to have one.
@@ -113,13 +130,39 @@ impl Authorizer {
         match self {
             Self::Anonymous => Ok(None),
             Self::Basic(header) => Ok(Some(header.clone())),
-            Self::Issuer { source, tokens } => issued(source.as_ref(), tokens, access).await,
+            Self::Issuer { source, tokens } => issued(source, tokens, access).await.map(Some),
+            Self::Ecr(ecr) => ecr.header(transport).await.map(Some),
             Self::Challenged(challenged) => {
                 if challenged.learned.load().is_none() {
                     challenged.probe(url, transport).await?;
                 }
                 challenged.header(transport, access, None).await
             }
+        }
+    }
+
+    /// The credential as Basic, for an API beside the registry's that asks for no token.
+    pub(in crate::registry) fn basic(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Basic(header) => Some(header.clone()),
+            Self::Challenged(challenged) => match challenged.credential.as_ref() {
+                Some(Credential::Basic { username, password }) => basic(username, password),
+                Some(Credential::IdentityToken(_)) | None => None,
+            },
+            Self::Anonymous | Self::Issuer { .. } | Self::Ecr(_) => None,
+        }
+    }
+
+    /// Makes the repository that an upload needs, where that is not done by pushing. Whether it
+    /// could be tried.
+    pub(in crate::registry) async fn create_repository(
+        &self,
+        transport: &Transport,
+        name: &str,
+    ) -> Result<bool, NoToken> {
+        match self {
+            Self::Ecr(ecr) => ecr.create(transport, name).await.map(|()| true),
+            _ => Ok(false),
         }
     }
 
@@ -138,7 +181,13 @@ impl Authorizer {
                 if let Some(used) = used {
                     tokens.forget(&access.key(), used);
                 }
-                issued(source.as_ref(), tokens, access).await
+                issued(source, tokens, access).await.map(Some)
+            }
+            Self::Ecr(ecr) => {
+                if let Some(used) = used {
+                    ecr.forget(used);
+                }
+                ecr.header(transport).await.map(Some)
             }
             Self::Challenged(challenged) => {
                 if let Some(used) = used {
@@ -155,13 +204,19 @@ impl Authorizer {
 }
 
 async fn issued(
-    source: &dyn TokenSource,
+    source: &Arc<dyn TokenSource>,
     tokens: &Tokens,
     access: &Access,
-) -> Result<Option<HeaderValue>, NoToken> {
-    let issue = async || {
-        let issued = source.issue(access.scopes()).await;
-        issued.map_err(|error| NoToken::unusable(&format!("no token could be issued: {error}")))
+) -> Result<HeaderValue, NoToken> {
+    let issue = || {
+        let (source, access) = (Arc::clone(source), access.clone());
+        async move {
+            let issued = source.issue(access.scopes()).await.map_err(|error| {
+                NoToken::unusable(&format!("no token could be issued: {error}"))
+            })?;
+            let header = Issued::bearer(&issued);
+            header.ok_or_else(|| NoToken::unusable("the issued token cannot be sent over HTTP"))
+        }
     };
     tokens.header(&access.key(), issue).await
 }
@@ -199,7 +254,7 @@ impl Challenged {
     fn learn(&self, url: &EndpointUrl, refusal: &HeaderMap) -> Result<Option<String>, NoToken> {
         let (learned, scope) = match Challenge::read(refusal) {
             None => (Learned::Nothing, None),
-            Some(Challenge::Basic) => match &self.credential {
+            Some(Challenge::Basic) => match self.credential.as_ref() {
                 Some(Credential::Basic { username, password }) => {
                     let header = basic(username, password);
                     (header.map_or(Learned::Nothing, Learned::Basic), None)
@@ -210,7 +265,10 @@ impl Challenged {
                 realm,
                 service,
                 scope,
-            }) => (Learned::Bearer(Realm::new(url, &realm, service)?), scope),
+            }) => (
+                Learned::Bearer(Arc::new(Realm::new(url, &realm, service)?)),
+                scope,
+            ),
         };
         self.learned.store(Some(Arc::new(learned)));
         Ok(scope)
@@ -229,16 +287,17 @@ impl Challenged {
             Some(Learned::Bearer(realm)) => realm,
         };
         let key = access.key();
-        let scopes: Vec<&str> = challenged_scope
-            .unwrap_or(&key)
-            .split_whitespace()
-            .collect();
-        let fetch = async || {
-            realm
-                .fetch(transport, self.credential.as_ref(), &scopes)
-                .await
+        let fetch = || {
+            let scopes = challenged_scope.unwrap_or(&key).split_whitespace();
+            let scopes: Vec<String> = scopes.map(str::to_owned).collect();
+            let (realm, credential) = (Arc::clone(realm), Arc::clone(&self.credential));
+            let transport = transport.clone();
+            async move {
+                let credential = credential.as_ref().as_ref();
+                realm.fetch(&transport, credential, &scopes).await
+            }
         };
-        self.tokens.header(&key, fetch).await
+        self.tokens.header(&key, fetch).await.map(Some)
     }
 }
 
@@ -294,6 +353,7 @@ impl fmt::Debug for Authorizer {
             Self::Anonymous => "Anonymous",
             Self::Basic(_) => "Basic",
             Self::Issuer { .. } => "Issuer",
+            Self::Ecr(_) => "Ecr",
             Self::Challenged(_) => "Challenged",
         })
     }

@@ -7,7 +7,9 @@
 mod access;
 mod authorizer;
 mod challenge;
+mod ecr;
 mod realm;
+mod sigv4;
 mod tokens;
 
 use std::{fmt, time::Duration};
@@ -16,11 +18,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
 
-use super::endpoint::Credential;
+use super::endpoint::{Account, Credential};
 use crate::{oci::Scope, secret::Secret, wire::BoxError};
 
 pub(super) use access::Access;
 pub(super) use authorizer::{Authorizer, Refused};
+#[cfg(test)]
+pub(super) use {
+    ecr::{Api, Ecr},
+    tokens::Tokens,
+};
 
 /// How to sign in at a remote registry.
 #[derive(Debug, Clone)]
@@ -34,12 +41,14 @@ pub enum Authentication {
     /// Whatever the registry asks for, with this credential if there is one: Basic, or tokens of
     /// the token service it names.
     Challenge(Option<Credential>),
+    /// Passwords of Amazon ECR, bought with an IAM access key.
+    AwsEcr(Account),
     /// Bearer tokens of an issuer that the registry trusts.
     Tokens(std::sync::Arc<dyn TokenSource>),
 }
 
-/// An issuer of bearer tokens. Tokens are cached here until 80 % of their life, one for each
-/// list of scopes, so `issue` is asked seldom and never twice at once for the same.
+/// An issuer of bearer tokens. Tokens are cached here for most of their life, one for each list
+/// of scopes, so `issue` is asked seldom and never twice at once for the same.
 pub trait TokenSource: fmt::Debug + Send + Sync {
     fn issue<'a>(&'a self, scopes: &'a [Scope]) -> BoxFuture<'a, Result<IssuedToken, BoxError>>;
 }
@@ -51,14 +60,26 @@ pub struct IssuedToken {
     pub lifetime: Duration,
 }
 
+/// An `Authorization` header and how long it is good from now.
+struct Issued {
+    header: HeaderValue,
+    lifetime: Duration,
+}
+
+impl Issued {
+    /// `None` when the token has bytes that no header may have.
+    fn bearer(token: &IssuedToken) -> Option<Self> {
+        Some(Self {
+            header: sensitive(&format!("Bearer {}", token.token.expose()))?,
+            lifetime: token.lifetime,
+        })
+    }
+}
+
 /// The header value of HTTP Basic (RFC 7617).
 fn basic(username: &str, password: &Secret) -> Option<HeaderValue> {
     let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
     sensitive(&format!("Basic {pair}"))
-}
-
-fn bearer(token: &Secret) -> Option<HeaderValue> {
-    sensitive(&format!("Bearer {}", token.expose()))
 }
 
 /// `None` when the text has bytes that no header may have.

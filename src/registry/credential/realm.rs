@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::{IssuedToken, authorizer::NoToken, basic};
+use super::{Issued, IssuedToken, authorizer::NoToken, basic};
 use crate::{
     registry::{
         endpoint::{Credential, EndpointUrl, may_lead_to},
@@ -46,8 +46,8 @@ impl Realm {
         &self,
         transport: &Transport,
         credential: Option<&Credential>,
-        scopes: &[&str],
-    ) -> Result<IssuedToken, NoToken> {
+        scopes: &[String],
+    ) -> Result<Issued, NoToken> {
         let request = match credential {
             Some(Credential::IdentityToken(token)) => self.refresh_request(token, scopes),
             Some(Credential::Basic { username, password }) => {
@@ -77,17 +77,18 @@ impl Realm {
             .token
             .filter(|token| !token.is_empty())
             .or(answer.access_token);
-        Ok(IssuedToken {
+        let issued = IssuedToken {
             token: token.ok_or_else(|| self.unusable("its answer has no token"))?,
             lifetime: Duration::from_secs(answer.expires_in.unwrap_or(0)),
-        })
+        };
+        Issued::bearer(&issued).ok_or_else(|| self.unusable("its token cannot be sent over HTTP"))
     }
 
     fn get_request(
         &self,
         account: Option<&str>,
         authorization: Option<HeaderValue>,
-        scopes: &[&str],
+        scopes: &[String],
     ) -> Option<Request<Body>> {
         let mut query = Serializer::new(self.uri.query().unwrap_or_default().to_owned());
         query.extend_pairs(self.service.iter().map(|service| ("service", service)));
@@ -106,7 +107,7 @@ impl Realm {
         Some(request)
     }
 
-    fn refresh_request(&self, token: &Secret, scopes: &[&str]) -> Option<Request<Body>> {
+    fn refresh_request(&self, token: &Secret, scopes: &[String]) -> Option<Request<Body>> {
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "refresh_token");
         form.append_pair("refresh_token", token.expose());

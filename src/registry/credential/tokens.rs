@@ -1,48 +1,71 @@
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::HeaderValue;
 use quick_cache::sync::Cache;
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
-use super::{IssuedToken, bearer};
+use super::Issued;
 
-/// Bearer tokens by scope list, each kept until 80 % of its life has passed.
-pub(in crate::registry) struct Tokens(Cache<String, Token>);
+/// `Authorization` headers by scope list. Each is renewed behind the scenes while it still is
+/// good, so that no request waits for it, and is not used in the last fifth of its life.
+pub(in crate::registry) struct Tokens {
+    cache: Arc<Cache<String, Token>>,
+    /// The renewals under way; end with this value.
+    renewals: Mutex<JoinSet<()>>,
+}
 
 #[derive(Clone)]
 struct Token {
     header: HeaderValue,
-    fresh_until: Instant,
+    renewed_from: Instant,
+    good_until: Instant,
+    /// Set by the one who renews it.
+    is_renewed: Arc<AtomicBool>,
 }
 
 impl Tokens {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self(Cache::new(capacity))
+    pub(in crate::registry) fn new(capacity: usize) -> Self {
+        Self {
+            cache: Arc::new(Cache::new(capacity)),
+            renewals: Mutex::default(),
+        }
     }
 
     /// The header for `key`; at most one caller at a time runs `issue`, the others wait for it.
-    ///
-    /// `Ok(None)`: the issued token cannot stand in a header.
-    pub(super) async fn header<E>(
+    pub(super) async fn header<E, F>(
         &self,
         key: &str,
-        issue: impl AsyncFnOnce() -> Result<IssuedToken, E>,
-    ) -> Result<Option<HeaderValue>, E> {
+        issue: impl FnOnce() -> F,
+    ) -> Result<HeaderValue, E>
+    where
+        F: Future<Output = Result<Issued, E>> + Send + 'static,
+    {
         let now = Instant::now();
         loop {
-            match self.0.get_value_or_guard_async(key).await {
-                Ok(token) if token.fresh_until > now => return Ok(Some(token.header)),
+            match self.cache.get_value_or_guard_async(key).await {
+                Ok(token) if token.good_until > now => {
+                    if token.renewed_from <= now && !token.is_renewed.swap(true, Ordering::Relaxed)
+                    {
+                        self.renew(key, issue());
+                    }
+                    return Ok(token.header);
+                }
                 Ok(_stale) => {
-                    self.0.remove_if(key, |token| token.fresh_until <= now);
+                    self.cache.remove_if(key, |token| token.good_until <= now);
                 }
                 Err(guard) => {
-                    let Some(token) = Token::new(&issue().await?) else {
-                        return Ok(None);
-                    };
+                    let token = Token::new(issue().await?);
                     let header = token.header.clone();
                     // Refused only when the key was removed meanwhile; the token is good anyway.
                     let _ = guard.insert(token);
-                    return Ok(Some(header));
+                    return Ok(header);
                 }
             }
         }
@@ -50,17 +73,43 @@ impl Tokens {
 
     /// Forgets the token of `key` if it still is the one that a registry refused.
     pub(super) fn forget(&self, key: &str, refused: &HeaderValue) {
-        self.0.remove_if(key, |token| token.header == *refused);
+        self.cache.remove_if(key, |token| token.header == *refused);
+    }
+
+    /// A renewal that fails is not tried again: the old token is good for a while, and after that
+    /// a request that needs the new one will hear why there is none.
+    fn renew<E>(
+        &self,
+        key: &str,
+        issuing: impl Future<Output = Result<Issued, E>> + Send + 'static,
+    ) {
+        let (cache, key) = (Arc::clone(&self.cache), key.to_owned());
+        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        while renewals.try_join_next().is_some() {}
+        renewals.spawn(async move {
+            if let Ok(issued) = issuing.await {
+                cache.insert(key, Token::new(issued));
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
     }
 }
 
 impl Token {
-    fn new(issued: &IssuedToken) -> Option<Self> {
+    fn new(issued: Issued) -> Self {
         let lifetime = issued.lifetime.max(SHORTEST_LIFE).min(LONGEST_LIFE);
-        Some(Self {
-            header: bearer(&issued.token)?,
-            fresh_until: Instant::now() + lifetime * 4 / 5,
-        })
+        let now = Instant::now();
+        Self {
+            header: issued.header,
+            renewed_from: now + lifetime * 3 / 5,
+            good_until: now + lifetime * 4 / 5,
+            is_renewed: Arc::default(),
+        }
     }
 }
 
@@ -71,55 +120,75 @@ const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        convert::Infallible,
-        sync::atomic::{AtomicU32, Ordering},
-    };
+    use std::{convert::Infallible, sync::atomic::AtomicU32};
 
     use super::*;
-    use crate::secret::Secret;
 
-    async fn counted(tokens: &Tokens, key: &str, count: &AtomicU32) -> HeaderValue {
-        let issue = async || {
-            let n = count.fetch_add(1, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            Ok::<_, Infallible>(IssuedToken {
-                token: Secret::new(format!("t{n}")),
-                lifetime: Duration::from_secs(100),
-            })
+    async fn counted(tokens: &Tokens, key: &str, count: &Arc<AtomicU32>) -> HeaderValue {
+        let issue = || {
+            let count = Arc::clone(count);
+            async move {
+                let n = count.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                Ok::<_, Infallible>(Issued {
+                    header: HeaderValue::try_from(format!("t{n}")).unwrap(),
+                    lifetime: Duration::from_secs(100),
+                })
+            }
         };
-        tokens.header(key, issue).await.unwrap().unwrap()
+        tokens.header(key, issue).await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_issued_once_for_many_and_again_after_most_of_its_life() {
-        let (tokens, count) = (Tokens::new(10), AtomicU32::new(0));
+        let (tokens, count) = (Tokens::new(10), Arc::default());
         let all = futures_util::future::join_all((0..8).map(|_| counted(&tokens, "a", &count)));
-        assert!(all.await.iter().all(|header| header == "Bearer t0"));
-        tokio::time::advance(Duration::from_secs(79)).await;
-        assert_eq!(counted(&tokens, "a", &count).await, "Bearer t0");
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(counted(&tokens, "a", &count).await, "Bearer t1");
-        assert_eq!(counted(&tokens, "b", &count).await, "Bearer t2");
+        assert!(all.await.iter().all(|header| header == "t0"));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(counted(&tokens, "a", &count).await, "t0");
+        tokio::time::advance(Duration::from_secs(22)).await;
+        assert_eq!(counted(&tokens, "a", &count).await, "t1");
+        assert_eq!(counted(&tokens, "b", &count).await, "t2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ageing_token_is_renewed_once_while_it_still_serves() {
+        let (tokens, count) = (Tokens::new(10), Arc::default());
+        counted(&tokens, "a", &count).await;
+        tokio::time::advance(Duration::from_secs(61)).await;
+        for _ in 0..3 {
+            assert_eq!(counted(&tokens, "a", &count).await, "t0", "nobody waits");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(counted(&tokens, "a", &count).await, "t1");
+        tokio::time::advance(Duration::from_secs(58)).await;
+        assert_eq!(
+            counted(&tokens, "a", &count).await,
+            "t1",
+            "a life of its own"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_token_is_forgotten_but_not_its_successor() {
-        let (tokens, count) = (Tokens::new(10), AtomicU32::new(0));
+        let (tokens, count) = (Tokens::new(10), Arc::default());
         let first = counted(&tokens, "a", &count).await;
         tokens.forget("a", &first);
-        assert_eq!(counted(&tokens, "a", &count).await, "Bearer t1");
+        assert_eq!(counted(&tokens, "a", &count).await, "t1");
         tokens.forget("a", &first);
-        assert_eq!(counted(&tokens, "a", &count).await, "Bearer t1");
+        assert_eq!(counted(&tokens, "a", &count).await, "t1");
     }
 
     #[tokio::test]
     async fn a_failed_issue_leaves_nothing_behind() {
         let tokens = Tokens::new(10);
         let failed = tokens
-            .header("a", async || Err::<IssuedToken, _>("away"))
+            .header("a", || async { Err::<Issued, _>("away") })
             .await;
         assert_eq!(failed, Err("away"));
-        assert_eq!(counted(&tokens, "a", &AtomicU32::new(7)).await, "Bearer t7");
+        assert_eq!(
+            counted(&tokens, "a", &Arc::new(AtomicU32::new(7))).await,
+            "t7"
+        );
     }
 }

@@ -6,6 +6,7 @@ mod distribution;
 mod faults;
 mod peer;
 mod pings;
+mod providers;
 
 use std::{path::Path, process::Stdio, sync::Arc};
 

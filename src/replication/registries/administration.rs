@@ -3,7 +3,7 @@ use super::{
     queries::{self, RegistryRow},
 };
 use crate::{
-    registry::{self, Credential, Endpoint, EndpointUrl, Pong},
+    registry::{self, Credential, Endpoint, EndpointUrl, Pong, Provider},
     replication::{Error, RegistryId, Replication, policies},
     secret::{SealingKey, Secret},
     store::{self, Listing, Page},
@@ -27,6 +27,7 @@ impl Replication {
 
     /// Keeps a registry after it has answered a ping.
     pub async fn create_registry(&self, new: NewRegistry) -> Result<RegistryId, Error> {
+        let new = with_url(new);
         check(&new)?;
         let installation = self.ask(&new).await?.installation;
         let now = self.shared.clock.now();
@@ -151,6 +152,7 @@ impl Replication {
 
     async fn ask(&self, new: &NewRegistry) -> Result<Pong, Error> {
         let endpoint = Endpoint {
+            provider: provider(&new.kind)?,
             url: parse_url(&new.url)?,
             credential: credential(&new.credential),
             insecure: new.insecure,
@@ -183,6 +185,7 @@ impl NewRegistry {
 pub(super) fn endpoint_of(key: &SealingKey, row: &RegistryRow) -> Result<Endpoint, Error> {
     let access_secret = open_secret(key, row)?;
     Ok(Endpoint {
+        provider: provider(&row.kind)?,
         url: parse_url(&row.url)?,
         credential: credential(&NewCredential {
             kind: row.credential_type.clone(),
@@ -198,6 +201,13 @@ fn credential(given: &NewCredential) -> Option<Credential> {
     (!given.access_key.is_empty()).then(|| Credential::Basic {
         username: given.access_key.clone(),
         password: given.access_secret.clone(),
+    })
+}
+
+fn provider(name: &str) -> Result<Provider, Error> {
+    Provider::named(name).ok_or_else(|| {
+        let names = Provider::ALL.map(Provider::name).join(", ");
+        Error::Invalid(format!("`{name}` is not a registry type: {names}"))
     })
 }
 
@@ -238,19 +248,22 @@ fn changed(mut registry: Registry, change: RegistryChange) -> Registry {
     registry
 }
 
+/// A registry without URL is at the one address of its type, if that has only one.
+fn with_url(mut new: NewRegistry) -> NewRegistry {
+    let default = Provider::named(&new.kind).and_then(Provider::default_url);
+    if let Some(url) = default.filter(|_| new.url.trim().is_empty()) {
+        url.clone_into(&mut new.url);
+    }
+    new
+}
+
 fn check(new: &NewRegistry) -> Result<(), Error> {
     if new.name.trim().is_empty() || new.name.len() > MAX_NAME_BYTES {
         return Err(Error::Invalid(format!(
             "the registry's name must have 1 to {MAX_NAME_BYTES} bytes"
         )));
     }
-    if !REGISTRY_TYPES.contains(&new.kind.as_str()) {
-        return Err(Error::Invalid(format!(
-            "`{}` is not a registry type: {}",
-            new.kind,
-            REGISTRY_TYPES.join(" or ")
-        )));
-    }
+    provider(&new.kind)?;
     if !matches!(&*new.credential.kind, "" | "basic") {
         return Err(Error::Invalid(format!(
             "`{}` is not a credential type: basic",
@@ -297,7 +310,5 @@ fn place(id: RegistryId) -> String {
     format!("registries.access_secret/{id}")
 }
 
-/// What may be given as type. `harbor` speaks the distribution spec too.
-pub const REGISTRY_TYPES: &[&str] = &["docker-registry", "harbor"];
 /// Harbor's column width.
 const MAX_NAME_BYTES: usize = 256;

@@ -11,8 +11,6 @@ use crate::{clock::Timestamp, secret::Secret};
 
 use super::RegistryId;
 
-pub use administration::REGISTRY_TYPES;
-
 pub(in crate::replication) use clients::Clients;
 pub(in crate::replication) use health::watch as watch_health;
 
@@ -22,7 +20,7 @@ pub struct Registry {
     pub id: RegistryId,
     pub name: String,
     pub description: String,
-    /// Harbor's adapter type; `docker-registry` for all that speak the distribution spec.
+    /// Harbor's adapter type, the name of a [`crate::registry::Provider`].
     pub kind: String,
     pub url: String,
     /// `basic`; empty without a credential.
