@@ -4,6 +4,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::copy::Copy;
 use crate::{
+    failpoint,
     jobs::Failure,
     oci::{Digest, Manifest, Reference, Tag, media_type},
     registry::{Deletion, Error, Kind},
@@ -38,7 +39,9 @@ pub(super) async fn follow(
 async fn delete(copy: &Copy<'_>, reference: &Reference) -> Result<Result<(), Error>, Failure> {
     let end = &copy.destination;
     let name = &end.repository;
-    match end.client.delete_manifest(name, reference).await {
+    let deletion = end.client.delete_manifest(name, reference).await;
+    failpoint::hit("replication.manifest_deleted");
+    match deletion {
         Ok(Deletion::Deleted) => copy.log.line(format!(
             "finished: {name} {reference} deleted at the destination"
         )),
