@@ -32,17 +32,19 @@ class Bench:
         for process in reversed(self.processes):
             process.stop()
 
-    def registry(self):
-        """CNCF distribution without TLS or authentication; the process and its port."""
-        port = free_port()
+    def registry(self, name="registry", port=None):
+        """CNCF distribution without TLS or authentication; the process and its port. One at a
+        given port has an access log."""
+        is_silent = "true" if port is None else "false"
+        port = port or free_port()
         config = f"""
 version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage: {{filesystem: {{rootdirectory: {self.directory}/registry}}, delete: {{enabled: true}}}}
+log: {{level: error, accesslog: {{disabled: {is_silent}}}}}
+storage: {{filesystem: {{rootdirectory: {self.directory}/{name}}}, delete: {{enabled: true}}}}
 http: {{addr: '127.0.0.1:{port}', secret: bench, relativeurls: true}}
 """
-        path = self._write("registry.yml", config)
-        process = self._start("docker-registry", ["docker-registry", "serve", path])
+        path = self._write(f"{name}.yml", config)
+        process = self.start(name, ["docker-registry", "serve", path])
         process.wait_for_port(port)
         return process, port
 
@@ -57,7 +59,7 @@ http: {{addr: '127.0.0.1:{port}', secret: bench, relativeurls: true}}
             key=self.key,
         )
         path = self._write("nginx.conf", config)
-        process = self._start("nginx", ["nginx", "-c", path, "-p", self.directory])
+        process = self.start("nginx", ["nginx", "-c", path, "-p", self.directory])
         process.wait_for_port(port)
         return Server("nginx", process, Client(port, self.certificate), repository_prefix="")
 
@@ -77,14 +79,13 @@ http: {{addr: '127.0.0.1:{port}', secret: bench, relativeurls: true}}
         os.makedirs(f"{self.directory}/{name}", exist_ok=True)
         path = self._write(f"{name}.toml", config)
         command = [os.environ["TIDEGATE"], "serve", "--config", path]
-        first = self._start(name, command)
+        first = self.start(name, command)
         first.wait_for_port(port)
         client = Client(port, self.certificate)
         self._make_project(client)
         client.close()
-        first.stop()
-        self.processes.remove(first)
-        process = self._start(name, command)
+        self.stop(first)
+        process = self.start(name, command)
         start_seconds = process.wait_for_port(port)
         client = Client(port, self.certificate)
         client.sign_in("admin", ADMIN_PASSWORD)
@@ -98,10 +99,14 @@ http: {{addr: '127.0.0.1:{port}', secret: bench, relativeurls: true}}
         body = json.dumps({"project_name": PROJECT, "metadata": {"public": "false"}})
         client.request("POST", "/api/v2.0/projects", headers, body.encode(), expect=(201, 409))
 
-    def _start(self, name, command):
+    def start(self, name, command):
         process = Process(name, command, os.path.join(self.directory, f"{name}.log"))
         self.processes.append(process)
         return process
+
+    def stop(self, process):
+        process.stop()
+        self.processes.remove(process)
 
     def _write(self, name, text):
         path = os.path.join(self.directory, name)
