@@ -11,9 +11,9 @@ use super::{
     error::{Error, Fault},
     executions,
     health::{self, LastHealth},
-    jobs, members, metadata,
+    jobs, jobservice, members, metadata,
     names::LastNames,
-    permissions, policies, projects, registries, robots, search, system, users,
+    permissions, policies, projects, registries, robots, schedules, search, system, users,
 };
 use crate::wire::{Body, RequestId};
 
@@ -30,6 +30,7 @@ impl Router {
             .merge(adapters::routes())
             .merge(executions::routes())
             .merge(health::routes())
+            .merge(jobservice::routes())
             .merge(members::routes())
             .merge(metadata::routes())
             .merge(permissions::routes())
@@ -37,6 +38,7 @@ impl Router {
             .merge(projects::routes())
             .merge(registries::routes())
             .merge(robots::routes())
+            .merge(schedules::routes())
             .merge(search::routes())
             .merge(system::routes())
             .merge(users::routes());

@@ -13,7 +13,9 @@ use super::{
     lane::Lane,
     launch::Kinds,
     lifecycle::{Lifecycle, Refused},
-    log, queries,
+    log,
+    pause::Pauses,
+    queries,
     queries::{JobRow, Next, Wish},
     slots::{Reason, Slots},
 };
@@ -43,6 +45,7 @@ pub(super) struct Inner {
     pub boot: String,
     /// What the runner of this process runs; empty before there is one.
     pub kinds: OnceLock<Kinds>,
+    pub pauses: Pauses,
     /// How many may still follow a log.
     pub followers: Arc<Semaphore>,
     /// Cancelled when the runner is to end: nobody need follow a log any longer.
@@ -74,6 +77,7 @@ impl Jobs {
             woken: Notify::new(),
             boot: hex::encode(secret::random_bytes::<16>()),
             kinds: OnceLock::new(),
+            pauses: Pauses::default(),
             closing: CancellationToken::new(),
         };
         Self {

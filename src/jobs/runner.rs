@@ -8,7 +8,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Error, Handler, Jobs, Schedules, State,
+    instance::ANNOUNCE_EVERY,
     metrics::DepthLabels,
+    pause::SCHEDULER,
     queries::{self, JobRow},
     queue::{BATCH, Inner},
     settler::Settler,
@@ -57,6 +59,7 @@ impl Runner {
         let keeper = tokio::spawn(keep(inner.clone(), keeping.clone()));
         let chores = tokio::spawn(chores(self.jobs.clone(), shutdown.clone()));
         recover(&inner, &shutdown).await;
+        report("read which kinds are paused", inner.read_pauses().await);
         self.dispatch(&shutdown).await;
         inner.closing.cancel();
         self.hand_back().await;
@@ -69,14 +72,16 @@ impl Runner {
     }
 
     async fn dispatch(&self, shutdown: &CancellationToken) {
-        let kinds: Vec<&str> = self.handlers.keys().copied().collect();
+        let inner = &self.jobs.inner;
         while !shutdown.is_cancelled() {
             let permits = tokio::select! {
                 permits = self.free_permits() => permits,
                 () = shutdown.cancelled() => return,
             };
+            let kinds = self.handlers.keys().copied();
+            let kinds: Vec<&str> = kinds.filter(|kind| !inner.is_paused(kind)).collect();
             // Once sent, a claim is waited for: what it took must not be forgotten.
-            let claimed = match self.jobs.inner.claim(&kinds, permits.len()).await {
+            let claimed = match inner.claim(&kinds, permits.len()).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::warn!("cannot read the job queue: {error}");
@@ -217,7 +222,8 @@ async fn chores(jobs: Jobs, shutdown: CancellationToken) {
     let schedules = Schedules::new(jobs.clone());
     let inner = &jobs.inner;
     let mut seconds = ticks(inner.config.poll());
-    let (mut measured, mut swept) = (None::<Instant>, None::<Instant>);
+    let started = inner.clock.now();
+    let (mut announced, mut measured, mut swept) = (None, None, None);
     let due = |last: &mut Option<Instant>, every: Duration| {
         let due = last.is_none_or(|last| last.elapsed() >= every);
         if due {
@@ -226,7 +232,13 @@ async fn chores(jobs: Jobs, shutdown: CancellationToken) {
         due
     };
     while next_tick(&mut seconds, &shutdown).await {
-        report("fire schedules", schedules.fire().await);
+        report("read which kinds are paused", inner.read_pauses().await);
+        if due(&mut announced, ANNOUNCE_EVERY) {
+            report("say that this process lives", inner.announce(started).await);
+        }
+        if !inner.is_paused(SCHEDULER) {
+            report("fire schedules", schedules.fire().await);
+        }
         if due(&mut measured, MEASURE_EVERY) {
             report("measure the job queue", measure(inner).await);
         }
@@ -234,6 +246,7 @@ async fn chores(jobs: Jobs, shutdown: CancellationToken) {
             report("delete old jobs", sweep(inner).await);
         }
     }
+    report("say that this process ends", inner.leave().await);
 }
 
 /// Sets the depth of the queue by kind and state.

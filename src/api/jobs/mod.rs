@@ -7,6 +7,7 @@ mod launch;
 mod log;
 mod refusal;
 mod shape;
+mod stats;
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::StatusCode;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/api/v1/jobs", get(list).post(launch::launch))
         .route("/api/v1/jobs/{job_id}", get(read).post(act))
         .route("/api/v1/jobs/{job_id}/log", get(log::log))
+        .route("/api/v1/stats", get(stats::stats))
         .layer(axum::middleware::map_response(refusal::as_jobservice))
 }
 

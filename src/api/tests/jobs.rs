@@ -252,7 +252,7 @@ async fn only_administrators_use_the_job_api() {
     .await;
 }
 
-async fn launch(api: &Api, name: &str, metadata: Value) -> Value {
+pub(super) async fn launch(api: &Api, name: &str, metadata: Value) -> Value {
     let answer = send_launch(api, name, &json!({"a": 1}), &metadata).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     answer.json()["job"].clone()
@@ -269,7 +269,7 @@ async fn act(api: &Api, path: &str, action: &str) {
 }
 
 /// The job when it has the status.
-async fn until(api: &Api, path: &str, status: &str) -> Value {
+pub(super) async fn until(api: &Api, path: &str, status: &str) -> Value {
     let reached = async {
         loop {
             let job = api.get(path, ADMIN).await.json()["job"].clone();
@@ -283,7 +283,7 @@ async fn until(api: &Api, path: &str, status: &str) -> Value {
     reached.unwrap_or_else(|_| panic!("{path} does not become {status}"))
 }
 
-fn path_of(job: &Value) -> String {
+pub(super) fn path_of(job: &Value) -> String {
     format!("{JOBS}/{}", job["id"].as_str().unwrap())
 }
 

@@ -3,6 +3,7 @@
 mod conventions;
 mod executions;
 mod jobs;
+mod jobservice;
 mod members;
 mod policies;
 mod projects;

@@ -1,6 +1,6 @@
 //! Jobs as people read them: pages of them, and their logs as they grow.
 
-mod queries;
+pub(super) mod queries;
 
 use std::sync::Arc;
 
@@ -8,7 +8,10 @@ use futures_util::{Stream, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Error, Job, JobId, Jobs, log, queries::LogRow, queue::Inner};
-use crate::store::{Listing, Page};
+use crate::{
+    clock::Timestamp,
+    store::{Listing, Page},
+};
 
 #[cfg(test)]
 pub(crate) use queries::ALL;
@@ -30,6 +33,17 @@ impl Selected {
     pub fn words() -> impl Iterator<Item = &'static str> {
         queries::CONDITIONS.iter().map(|(name, _)| *name)
     }
+}
+
+/// What enqueues a job again and again.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    pub key: String,
+    pub kind: String,
+    pub cron: String,
+    /// `None`: never again.
+    pub next: Option<Timestamp>,
+    pub last: Option<Timestamp>,
 }
 
 /// Somebody who reads a log while it grows.
@@ -57,6 +71,23 @@ impl Jobs {
         let jobs = page.items.into_iter().map(Job::try_from);
         Ok(Page {
             items: jobs.collect::<Result<_, _>>()?,
+            total: page.total,
+        })
+    }
+
+    /// A page of schedules by their keys; filtered and sorted by `vendor_type` (the kind), `cron`
+    /// and `update_time` (the latest firing).
+    pub async fn schedules(&self, listing: &Listing) -> Result<Page<Schedule>, Error> {
+        let page = queries::schedules(&self.inner.db, listing).await?;
+        let schedules = page.items.into_iter().map(|row| Schedule {
+            key: row.key,
+            kind: row.kind,
+            cron: row.cron,
+            next: row.next_ms.map(Timestamp::from_millis),
+            last: row.last_ms.map(Timestamp::from_millis),
+        });
+        Ok(Page {
+            items: schedules.collect(),
             total: page.total,
         })
     }

@@ -4,12 +4,52 @@ use crate::{
         JobId,
         queries::{JobRow, LogRow},
     },
-    store::{Db, Error, Field, Listing, Page, Selection, Value, read, sqls},
+    store::{Db, Error, Field, Listing, Page, Selection, Tx, Value, read, row, run, sqls, write},
 };
 
 sqls! {
     LOG_BEHIND = "select seq, at_ms, line from job_logs where job_id = $1 and seq > $2
         order by seq limit $3";
+    INSTANCE_ANNOUNCE = "
+        insert into job_instances (boot, host, pid, workers, kinds, started_ms, heartbeat_ms)
+        values ($1, $2, $3, $4, $5, $6, $7)
+        on conflict (boot) do update set heartbeat_ms = excluded.heartbeat_ms";
+    INSTANCE_LEAVE = "delete from job_instances where boot = $1";
+    INSTANCES_FORGET = "delete from job_instances where heartbeat_ms < $1";
+    INSTANCES = "select * from job_instances order by started_ms, boot";
+    WORK = "
+        select id, kind, lease_owner, started_ms from jobs where state = 'running' order by id";
+    WAITING = "
+        select kind, count(*) as jobs, min(run_at_ms) as oldest_ms from jobs
+         where state in ('ready', 'retry') and run_at_ms <= $1 group by kind";
+    WAITING_OF = "
+        select id from jobs where state in ('ready', 'retry') and kind = $1 limit $2";
+    PAUSED = "select kind from job_pauses";
+    PAUSE = "
+        insert into job_pauses (kind, since_ms) values ($1, $2) on conflict (kind) do nothing";
+    RESUME = "delete from job_pauses where kind = $1";
+}
+
+row! {
+    pub(in crate::jobs) InstanceRow {
+        boot: String, host: String, pid: i64, workers: i64, kinds: String,
+        started_ms: i64, heartbeat_ms: i64,
+    }
+}
+row! {
+    /// A job that runs.
+    pub(in crate::jobs) WorkRow {
+        id: i64, kind: String, lease_owner: Option<String>, started_ms: Option<i64>,
+    }
+}
+row! {
+    /// The jobs of a kind that are due.
+    pub(in crate::jobs) WaitingRow { kind: String, jobs: i64, oldest_ms: i64 }
+}
+row! {
+    pub(in crate::jobs) ScheduleRow {
+        key: String, kind: String, cron: String, next_ms: Option<i64>, last_ms: Option<i64>,
+    }
 }
 
 /// What the words for a status mean; `$1` is now. Spelt out, for indexes of some states only.
@@ -41,6 +81,18 @@ const JOBS: Selection = Selection {
         Field::time("end_time", "finished_ms"),
     ],
     key: "id desc",
+};
+
+const SCHEDULES: Selection = Selection {
+    columns: "key, kind, cron, next_ms, last_ms",
+    from: "schedules",
+    condition: "1 = 1",
+    fields: &[
+        Field::text("vendor_type", "kind"),
+        Field::text("cron", "cron"),
+        Field::time("update_time", "last_ms"),
+    ],
+    key: "key",
 };
 
 pub(super) async fn page(
@@ -75,4 +127,104 @@ pub(super) async fn lines_behind(
             .fetch_all(pool)
             .await?
     }))
+}
+
+pub(super) async fn schedules(db: &Db, listing: &Listing) -> Result<Page<ScheduleRow>, Error> {
+    db.page(&SCHEDULES, Vec::new(), listing).await
+}
+
+pub(in crate::jobs) async fn announce(db: &Db, row: &InstanceRow) -> Result<(), Error> {
+    write!(db, |pool, sql = INSTANCE_ANNOUNCE| {
+        sqlx::query(sql)
+            .bind(&row.boot)
+            .bind(&row.host)
+            .bind(row.pid)
+            .bind(row.workers)
+            .bind(&row.kinds)
+            .bind(row.started_ms)
+            .bind(row.heartbeat_ms)
+            .execute(pool)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+pub(in crate::jobs) async fn leave(db: &Db, boot: &str) -> Result<(), Error> {
+    write!(db, |pool, sql = INSTANCE_LEAVE| {
+        sqlx::query(sql).bind(boot).execute(pool).await.map(drop)?;
+    });
+    Ok(())
+}
+
+/// Deletes instances last heard of before `before`.
+pub(in crate::jobs) async fn forget_instances(db: &Db, before: Timestamp) -> Result<(), Error> {
+    write!(db, |pool, sql = INSTANCES_FORGET| {
+        sqlx::query(sql)
+            .bind(before.millis())
+            .execute(pool)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+pub(in crate::jobs) async fn instances(db: &Db) -> Result<Vec<InstanceRow>, Error> {
+    Ok(read!(db, |pool, sql = INSTANCES| {
+        sqlx::query_as(sql).fetch_all(pool).await?
+    }))
+}
+
+pub(in crate::jobs) async fn work(db: &Db) -> Result<Vec<WorkRow>, Error> {
+    Ok(read!(db, |pool, sql = WORK| {
+        sqlx::query_as(sql).fetch_all(pool).await?
+    }))
+}
+
+/// What is due, by kind.
+pub(in crate::jobs) async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<WaitingRow>, Error> {
+    Ok(read!(db, |pool, sql = WAITING| {
+        sqlx::query_as(sql).bind(now.millis()).fetch_all(pool).await?
+    }))
+}
+
+/// Up to `limit` jobs of a kind that no worker has.
+pub(in crate::jobs) async fn waiting_of(
+    tx: &mut Tx,
+    kind: &str,
+    limit: i64,
+) -> Result<Vec<JobId>, Error> {
+    let ids: Vec<i64> = run!(tx, |connection, sql = WAITING_OF| {
+        sqlx::query_scalar(sql)
+            .bind(kind)
+            .bind(limit)
+            .fetch_all(connection)
+            .await?
+    });
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+pub(in crate::jobs) async fn paused(db: &Db) -> Result<Vec<String>, Error> {
+    Ok(read!(db, |pool, sql = PAUSED| {
+        sqlx::query_scalar(sql).fetch_all(pool).await?
+    }))
+}
+
+pub(in crate::jobs) async fn pause(db: &Db, kind: &str, now: Timestamp) -> Result<(), Error> {
+    write!(db, |pool, sql = PAUSE| {
+        sqlx::query(sql)
+            .bind(kind)
+            .bind(now.millis())
+            .execute(pool)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+pub(in crate::jobs) async fn resume(db: &Db, kind: &str) -> Result<(), Error> {
+    write!(db, |pool, sql = RESUME| {
+        sqlx::query(sql).bind(kind).execute(pool).await.map(drop)?;
+    });
+    Ok(())
 }

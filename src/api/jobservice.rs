@@ -1,0 +1,221 @@
+//! Tag `jobservice`: worker pools, workers, queues of jobs, and jobs by their numbers.
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::{get, put},
+};
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, path::PathParameters,
+};
+use crate::{
+    audit::Operation,
+    auth::{Resource, Verb},
+    clock::Timestamp,
+    jobs::{Instance, SCHEDULER, Work},
+};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/jobservice/pools", get(pools))
+        .route("/jobservice/pools/{pool_id}/workers", get(workers))
+        .route("/jobservice/jobs/{job_id}", put(stop))
+        .route("/jobservice/jobs/{job_id}/log", get(log))
+        .route("/jobservice/queues", get(queues))
+        .route("/jobservice/queues/{job_type}", put(steer))
+}
+
+/// `WorkerPool`.
+#[derive(Debug, Serialize)]
+struct PoolShape {
+    pid: i64,
+    worker_pool_id: String,
+    start_at: Timestamp,
+    heartbeat_at: Timestamp,
+    concurrency: u32,
+    host: String,
+}
+
+impl From<Instance> for PoolShape {
+    fn from(instance: Instance) -> Self {
+        Self {
+            pid: instance.pid,
+            worker_pool_id: instance.id,
+            start_at: instance.started,
+            heartbeat_at: instance.heartbeat,
+            concurrency: instance.workers,
+            host: instance.host,
+        }
+    }
+}
+
+/// `Worker`; one without a job is idle.
+#[derive(Debug, Serialize)]
+struct WorkerShape {
+    id: String,
+    pool_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_at: Option<Timestamp>,
+}
+
+/// `JobQueue`; the latency in seconds.
+#[derive(Debug, Serialize)]
+struct QueueShape {
+    job_type: String,
+    count: i64,
+    latency: u64,
+    paused: bool,
+}
+
+async fn pools(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<Vec<PoolShape>>, Error> {
+    api.system(&caller, Resource::JobServiceMonitor, Verb::List)?;
+    let instances = api.jobs.instances().await?;
+    Ok(axum::Json(
+        instances.into_iter().map(PoolShape::from).collect(),
+    ))
+}
+
+async fn workers(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<Vec<WorkerShape>>, Error> {
+    api.system(&caller, Resource::JobServiceMonitor, Verb::List)?;
+    let wanted = path.text("pool_id");
+    let instances = api.jobs.instances().await?.into_iter();
+    let pools: Vec<Instance> = instances
+        .filter(|instance| wanted.eq_ignore_ascii_case(ALL) || instance.id == wanted)
+        .collect();
+    if pools.is_empty() && !wanted.eq_ignore_ascii_case(ALL) {
+        return Err(Error::not_found("worker pool", wanted));
+    }
+    let work = api.jobs.work().await?;
+    let workers = pools.iter().flat_map(|pool| workers_of(pool, &work));
+    Ok(axum::Json(workers.collect()))
+}
+
+/// The workers of one pool: the busy ones, then the idle ones.
+fn workers_of<'a>(pool: &'a Instance, work: &'a [Work]) -> impl Iterator<Item = WorkerShape> {
+    let jobs = work
+        .iter()
+        .filter(|work| work.instance == pool.id)
+        .map(Some);
+    let seats = usize::try_from(pool.workers).unwrap_or(0);
+    jobs.chain(std::iter::repeat(None))
+        .take(seats)
+        .enumerate()
+        .map(|(seat, work)| WorkerShape {
+            id: format!("{}-{}", pool.id, seat + 1),
+            pool_id: pool.id.clone(),
+            job_name: work.map(|work| work.kind.clone()),
+            job_id: work.map(|work| work.job.to_string()),
+            start_at: work.and_then(|work| work.started),
+        })
+}
+
+async fn stop(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    api.system(&caller, Resource::JobServiceMonitor, Verb::Stop)?;
+    let id = path.job()?;
+    api.jobs.stop(id).await?;
+    record(
+        &api,
+        &caller,
+        &id.to_string(),
+        format!("stopped the job {id}"),
+    );
+    Ok(StatusCode::OK)
+}
+
+async fn log(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<Response, Error> {
+    api.system(&caller, Resource::JobServiceMonitor, Verb::List)?;
+    let text = api.jobs.log(path.job()?).await?;
+    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((plain, text).into_response())
+}
+
+async fn queues(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<Vec<QueueShape>>, Error> {
+    api.system(&caller, Resource::JobServiceMonitor, Verb::List)?;
+    let queues = api.jobs.queues().await?.into_iter();
+    let shapes = queues.map(|queue| QueueShape {
+        job_type: queue.kind,
+        count: queue.waiting,
+        latency: queue.latency.as_secs(),
+        paused: queue.paused,
+    });
+    Ok(axum::Json(shapes.collect()))
+}
+
+/// `ActionRequest`.
+#[derive(Debug, Deserialize)]
+struct ActionRequest {
+    action: String,
+}
+
+/// Stops what waits in a queue, pauses it or resumes it; `all` means every queue.
+async fn steer(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(ActionRequest { action }): Json<ActionRequest>,
+) -> Result<StatusCode, Error> {
+    api.system(&caller, Resource::JobServiceMonitor, Verb::Stop)?;
+    let wanted = path.text("job_type");
+    let queues = api.jobs.queues().await?.into_iter().map(|queue| queue.kind);
+    let kinds: Vec<String> = queues
+        .filter(|kind| wanted.eq_ignore_ascii_case(ALL) || wanted.eq_ignore_ascii_case(kind))
+        .collect();
+    if kinds.is_empty() {
+        return Err(Error::not_found("job queue", wanted));
+    }
+    for kind in kinds {
+        let done = match action.to_ascii_lowercase().as_str() {
+            "stop" if kind == SCHEDULER => continue,
+            "stop" => api.jobs.stop_waiting(&kind).await.map(|_count| "stopped")?,
+            "pause" => api.jobs.pause(&kind).await.map(|()| "paused")?,
+            "resume" => api.jobs.resume(&kind).await.map(|()| "resumed")?,
+            _ => {
+                return Err(Error::BadRequest(format!(
+                    "`{action}` is not an action; there are stop, pause and resume"
+                )));
+            }
+        };
+        record(&api, &caller, &kind, format!("{done} the job queue {kind}"));
+    }
+    Ok(StatusCode::OK)
+}
+
+fn record(api: &Api, caller: &Caller, resource: &str, description: String) {
+    let act = Act {
+        operation: Operation::Update,
+        resource_type: "job",
+        resource,
+        project: None,
+        description,
+    };
+    api.record(caller, &act);
+}
+
+/// Every pool, every queue.
+const ALL: &str = "all";
