@@ -16,6 +16,7 @@ mod id;
 pub(crate) mod intents;
 mod metrics;
 mod origin;
+mod places;
 pub(crate) mod policies;
 pub mod policy;
 pub(crate) mod registries;
@@ -23,7 +24,7 @@ pub(crate) mod registries;
 mod testing;
 #[cfg(test)]
 mod tests;
-pub(crate) mod transfer;
+mod transfer;
 
 pub use change::{Change, ChangeKind};
 pub use config::{Config, Mode};

@@ -44,7 +44,7 @@ pub(super) struct Rig {
     stop: CancellationToken,
 }
 
-/// A registry that is served over plain HTTP on loopback and says it is [`THERE`].
+/// A registry that is served over plain HTTP on loopback.
 pub(super) struct RemoteRegistry {
     pub url: String,
     pub client: Client,
@@ -54,6 +54,8 @@ pub(super) struct RemoteRegistry {
     pub stalls: Arc<AtomicBool>,
     /// Whether manifests are refused as overtaken by a deletion.
     pub has_deleted: Arc<AtomicBool>,
+    /// Whether it says that it is [`THERE`].
+    pub is_gateway: Arc<AtomicBool>,
 }
 
 impl Rig {
@@ -69,6 +71,8 @@ impl Rig {
         let jobs_config = jobs::Config {
             retry_base_ms: 1,
             poll_ms: 20,
+            // No job is taken from a worker that a busy machine keeps waiting.
+            lease_seconds: 120,
             ..jobs::Config::default()
         };
         let jobs = Jobs::new((*db).clone(), clock(), jobs_config);
@@ -221,9 +225,11 @@ impl RemoteRegistry {
             seen: Arc::default(),
             stalls: Arc::default(),
             has_deleted: Arc::default(),
+            is_gateway: Arc::new(AtomicBool::new(true)),
         };
         let (seen, stalls) = (Arc::clone(&remote.seen), Arc::clone(&remote.stalls));
         let has_deleted = Arc::clone(&remote.has_deleted);
+        let is_gateway = Arc::clone(&remote.is_gateway);
         let service =
             hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                 let line = format!("{} {}", request.method(), request.uri().path());
@@ -233,6 +239,7 @@ impl RemoteRegistry {
                     && has_deleted.load(Ordering::SeqCst);
                 seen.lock().unwrap().push(line);
                 let (exchange, stalls) = (exchange.clone(), Arc::clone(&stalls));
+                let is_gateway = is_gateway.load(Ordering::SeqCst);
                 async move {
                     if is_upload && stalls.load(Ordering::SeqCst) {
                         std::future::pending::<()>().await;
@@ -244,8 +251,10 @@ impl RemoteRegistry {
                         return Ok(refusal);
                     }
                     let mut answer = exchange.oneshot(request.map(Body::from)).await?;
-                    let there = http::HeaderValue::from_static(THERE);
-                    answer.headers_mut().insert(INSTALLATION_HEADER, there);
+                    if is_gateway {
+                        let there = http::HeaderValue::from_static(THERE);
+                        answer.headers_mut().insert(INSTALLATION_HEADER, there);
+                    }
                     Ok::<_, ExchangeError>(answer)
                 }
             });

@@ -1,4 +1,4 @@
-use super::{executions, intents, policies, registries, transfer};
+use super::{executions, intents, places, policies, registries};
 use crate::store::testing;
 
 #[tokio::test]
@@ -8,7 +8,7 @@ async fn every_statement_is_valid_on_both_databases() {
         intents::queries::ALL,
         policies::queries::ALL,
         registries::queries::ALL,
-        transfer::queries::ALL,
+        places::queries::ALL,
     ] {
         testing::prepare(statements).await;
     }

@@ -29,6 +29,7 @@ const ENTRIES: &[Entry] = &[
     entry!(3, "0003_replication"),
     entry!(4, "0004_audit"),
     entry!(5, "0005_lanes"),
+    entry!(6, "0006_places"),
     entry!(7, "0007_mirroring_both_ways"),
     entry!(8, "0008_intent_looks"),
     entry!(9, "0009_job_api"),

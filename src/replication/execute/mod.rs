@@ -14,12 +14,14 @@ use super::{
     Error, ExecutionId, Operation, Policy, PolicyId, Shared, Trigger,
     executions::queries::{self, NewExecution, NewTask},
     intents::Wish,
+    places::Place,
     transfer::{from_inner, policy_of},
 };
 use crate::{
     failpoint,
     jobs::{ByHand, Enqueued, Failure, Handler, NewJob, Running},
     oci::{Reference, RepositoryName, Tag},
+    store::Tx,
 };
 use survey::Survey;
 
@@ -187,11 +189,28 @@ impl Making<'_> {
                 now: shared.clock.now(),
             };
             queries::insert_task(&mut tx, task).await?;
+            self.doubt(&mut tx, wish).await?;
         }
         failpoint::hit("replication.tasks_before_commit");
         tx.commit().await?;
         failpoint::hit("replication.tasks_committed");
         Ok(())
+    }
+}
+
+impl Making<'_> {
+    /// Who runs a policy by hand or by schedule wants to see what is really there.
+    async fn doubt(&self, tx: &mut Tx, wish: &Wish) -> Result<(), Error> {
+        // One that the policy cannot name is reported by the task.
+        let Ok(repository) = wish.destination.parse() else {
+            return Ok(());
+        };
+        let place = Place {
+            registry: self.policy.spec.destination,
+            repository: &repository,
+        };
+        let reference = wish.reference.as_str();
+        Ok(self.shared.places.doubt(tx, place, reference).await?)
     }
 }
 

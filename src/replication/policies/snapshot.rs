@@ -77,6 +77,11 @@ impl Snapshot {
         concerned.collect()
     }
 
+    /// Whether the registry is a gateway itself, as far as is known.
+    pub(in crate::replication) fn is_gateway(&self, registry: RegistryId) -> bool {
+        self.known.load().installations.contains_key(&registry)
+    }
+
     /// Whether any policy hears events of the repository.
     pub(in crate::replication) fn wants(&self, repository: &RepositoryName) -> bool {
         let hears = |policy: &Arc<Policy>| {

@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     registry::{self, Credential, Endpoint, EndpointUrl, Pong, Provider},
-    replication::{Error, RegistryId, Replication, policies},
+    replication::{Error, RegistryId, Replication, places, policies},
     secret::{SealingKey, Secret},
     store::{self, Listing, Page},
 };
@@ -77,8 +77,10 @@ impl Replication {
             check_same_address(&row.url, change.url.as_deref())?;
         }
         let secret = change.access_secret.clone().unwrap_or(old_secret);
+        let old_url = row.url.clone();
         let mut registry = changed(row.into(), change);
         registry.updated = self.shared.clock.now();
+        let is_moved = registry.url != old_url;
         let tried = NewRegistry::from_parts(&registry, secret.clone());
         check(&tried)?;
         registry.installation = self.ask(&tried).await?.installation;
@@ -93,6 +95,9 @@ impl Replication {
             Some(seal(&self.shared.sealing, id, &secret)?)
         };
         queries::set_secret(&mut tx, id, sealed.as_deref()).await?;
+        if is_moved {
+            places::queries::forget_registry(&mut tx, id).await?;
+        }
         policies::queries::bump_revision(&mut tx).await?;
         tx.commit().await?;
         tracing::info!(registry.name = registry.name, "registry changed");

@@ -1,19 +1,33 @@
+use std::collections::HashSet;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use super::{copy::Copy, queries, throttle::Throttled};
+use super::{
+    copy::{Copy, Trust},
+    failure::from_store,
+    throttle::Throttled,
+};
 use crate::{
     failpoint,
     jobs::Failure,
     oci::{Descriptor, Digest},
     registry::{Kind, Mounted, Upload, verified},
-    replication::metrics::{Arrival, BlobLabels},
+    replication::{
+        metrics::{Arrival, BlobLabels},
+        places::Place,
+    },
     wire::Body,
 };
 
 impl Copy<'_> {
-    /// Brings the blobs of a manifest to the destination, several at once.
-    pub(super) async fn copy_blobs(&self, blobs: &[Descriptor]) -> Result<(), Failure> {
+    /// Brings the blobs of a manifest to the destination, several at once; those that it is known
+    /// to have need nothing.
+    pub(super) async fn copy_blobs(
+        &self,
+        blobs: &[Descriptor],
+        trust: Trust,
+    ) -> Result<(), Failure> {
         let mut wanted: Vec<&Descriptor> = Vec::with_capacity(blobs.len());
         for blob in blobs {
             if blob.is_foreign() {
@@ -23,54 +37,65 @@ impl Copy<'_> {
                 wanted.push(blob);
             }
         }
+        let known = self.known(&wanted, trust).await?;
         let mut copies = Vec::with_capacity(wanted.len());
         for blob in wanted {
-            copies.push(self.copy_blob(blob));
+            if known.contains(&blob.digest) {
+                self.arrived(blob, Arrival::Present, "known at the destination");
+            } else {
+                copies.push(self.copy_blob(blob, trust));
+            }
         }
-        let present: Vec<Option<Digest>> = stream::iter(copies)
+        stream::iter(copies)
             .buffer_unordered(self.shared.config.parallel_blobs.max(1))
-            .try_collect()
-            .await?;
-        self.remember(&present.into_iter().flatten().collect::<Vec<_>>())
-            .await;
-        Ok(())
+            .try_for_each(|()| async { Ok(()) })
+            .await
     }
 
-    /// The digest, if the destination had the blob and nobody has written that down.
-    async fn copy_blob(&self, blob: &Descriptor) -> Result<Option<Digest>, Failure> {
+    async fn known(&self, blobs: &[&Descriptor], trust: Trust) -> Result<HashSet<Digest>, Failure> {
+        if trust == Trust::Ask {
+            return Ok(HashSet::new());
+        }
+        let digests: Vec<&Digest> = blobs.iter().map(|blob| &blob.digest).collect();
+        let places = &self.shared.places;
+        let known = places.known(self.destination.place(), &digests).await;
+        known.map_err(|error| from_store(&error))
+    }
+
+    async fn copy_blob(&self, blob: &Descriptor, trust: Trust) -> Result<(), Failure> {
         let digest = &blob.digest;
         let stopped = |_closed| Failure::Stopped;
         let _slot = self.slots.acquire().await.map_err(stopped)?;
         let flights = &self.shared.flights;
         let _turn = flights.turn(self.destination.registry, digest).await;
         let begun = Instant::now();
-        let arrival = if self.destination.has_blob(digest).await? {
-            Arrival::Present
+        // Whoever had the turn before may have brought it here.
+        if self.known(&[blob], trust).await?.contains(digest) {
+            self.arrived(blob, Arrival::Present, "brought by another copy");
+            return Ok(());
+        }
+        let (arrival, what) = if trust == Trust::Ask && self.destination.has_blob(digest).await? {
+            (Arrival::Present, "at the destination")
         } else {
-            self.bring(blob).await?
+            match self.bring(blob).await? {
+                Arrival::Uploaded => (Arrival::Uploaded, "copied"),
+                arrival => (arrival, "mounted"),
+            }
         };
+        let ms = begun.elapsed().as_millis();
+        self.arrived(blob, arrival, &format!("{what} in {ms} ms"));
+        // Before the turn ends, so that whoever waits for it mounts.
+        let places = &self.shared.places;
+        places.saw_blobs(self.destination.place(), &[digest]).await;
+        failpoint::hit("replication.blob_remembered");
+        Ok(())
+    }
+
+    fn arrived(&self, blob: &Descriptor, arrival: Arrival, how: &str) {
         let metrics = &self.shared.metrics;
         metrics.blobs.get_or_create(&BlobLabels { arrival }).inc();
-        let (size, ms) = (size_text(blob.size), begun.elapsed().as_millis());
-        match arrival {
-            Arrival::Present => {
-                self.log
-                    .line(format!("blob {digest}: {size}, at the destination"));
-                return Ok(Some(digest.clone()));
-            }
-            Arrival::Mounted => {
-                self.log
-                    .line(format!("blob {digest}: {size}, mounted in {ms} ms"));
-            }
-            Arrival::Uploaded => {
-                self.log
-                    .line(format!("blob {digest}: {size}, copied in {ms} ms"));
-            }
-        }
-        // Before the turn ends, so that whoever waits for it mounts.
-        self.remember(std::slice::from_ref(digest)).await;
-        failpoint::hit("replication.blob_remembered");
-        Ok(None)
+        let (digest, size) = (&blob.digest, size_text(blob.size));
+        self.log.line(format!("blob {digest}: {size}, {how}"));
     }
 
     async fn bring(&self, blob: &Descriptor) -> Result<Arrival, Failure> {
@@ -89,21 +114,29 @@ impl Copy<'_> {
         }
     }
 
-    /// Tries to mount from where the blob was last seen. `None`: begin an upload instead.
+    /// Tries to mount from where the blob is known to be, else from the repository itself: that
+    /// finds out whether it is there, and costs no more than opening a session. `None`: the
+    /// registry will not, open one.
     async fn mount(&self, digest: &Digest) -> Result<Option<Mounted>, Failure> {
         let end = &self.destination;
-        let db = &self.shared.db;
-        let from = queries::elsewhere(db, end.registry, digest, &end.repository)
-            .await
-            .map_err(|error| Failure::retryable(error.to_string()))?;
-        let Some(from) = from.and_then(|name| name.parse().ok()) else {
-            return Ok(None);
+        let places = &self.shared.places;
+        let known = places.elsewhere(end.place(), digest).await;
+        let known = known.map_err(|error| from_store(&error))?;
+        let from = known.as_ref().unwrap_or(&end.repository);
+        let mounted = match end.client.mount(&end.repository, digest, Some(from)).await {
+            Ok(mounted) => Some(mounted),
+            Err(error) if is_no_to_mounting(error.kind()) => None,
+            Err(error) => return Err(end.failure(&error)),
         };
-        match end.client.mount(&end.repository, digest, Some(&from)).await {
-            Ok(mounted) => Ok(Some(mounted)),
-            Err(error) if is_no_to_mounting(error.kind()) => Ok(None),
-            Err(error) => Err(end.failure(&error)),
+        if let (Some(repository), None | Some(Mounted::Session(_))) = (&known, &mounted) {
+            let place = Place {
+                repository,
+                ..end.place()
+            };
+            let forgotten = places.forget_blob(place, digest).await;
+            forgotten.map_err(|error| from_store(&error))?;
         }
+        Ok(mounted)
     }
 
     /// Streams the blob from the source into the session; the bytes are verified on the way.
@@ -127,20 +160,6 @@ impl Copy<'_> {
         self.shared.metrics.uploaded_bytes.inc_by(blob.size);
         self.open_uploads().retain(|open| *open != upload);
         Ok(Arrival::Uploaded)
-    }
-
-    /// A hint that is not written costs an upload where a mount would have done.
-    async fn remember(&self, digests: &[Digest]) {
-        let end = &self.destination;
-        if digests.is_empty() || end.registry.is_local() {
-            return;
-        }
-        let now = self.shared.clock.now();
-        let written =
-            queries::seen(&self.shared.db, end.registry, &end.repository, digests, now).await;
-        if let Err(error) = written {
-            tracing::debug!(%error, "the places of blobs were not written down");
-        }
     }
 }
 

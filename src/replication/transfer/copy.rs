@@ -8,7 +8,11 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream
 use http::{HeaderName, HeaderValue};
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{end::End, throttle::Bucket};
+use super::{
+    end::End,
+    failure::{from_store, is_missing_content},
+    throttle::Bucket,
+};
 use crate::{
     failpoint,
     jobs::{Failure, Log},
@@ -51,7 +55,7 @@ pub(super) enum Outcome {
 
 /// Where an artifact stands; each step holds what the one before has found.
 #[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     Initialize(Look),
     Check(Artifact),
     PullManifest(Artifact),
@@ -62,24 +66,33 @@ enum Step {
 
 /// The asking of the source what a reference is.
 #[derive(Debug)]
-struct Look {
+pub(super) struct Look {
     reference: Reference,
     /// 1 for the first.
     number: u8,
 }
 
 #[derive(Debug)]
-struct Artifact {
-    reference: Reference,
-    digest: Digest,
+pub(super) struct Artifact {
+    pub reference: Reference,
+    pub digest: Digest,
     /// The look at the source that found `digest`.
     look: u8,
     /// 0 for what the job is about, more for children of an index.
-    depth: u8,
+    pub depth: u8,
+    pub trust: Trust,
+}
+
+/// Whether what is known of the destination is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    Believe,
+    /// The destination turned out to lack something: ask it for each thing.
+    Ask,
 }
 
 #[derive(Debug)]
-struct Pulled {
+pub(super) struct Pulled {
     artifact: Artifact,
     manifest: Manifest,
     bytes: Bytes,
@@ -176,35 +189,8 @@ impl<'a> Copy<'a> {
             digest,
             look: look.number,
             depth: 0,
+            trust: Trust::Believe,
         }))
-    }
-
-    /// Asks the destination what it has.
-    async fn check(&self, artifact: Artifact) -> Result<Step, Failure> {
-        let reference = &artifact.reference;
-        let name = &self.destination.repository;
-        match self.destination.head(reference).await? {
-            Some(head) if head.digest == artifact.digest => {
-                self.log
-                    .line(format!("check: the destination has {name} {reference}"));
-                Ok(Step::Finished(Outcome::Equal))
-            }
-            Some(head) if !self.policy.spec.overwrite => {
-                self.log.line(format!(
-                    "check: {name} {reference} is {} at the destination and the policy does not \
-                     overwrite",
-                    head.digest
-                ));
-                Ok(Step::Finished(Outcome::Kept))
-            }
-            found => {
-                let what = if found.is_some() { "another" } else { "no" };
-                self.log.line(format!(
-                    "check: the destination has {what} {name} {reference}"
-                ));
-                Ok(Step::PullManifest(artifact))
-            }
-        }
     }
 
     async fn pull_manifest(&self, artifact: Artifact) -> Result<Step, Failure> {
@@ -258,27 +244,28 @@ impl<'a> Copy<'a> {
         }
         let mut copies = Vec::with_capacity(pulled.manifest.children.len());
         for child in &pulled.manifest.children {
-            copies.push(self.child(child.digest.clone(), depth));
+            copies.push(self.child(Artifact {
+                reference: Reference::Digest(child.digest.clone()),
+                digest: child.digest.clone(),
+                look: 1,
+                depth,
+                trust: pulled.artifact.trust,
+            }));
         }
         stream::iter(copies)
             .buffer_unordered(self.shared.config.parallel_blobs.max(1))
             .try_for_each(|()| async { Ok(()) })
             .await?;
-        self.copy_blobs(&pulled.manifest.blobs).await?;
+        self.copy_blobs(&pulled.manifest.blobs, pulled.artifact.trust)
+            .await?;
         failpoint::hit("replication.blobs_copied");
         Ok(Step::PushManifest(pulled))
     }
 
     /// A child that the source lacks is left to the destination's judgement of the index.
-    fn child(&self, digest: Digest, depth: u8) -> BoxFuture<'_, Result<(), Failure>> {
-        let step = Step::Check(Artifact {
-            reference: Reference::Digest(digest.clone()),
-            digest,
-            look: 1,
-            depth,
-        });
+    fn child(&self, artifact: Artifact) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
-            self.walk(step).await?;
+            self.walk(Step::Check(artifact)).await?;
             failpoint::hit("replication.child_copied");
             Ok(())
         }
@@ -287,26 +274,53 @@ impl<'a> Copy<'a> {
 
     async fn push_manifest(&self, pulled: Pulled) -> Result<Step, Failure> {
         let begun = Instant::now();
-        let reference = &pulled.artifact.reference;
-        let repository = &self.destination.repository;
-        let media_type = &pulled.manifest.media_type;
-        let put =
-            self.destination
-                .client
-                .put_manifest(repository, reference, media_type, pulled.bytes);
-        match put.await {
-            Ok(_) => {}
+        let Artifact {
+            reference, digest, ..
+        } = &pulled.artifact;
+        let (end, places) = (&self.destination, &self.shared.places);
+        let claim = places.claim(end.place(), reference).await;
+        let claim = claim.map_err(|error| from_store(&error))?;
+        failpoint::hit("replication.reference_claimed");
+        let (media_type, bytes) = (&pulled.manifest.media_type, pulled.bytes.clone());
+        let put = end
+            .client
+            .put_manifest(&end.repository, reference, media_type, bytes)
+            .await;
+        match put {
+            Ok(_put) => {}
             Err(Error::Refused(refusal)) if refusal.code == ErrorCode::Superseded.as_str() => {
                 return Ok(Step::Finished(Outcome::Superseded));
             }
-            Err(error) => return Err(self.destination.failure(&error)),
+            Err(error) if is_missing_content(&error) && pulled.artifact.trust == Trust::Believe => {
+                return self.disappointed(pulled, &error).await;
+            }
+            Err(error) => return Err(end.failure(&error)),
         }
         failpoint::hit("replication.manifest_pushed");
+        places.settle(end.place(), reference, (claim, digest)).await;
         self.log.line(format!(
-            "push manifest: {repository} {reference} in {} ms",
+            "push manifest: {} {reference} in {} ms",
+            end.repository,
             begun.elapsed().as_millis()
         ));
         Ok(Step::Finished(Outcome::Copied))
+    }
+
+    /// The destination lacks what it was believed to have: brings everything again, once, and
+    /// asks for each thing.
+    async fn disappointed(&self, pulled: Pulled, error: &Error) -> Result<Step, Failure> {
+        let end = &self.destination;
+        self.log.line(format!(
+            "push manifest: {error}: what was known of {} is forgotten",
+            end.repository
+        ));
+        let forgotten = self.shared.places.forget(end.place()).await;
+        forgotten.map_err(|error| from_store(&error))?;
+        let artifact = Artifact {
+            trust: Trust::Ask,
+            ..pulled.artifact
+        };
+        Ok(Step::TransferBlobs(Pulled { artifact, ..pulled }))
     }
 }
 

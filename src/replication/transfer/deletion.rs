@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::copy::Copy;
+use super::{copy::Copy, failure::from_store};
 use crate::{
     failpoint,
     jobs::Failure,
@@ -39,8 +39,11 @@ pub(super) async fn follow(
 async fn delete(copy: &Copy<'_>, reference: &Reference) -> Result<Result<(), Error>, Failure> {
     let end = &copy.destination;
     let name = &end.repository;
+    forget(copy, reference).await?;
     let deletion = end.client.delete_manifest(name, reference).await;
     failpoint::hit("replication.manifest_deleted");
+    // Once more, for who has copied it meanwhile.
+    forget(copy, reference).await?;
     match deletion {
         Ok(Deletion::Deleted) => copy.log.line(format!(
             "finished: {name} {reference} deleted at the destination"
@@ -52,6 +55,12 @@ async fn delete(copy: &Copy<'_>, reference: &Reference) -> Result<Result<(), Err
         Err(error) => return Err(end.failure(&error)),
     }
     Ok(Ok(()))
+}
+
+async fn forget(copy: &Copy<'_>, reference: &Reference) -> Result<(), Failure> {
+    let place = copy.destination.place();
+    let forgotten = copy.shared.places.forget_reference(place, reference).await;
+    forgotten.map_err(|error| from_store(&error))
 }
 
 /// What can be done where a tag cannot be deleted alone, as at distribution 2.8, which says so

@@ -3,7 +3,7 @@ use crate::{
     jobs::Failure,
     oci::{Digest, Reference, RepositoryName},
     registry::{Client, Error, ManifestHead, RemoteManifest},
-    replication::{RegistryId, Shared},
+    replication::{RegistryId, Shared, places::Place},
 };
 
 /// One end of a copy: a repository of a registry. Its errors are the job's failures.
@@ -29,6 +29,13 @@ impl End {
             repository,
             client: client.map_err(|error| from_inner(&error))?,
         })
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
+        Place {
+            registry: self.registry,
+            repository: &self.repository,
+        }
     }
 
     pub(super) fn failure(&self, error: &Error) -> Failure {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     jobs::Failure,
     registry::{Error, Kind},
-    replication,
+    replication, store,
 };
 
 /// Which side of a copy a request went to.
@@ -42,7 +42,11 @@ impl Side {
             | Kind::Interrupted
             | Kind::Overloaded
             | Kind::Corrupt => Failure::retryable(message),
-            Kind::Invalid if is_missing_blob(error) => Failure::retryable(message),
+            Kind::Invalid | Kind::NotFound
+                if self == Self::Destination && is_missing_content(error) =>
+            {
+                Failure::retryable(message)
+            }
             Kind::NotFound
             | Kind::Unauthorized
             | Kind::Denied
@@ -64,11 +68,16 @@ pub(in crate::replication) fn from_inner(error: &replication::Error) -> Failure 
     }
 }
 
-/// A blob that was seen may have been collected before the manifest arrived; the next attempt
-/// copies it.
-fn is_missing_blob(error: &Error) -> bool {
+/// Whether a registry refuses a manifest for want of what it refers to, which may have been
+/// collected since it was seen.
+pub(super) fn is_missing_content(error: &Error) -> bool {
     matches!(error, Error::Refused(refusal)
-        if matches!(&*refusal.code, "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN"))
+        if matches!(&*refusal.code, "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN"))
+}
+
+/// The database could not say what is known, or not write it down.
+pub(super) fn from_store(error: &store::Error) -> Failure {
+    Failure::retryable(error.to_string())
 }
 
 /// How long to leave a registry alone that does not say.
