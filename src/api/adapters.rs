@@ -2,21 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use serde::Serialize;
 
-use super::{Shared, caller::Caller, error::Error, path::PathParameters, registries::LOCAL_KIND};
+use super::{
+    Shared, caller::Caller, error::Error, openapi::Routes, path::PathParameters,
+    registries::LOCAL_KIND,
+};
 use crate::{
     auth::{Resource, Verb},
     registry::{AccessKey, Addresses, Provider},
     replication::RegistryId,
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/registries/{id}/info", get(info))
-        .route("/replication/adapters", get(types))
-        .route("/replication/adapterinfos", get(patterns))
+pub(super) fn routes() -> Routes {
+    Routes::new("registry")
+        .get("/registries/{id}/info", "What a registry can do", info)
+        .get("/replication/adapters", "The types of registries", types)
+        .get(
+            "/replication/adapterinfos",
+            "The types with their addresses",
+            patterns,
+        )
 }
 
 /// `RegistryInfo`.

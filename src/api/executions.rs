@@ -1,10 +1,8 @@
 //! Tag `replication`, executions: runs of policies, their tasks and logs.
 
 use axum::{
-    Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -15,6 +13,7 @@ use super::{
     caller::Caller,
     error::Error,
     json::{Json, created},
+    openapi::Routes,
     paging::ListQuery,
     path::PathParameters,
 };
@@ -26,13 +25,22 @@ use crate::{
     store::Test,
 };
 
-pub(super) fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Routes {
+    let all = "/replication/executions";
     let one = "/replication/executions/{id}";
-    Router::new()
-        .route("/replication/executions", get(list).post(start))
-        .route(one, get(read).put(stop))
-        .route(&format!("{one}/tasks"), get(tasks))
-        .route(&format!("{one}/tasks/{{task_id}}/log"), get(log))
+    Routes::new("replication")
+        .get(all, "List runs of policies", list)
+        .paged()
+        .post(all, "Run a policy", start)
+        .get(one, "Read a run", read)
+        .put(one, "Stop a run", stop)
+        .get(&format!("{one}/tasks"), "List the tasks of a run", tasks)
+        .paged()
+        .get(
+            &format!("{one}/tasks/{{task_id}}/log"),
+            "What a task wrote",
+            log,
+        )
 }
 
 /// `ReplicationExecution`.

@@ -3,17 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use super::{Api, Probe, Shared};
+use super::{Api, Probe, Shared, openapi::Routes};
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/ping", get(async || "Pong"))
-        .route("/health", get(health))
+pub(super) fn routes() -> Routes {
+    Routes::new("health")
+        .get("/ping", "Whether the API is there", async || "Pong")
+        .get("/health", "How the parts are", health)
 }
 
 /// `OverallHealthStatus`.

@@ -1,16 +1,15 @@
 //! Tag `jobservice`: worker pools, workers, queues of jobs, and jobs by their numbers.
 
 use axum::{
-    Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::{get, put},
 };
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, path::PathParameters,
+    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes,
+    path::PathParameters,
 };
 use crate::{
     audit::Operation,
@@ -19,14 +18,26 @@ use crate::{
     jobs::{Instance, SCHEDULER, Work},
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/jobservice/pools", get(pools))
-        .route("/jobservice/pools/{pool_id}/workers", get(workers))
-        .route("/jobservice/jobs/{job_id}", put(stop))
-        .route("/jobservice/jobs/{job_id}/log", get(log))
-        .route("/jobservice/queues", get(queues))
-        .route("/jobservice/queues/{job_type}", put(steer))
+pub(super) fn routes() -> Routes {
+    Routes::new("jobservice")
+        .get("/jobservice/pools", "The processes that run jobs", pools)
+        .get(
+            "/jobservice/pools/{pool_id}/workers",
+            "Their workers",
+            workers,
+        )
+        .put("/jobservice/jobs/{job_id}", "Stop a job", stop)
+        .get("/jobservice/jobs/{job_id}/log", "What a job wrote", log)
+        .get(
+            "/jobservice/queues",
+            "The queues of the kinds of jobs",
+            queues,
+        )
+        .put(
+            "/jobservice/queues/{job_type}",
+            "Stop what waits, pause or resume",
+            steer,
+        )
 }
 
 /// `WorkerPool`.

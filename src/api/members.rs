@@ -1,6 +1,6 @@
 //! Tag `member`: who has which role in a project.
 
-use axum::{Router, extract::State, response::Response, routing::get};
+use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::{
     caller::Caller,
     error::Error,
     json::{Json, created},
+    openapi::Routes,
     paging::ListQuery,
     path::PathParameters,
 };
@@ -22,16 +23,16 @@ use crate::{
     store::Test,
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route(
-            "/projects/{project_name_or_id}/members",
-            get(list).post(create),
-        )
-        .route(
-            "/projects/{project_name_or_id}/members/{mid}",
-            get(read).put(update).delete(delete),
-        )
+pub(super) fn routes() -> Routes {
+    let all = "/projects/{project_name_or_id}/members";
+    let one = "/projects/{project_name_or_id}/members/{mid}";
+    Routes::new("member")
+        .get(all, "List the members of a project", list)
+        .paged()
+        .post(all, "Add a member", create)
+        .get(one, "Read a member", read)
+        .put(one, "Change a member's role", update)
+        .delete(one, "Remove a member", delete)
 }
 
 /// `ProjectMemberEntity`.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use http::StatusCode;
 
 use super::{
-    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, path::PathParameters,
+    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes,
+    path::PathParameters,
 };
 use crate::{
     audit::Operation,
@@ -16,13 +17,18 @@ use crate::{
     },
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    let all = "/projects/{project_name_or_id}/metadatas";
+pub(super) fn routes() -> Routes {
+    let all = "/projects/{project_name_or_id}/metadatas/";
+    let bare = "/projects/{project_name_or_id}/metadatas";
     let one = "/projects/{project_name_or_id}/metadatas/{meta_name}";
-    Router::new()
-        .route(all, get(list).post(add))
-        .route(&format!("{all}/"), get(list).post(add))
-        .route(one, get(read).put(update).delete(delete))
+    Routes::new("projectMetadata")
+        .get(all, "List the settings of a project", list)
+        .post(all, "Add a setting", add)
+        .get(bare, "List the settings of a project", list)
+        .post(bare, "Add a setting", add)
+        .get(one, "Read a setting", read)
+        .put(one, "Change a setting", update)
+        .delete(one, "Remove a setting", delete)
 }
 
 /// Settings as they come from a client; `null` leaves a setting alone.

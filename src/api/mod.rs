@@ -22,6 +22,7 @@ mod json;
 mod members;
 mod metadata;
 mod names;
+mod openapi;
 mod paging;
 mod path;
 mod permissions;
@@ -45,6 +46,7 @@ use crate::{
 };
 
 pub use catalog::{Catalog, Probe};
+pub use openapi::Operation;
 pub use router::Router;
 
 /// What the API stands on.
@@ -59,12 +61,16 @@ pub struct Parts {
     /// Shown by `GET /health`, in this order.
     pub probes: Vec<Arc<dyn Probe>>,
     pub installation: Installation,
+    /// What other rooms serve, for the document about the whole.
+    pub elsewhere: Vec<Operation>,
 }
 
 /// The API's state in its handlers.
 #[derive(Debug)]
 struct Api {
     parts: Parts,
+    /// The OpenAPI document, as JSON.
+    document: bytes::Bytes,
     last_health: health::LastHealth,
     last_names: names::LastNames,
 }

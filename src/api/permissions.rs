@@ -1,10 +1,10 @@
 //! Tag `permissions`, and what the current user may do.
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use http::Uri;
 use serde::Serialize;
 
-use super::{Api, Shared, caller::Caller, error::Error, paging};
+use super::{Api, Shared, caller::Caller, error::Error, openapi::Routes, paging};
 use crate::{
     auth::{
         ProjectId, Resource, Role, RoleSet, Verb,
@@ -14,10 +14,10 @@ use crate::{
     store::Listing,
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/permissions", get(grantable))
-        .route("/users/current/permissions", get(own))
+pub(super) fn routes() -> Routes {
+    Routes::new("permissions")
+        .get("/permissions", "What robots can be given", grantable)
+        .get("/users/current/permissions", "What the caller may do", own)
 }
 
 /// `Permissions`: what a robot may be given.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Router, extract::State, response::Response, routing::get};
+use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use super::{
     caller::Caller,
     error::Error,
     json::{Json, created},
+    openapi::Routes,
     paging::ListQuery,
     path::PathParameters,
     registries::RegistryShape,
@@ -27,13 +28,16 @@ use crate::{
     store::{Listing, Test},
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/replication/policies", get(list).post(create))
-        .route(
-            "/replication/policies/{id}",
-            get(read).put(update).delete(delete),
-        )
+pub(super) fn routes() -> Routes {
+    let all = "/replication/policies";
+    let one = "/replication/policies/{id}";
+    Routes::new("replication")
+        .get(all, "List replication policies", list)
+        .paged()
+        .post(all, "Create a replication policy", create)
+        .get(one, "Read a replication policy", read)
+        .put(one, "Change a replication policy", update)
+        .delete(one, "Delete a replication policy", delete)
 }
 
 /// `ReplicationPolicy`.

@@ -1,11 +1,6 @@
 //! Tag `registry`: the registries that policies copy from and to.
 
-use axum::{
-    Router,
-    extract::State,
-    response::Response,
-    routing::{get, post},
-};
+use axum::{extract::State, response::Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +10,7 @@ use super::{
     caller::Caller,
     error::Error,
     json::{Json, created},
+    openapi::Routes,
     paging::ListQuery,
     path::PathParameters,
 };
@@ -27,11 +23,16 @@ use crate::{
     store::Test,
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/registries", get(list).post(create))
-        .route("/registries/ping", post(ping))
-        .route("/registries/{id}", get(read).put(update).delete(delete))
+pub(super) fn routes() -> Routes {
+    let one = "/registries/{id}";
+    Routes::new("registry")
+        .get("/registries", "List registries", list)
+        .paged()
+        .post("/registries", "Add a registry", create)
+        .post("/registries/ping", "Try a registry", ping)
+        .get(one, "Read a registry", read)
+        .put(one, "Change a registry", update)
+        .delete(one, "Remove a registry", delete)
 }
 
 /// `Registry`. The secret is never told, only that there is one.

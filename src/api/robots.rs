@@ -1,10 +1,8 @@
 //! Tag `robot`: accounts for machines.
 
 use axum::{
-    Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -15,6 +13,7 @@ use super::{
     caller::Caller,
     error::Error,
     json::{Json, location},
+    openapi::Routes,
     paging::ListQuery,
     path::{PathParameters, ProjectReference},
 };
@@ -29,13 +28,16 @@ use crate::{
     store::Test,
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/robots", get(list).post(create))
-        .route(
-            "/robots/{robot_id}",
-            get(read).put(update).patch(refresh_secret).delete(delete),
-        )
+pub(super) fn routes() -> Routes {
+    let one = "/robots/{robot_id}";
+    Routes::new("robot")
+        .get("/robots", "List robot accounts", list)
+        .paged()
+        .post("/robots", "Create a robot account", create)
+        .get(one, "Read a robot account", read)
+        .put(one, "Change a robot account", update)
+        .patch(one, "Give a robot account a new secret", refresh_secret)
+        .delete(one, "Delete a robot account", delete)
 }
 
 /// `Robot`, never with its secret.

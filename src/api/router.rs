@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 
-use axum::routing::get;
 use http::{Method, Request, Response};
 use tower::ServiceExt;
 
@@ -13,6 +12,7 @@ use super::{
     health::{self, LastHealth},
     jobs, jobservice, members, metadata,
     names::LastNames,
+    openapi::{self, Routes},
     permissions, policies, projects, registries, robots, schedules, search, system, users,
 };
 use crate::wire::{Body, RequestId};
@@ -26,30 +26,15 @@ pub struct Router(axum::Router);
 impl Router {
     /// The API over these parts.
     pub fn new(parts: Parts) -> Self {
-        let operations = axum::Router::new()
-            .merge(adapters::routes())
-            .merge(executions::routes())
-            .merge(health::routes())
-            .merge(jobservice::routes())
-            .merge(members::routes())
-            .merge(metadata::routes())
-            .merge(permissions::routes())
-            .merge(policies::routes())
-            .merge(projects::routes())
-            .merge(registries::routes())
-            .merge(robots::routes())
-            .merge(schedules::routes())
-            .merge(search::routes())
-            .merge(system::routes())
-            .merge(users::routes());
-        let router = axum::Router::new()
-            .nest(ROOT, operations)
-            .route("/api/version", get(system::version))
-            .merge(jobs::routes())
+        let (routes, mut operations) = routes().into_parts();
+        operations.extend(parts.elsewhere.iter().cloned());
+        let document = openapi::document(&operations).to_string().into();
+        let router = routes
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(Shared::new(Api {
                 parts,
+                document,
                 last_health: LastHealth::default(),
                 last_names: LastNames::default(),
             }));
@@ -71,6 +56,31 @@ impl Router {
         }
         response.map(Body::boxed)
     }
+}
+
+/// All that this room serves.
+fn routes() -> Routes {
+    let contract = Routes::new("contract")
+        .merge(adapters::routes())
+        .merge(executions::routes())
+        .merge(health::routes())
+        .merge(jobservice::routes())
+        .merge(members::routes())
+        .merge(metadata::routes())
+        .merge(permissions::routes())
+        .merge(policies::routes())
+        .merge(projects::routes())
+        .merge(registries::routes())
+        .merge(robots::routes())
+        .merge(schedules::routes())
+        .merge(search::routes())
+        .merge(system::routes())
+        .merge(users::routes());
+    Routes::new("about")
+        .get("/api/version", "Which API is here", system::version)
+        .get("/api/openapi.json", "This document", openapi::serve)
+        .merge(jobs::routes())
+        .merge(contract.below(ROOT))
 }
 
 async fn unknown_path(uri: http::Uri) -> Error {

@@ -1,19 +1,26 @@
 //! Tag `schedule`: what the clock starts.
 
-use axum::{Router, extract::State, response::Response, routing::get};
+use axum::{extract::State, response::Response};
 use serde::Serialize;
 
-use super::{Shared, caller::Caller, error::Error, paging::ListQuery, path::PathParameters};
+use super::{
+    Shared, caller::Caller, error::Error, openapi::Routes, paging::ListQuery, path::PathParameters,
+};
 use crate::{
     auth::{Resource, Verb},
     clock::Timestamp,
     jobs::{SCHEDULER, Schedule},
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/schedules", get(list))
-        .route("/schedules/{job_type}/paused", get(paused))
+pub(super) fn routes() -> Routes {
+    Routes::new("schedule")
+        .get("/schedules", "List schedules", list)
+        .paged()
+        .get(
+            "/schedules/{job_type}/paused",
+            "Whether schedules are paused",
+            paused,
+        )
 }
 
 /// `ScheduleTask`.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::{Router, extract::State, routing::get};
+use axum::extract::State;
 use http::Uri;
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use super::{
     Api, Shared,
     caller::Caller,
     error::Error,
+    openapi::Routes,
     paging,
     projects::{self, ProjectShape},
 };
@@ -22,10 +23,10 @@ use crate::{
     store::{Filter, Listing, Test},
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/search", get(search))
-        .route("/statistics", get(statistics))
+pub(super) fn routes() -> Routes {
+    Routes::new("search")
+        .get("/search", "Find projects and repositories", search)
+        .get("/statistics", "Count projects and repositories", statistics)
 }
 
 /// `Search`.

@@ -3,25 +3,27 @@
 use std::path::Path;
 
 use axum::{
-    Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::header;
 use serde::Serialize;
 
-use super::{Shared, caller::Caller, error::Error};
+use super::{Shared, caller::Caller, error::Error, openapi::Routes};
 use crate::{
     auth::{ProjectCreation, Resource, Verb},
     clock::Timestamp,
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/systeminfo", get(info))
-        .route("/systeminfo/getcert", get(certificate))
-        .route("/systeminfo/volumes", get(volumes))
+pub(super) fn routes() -> Routes {
+    Routes::new("systeminfo")
+        .get("/systeminfo", "What this installation is", info)
+        .get(
+            "/systeminfo/getcert",
+            "The certificate that clients must trust",
+            certificate,
+        )
+        .get("/systeminfo/volumes", "The space for blobs", volumes)
 }
 
 /// `GET /api/version`, outside the contract: by it Harbor's clients know which API is here.

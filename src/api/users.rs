@@ -1,10 +1,8 @@
 //! Tag `user`: people, their profiles, passwords and permissions.
 
 use axum::{
-    Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::{get, put},
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -15,6 +13,7 @@ use super::{
     caller::Caller,
     error::Error,
     json::{Json, created},
+    openapi::Routes,
     paging::ListQuery,
     path::PathParameters,
 };
@@ -29,15 +28,33 @@ use crate::{
     store::Test,
 };
 
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/users", get(list).post(create))
-        .route("/users/search", get(search))
-        .route("/users/current", get(current))
-        .route("/users/{user_id}", get(read).put(update).delete(delete))
-        .route("/users/{user_id}/sysadmin", put(set_system_admin))
-        .route("/users/{user_id}/password", put(set_password))
-        .route("/users/{user_id}/cli_secret", put(set_cli_secret))
+pub(super) fn routes() -> Routes {
+    let one = "/users/{user_id}";
+    Routes::new("user")
+        .get("/users", "List users", list)
+        .paged()
+        .post("/users", "Create a user", create)
+        .get("/users/search", "Find users by name", search)
+        .paged()
+        .get("/users/current", "Read the caller", current)
+        .get(one, "Read a user", read)
+        .put(one, "Change a user", update)
+        .delete(one, "Delete a user", delete)
+        .put(
+            "/users/{user_id}/sysadmin",
+            "Give or take administration",
+            set_system_admin,
+        )
+        .put(
+            "/users/{user_id}/password",
+            "Change a password",
+            set_password,
+        )
+        .put(
+            "/users/{user_id}/cli_secret",
+            "Set a secret for clients",
+            set_cli_secret,
+        )
 }
 
 /// `UserResp`.

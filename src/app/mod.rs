@@ -265,6 +265,7 @@ impl Shared {
                 ca_certificate,
                 storage: self.behind.storage(),
             },
+            elsewhere: routes::documented(),
         };
         Ok(Rooms {
             proxy,

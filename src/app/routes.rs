@@ -81,6 +81,14 @@ impl tower::Service<Request<Body>> for Routes {
     }
 }
 
+/// What is served besides the API's own paths, for its document.
+pub(super) fn documented() -> Vec<api::Operation> {
+    let token = token::OPERATIONS.iter();
+    let token =
+        token.map(|(method, path, summary)| api::Operation::new(method, *path, "token", summary));
+    token.collect()
+}
+
 /// distribution's `autoredirect` sends its clients to the second.
 const TOKEN_PATHS: [&str; 2] = ["/service/token", "/auth/token"];
 

@@ -32,6 +32,26 @@ struct Inner {
     metrics: Metrics,
 }
 
+/// Method, path and purpose of what [`Service::handle`] answers.
+pub const OPERATIONS: [(&str, &str, &str); 4] = [
+    (
+        "GET",
+        "/service/token",
+        "A token for some scopes, after Docker's specification",
+    ),
+    (
+        "POST",
+        "/service/token",
+        "A token by password or refresh token, after OAuth2",
+    ),
+    ("GET", "/service/token/jwks", "The public keys as a JWK set"),
+    (
+        "GET",
+        "/service/token/certificate",
+        "The certificates of the keys",
+    ),
+];
+
 impl Service {
     pub fn new(issuer: Issuer, auth: Auth, metrics: Metrics) -> Self {
         Self(Arc::new(Inner {

@@ -9,13 +9,13 @@ mod refusal;
 mod shape;
 mod stats;
 
-use axum::{Router, extract::State, response::Response, routing::get};
+use axum::{extract::State, middleware::map_response, response::Response};
 use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
-    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, paging::ListQuery,
-    path::PathParameters,
+    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes,
+    paging::ListQuery, path::PathParameters,
 };
 use crate::{
     audit::Operation,
@@ -25,13 +25,27 @@ use crate::{
 use shape::JobShape;
 
 /// The routes by their whole paths, for they do not lie below the contract's root.
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/api/v1/jobs", get(list).post(launch::launch))
-        .route("/api/v1/jobs/{job_id}", get(read).post(act))
-        .route("/api/v1/jobs/{job_id}/log", get(log::log))
-        .route("/api/v1/stats", get(stats::stats))
-        .layer(axum::middleware::map_response(refusal::as_jobservice))
+pub(super) fn routes() -> Routes {
+    let (all, one) = ("/api/v1/jobs", "/api/v1/jobs/{job_id}");
+    Routes::new("jobs")
+        .get(all, "List jobs, by kind, key, target, status, since", list)
+        .answers("Job")
+        .paged()
+        .post(all, "Launch a job", launch::launch)
+        .takes("JobRequest")
+        .answers("Job")
+        .get(one, "Read a job", read)
+        .answers("Job")
+        .post(one, "Stop or retry a job", act)
+        .takes("JobAction")
+        .get(
+            "/api/v1/jobs/{job_id}/log",
+            "What a job wrote; `follow=true` waits",
+            log::log,
+        )
+        .get("/api/v1/stats", "The processes that run jobs", stats::stats)
+        .answers("JobStats")
+        .wrap(|router| router.layer(map_response(refusal::as_jobservice)))
 }
 
 async fn list(

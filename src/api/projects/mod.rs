@@ -5,10 +5,8 @@ mod contents;
 mod shape;
 
 use axum::{
-    Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, StatusCode};
@@ -21,6 +19,7 @@ use super::{
     error::Error,
     json::{Json, created},
     metadata::{self, MetadataChange},
+    openapi::Routes,
     paging::ListQuery,
     path::{PathParameters, ProjectReference},
 };
@@ -35,13 +34,26 @@ use crate::{
 
 pub(super) use shape::{ProjectShape, plain};
 
-pub(super) fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Routes {
     let one = "/projects/{project_name_or_id}";
-    Router::new()
-        .route("/projects", get(list).head(exists).post(create))
-        .route(one, get(read).put(update).delete(contents::delete))
-        .route(&format!("{one}/_deletable"), get(contents::deletable))
-        .route(&format!("{one}/summary"), get(contents::summary))
+    Routes::new("project")
+        .get("/projects", "List projects", list)
+        .paged()
+        .head("/projects", "Whether a project exists", exists)
+        .post("/projects", "Create a project", create)
+        .get(one, "Read a project", read)
+        .put(one, "Change a project", update)
+        .delete(one, "Delete a project", contents::delete)
+        .get(
+            &format!("{one}/_deletable"),
+            "Whether a project can be deleted",
+            contents::deletable,
+        )
+        .get(
+            &format!("{one}/summary"),
+            "Count what is in a project",
+            contents::summary,
+        )
 }
 
 async fn list(

@@ -5,6 +5,7 @@ mod executions;
 mod jobs;
 mod jobservice;
 mod members;
+mod openapi;
 mod policies;
 mod projects;
 mod registries;
@@ -28,7 +29,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{Catalog, Installation, Parts, Probe, Router};
+use super::{Catalog, Installation, Operation, Parts, Probe, Router};
 use crate::{
     audit,
     auth::{self, Auth},
@@ -131,6 +132,7 @@ impl Api {
                 ca_certificate: Some(certificate),
                 storage: Some(files.path().to_owned()),
             },
+            elsewhere: vec![Operation::new("GET", "/service/token", "token", "A token")],
         });
         Self {
             router,

@@ -1,0 +1,85 @@
+use serde_json::{Value, json};
+
+/// What the operations refer to.
+pub(super) fn components() -> Value {
+    json!({
+        "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+        "parameters": {
+            "page": query("page", "Counted from 1.", &json!({"type": "integer", "default": 1})),
+            "page_size": query(
+                "page_size",
+                "Rows on a page.",
+                &json!({"type": "integer", "default": 10, "maximum": 100}),
+            ),
+            "q": query("q", "`k=v`, `k=~v`, `k={a b}`, `k=[min~max]`, with commas.", &text()),
+            "sort": query("sort", "Fields with commas, `-` for descending.", &text()),
+        },
+        "headers": {
+            "X-Total-Count": {"description": "Rows on all pages.", "schema": {"type": "integer"}},
+            "Link": {"description": "The pages before and after.", "schema": text()},
+        },
+        "responses": {
+            "Refusal": refusal("Refusal"),
+            "JobRefusal": refusal("JobRefusal"),
+        },
+        "schemas": schemas(),
+    })
+}
+
+fn schemas() -> Value {
+    let integer = json!({"type": "integer"});
+    json!({
+        "Refusal": object(&json!({
+            "errors": {"type": "array", "items": object(&json!({"code": text(), "message": text()}))},
+        })),
+        "JobRefusal": object(&json!({"code": integer, "message": text(), "details": text()})),
+        "Job": object(&json!({"job": object(&json!({
+            "id": text(), "status": text(), "name": text(), "kind": text(),
+            "unique": {"type": "boolean"}, "ref_link": text(), "enqueue_time": integer,
+            "update_time": integer, "run_at": integer, "die_at": integer,
+            "parameters": {"type": "object"}, "revision": integer, "key": text(),
+            "target": text(), "state": text(), "stopping": {"type": "boolean"},
+            "attempts": integer, "max_attempts": integer, "error": text(), "error_class": text(),
+            "start_time": time(), "end_time": time(),
+        }))})),
+        "JobRequest": object(&json!({"job": object(&json!({
+            "name": text(),
+            "parameters": {"type": "object"},
+            "metadata": object(&json!({
+                "kind": {"enum": ["Generic", "Scheduled"]},
+                "schedule_delay": integer,
+                "unique": {"type": "boolean"},
+            })),
+        }))})),
+        "JobAction": object(&json!({"action": {"enum": ["stop", "retry"]}})),
+        "JobStats": object(&json!({"worker_pools": {"type": "array", "items": object(&json!({
+            "worker_pool_id": text(), "started_at": integer, "heartbeat_at": integer,
+            "job_names": {"type": "array", "items": text()}, "concurrency": integer,
+            "status": {"enum": ["Healthy", "Dead"]},
+        }))}})),
+    })
+}
+
+fn object(properties: &Value) -> Value {
+    json!({"type": "object", "properties": properties})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+fn query(name: &str, description: &str, schema: &Value) -> Value {
+    json!({"name": name, "in": "query", "description": description, "schema": schema})
+}
+
+fn refusal(schema: &str) -> Value {
+    let schema = super::reference("schemas", schema);
+    json!({
+        "description": "Refused, with the reason.",
+        "content": {"application/json": {"schema": schema}},
+    })
+}
