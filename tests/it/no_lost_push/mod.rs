@@ -72,6 +72,7 @@ const POINTS: &[(&str, Operation)] = &[
     ("replication.blob_remembered", PushByDigest),
     ("replication.blobs_copied", PushReferrer),
     ("replication.child_copied", PushIndex),
+    ("replication.reference_claimed", PushByTag),
     ("replication.manifest_pushed", PushWithTags),
     ("replication.manifest_deleted", DeleteDigest),
     ("jobs.enqueued", DeleteTag),
