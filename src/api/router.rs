@@ -26,10 +26,10 @@ pub struct Router(axum::Router);
 impl Router {
     /// The API over these parts.
     pub fn new(parts: Parts) -> Self {
-        let (routes, mut operations) = routes().into_parts();
+        let (served, mut operations) = routes().into_parts();
         operations.extend(parts.elsewhere.iter().cloned());
         let document = openapi::document(&operations).to_string().into();
-        let router = routes
+        let router = served
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(Shared::new(Api {
