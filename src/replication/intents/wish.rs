@@ -57,7 +57,10 @@ impl Wish {
             "policy": policy, "repository": repository, "reference": reference,
             "origin": self.origin,
         });
-        NewJob::new(transfer::KIND, key, params).for_target(format!("registry/{}", self.remote))
+        let project = repository.split('/').next().unwrap_or_default();
+        NewJob::new(transfer::KIND, key, params)
+            .for_target(format!("registry/{}", self.remote))
+            .in_project(project)
     }
 }
 
