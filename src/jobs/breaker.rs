@@ -186,24 +186,24 @@ impl Inner {
     pub(super) fn enter_targets(&self, news: HashMap<String, Option<Parked>>, now: Timestamp) {
         let mut map = self.targets.map();
         for (target, parked) in news {
-            match parked {
-                Some(parked) => {
-                    let seconds = parked.until.since(now).as_secs();
-                    if map.get(&target) != Some(&parked) {
-                        tracing::warn!(
-                            target,
-                            "jobs of a target wait, the next try is in {seconds} s: {}",
-                            parked.reason
-                        );
-                    }
-                    map.insert(target, parked);
-                }
-                None => {
-                    map.remove(&target);
-                    tracing::info!(target, "a target answers again, its jobs go on");
-                    self.woken.notify_one();
-                }
+            let Some(parked) = parked else {
+                map.remove(&target);
+                tracing::info!(
+                    job.target = target,
+                    "a target answers again, its jobs go on"
+                );
+                self.woken.notify_one();
+                continue;
+            };
+            if map.get(&target) != Some(&parked) {
+                let seconds = parked.until.since(now).as_secs();
+                tracing::warn!(
+                    job.target = target,
+                    "jobs of a target wait, the next try is in {seconds} s: {}",
+                    parked.reason
+                );
             }
+            map.insert(target, parked);
         }
         self.metrics.parked_targets.set(count(map.len()));
     }

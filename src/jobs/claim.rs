@@ -1,6 +1,6 @@
 //! The taking of jobs that are due.
 
-use std::sync::PoisonError;
+use std::sync::{PoisonError, atomic::Ordering};
 
 use super::{
     Error,
@@ -70,6 +70,16 @@ impl Inner {
             until: now.plus(self.config.lease()),
         };
         Ok(queries::claim(&self.db, lease, turn.lane.as_str(), turn.jobs).await?)
+    }
+
+    /// Counts what running jobs have moved since the last time.
+    pub(super) fn charge_moved(&self) {
+        for slot in self.slots.all() {
+            let bytes = slot.moved.swap(0, Ordering::Relaxed);
+            if bytes > 0 {
+                self.fairness().charge(&slot.lane, bytes);
+            }
+        }
     }
 
     pub(super) fn fairness(&self) -> std::sync::MutexGuard<'_, Fairness> {

@@ -86,26 +86,19 @@ impl Fairness {
 
     /// Counts bytes that a job of the lane has moved.
     pub(super) fn charge(&mut self, lane: &Lane, bytes: u64) {
-        for served in [
-            self.targets.get_mut(lane.target()),
-            self.lanes.get_mut(lane),
-        ] {
-            if let Some(served) = served {
-                *served = served.saturating_add(bytes);
-            }
-        }
+        self.change(lane, |served| served.saturating_add(bytes));
     }
 
     /// Takes back turns that the lane had no job for.
     pub(super) fn refund(&mut self, lane: &Lane, jobs: usize) {
-        let bytes = JOB_BYTES * u64::try_from(jobs).unwrap_or(u64::MAX);
-        for served in [
-            self.targets.get_mut(lane.target()),
-            self.lanes.get_mut(lane),
-        ] {
-            if let Some(served) = served {
-                *served = served.saturating_sub(bytes);
-            }
+        let bytes = JOB_BYTES.saturating_mul(u64::try_from(jobs).unwrap_or(u64::MAX));
+        self.change(lane, |served| served.saturating_sub(bytes));
+    }
+
+    fn change(&mut self, lane: &Lane, change: impl Fn(u64) -> u64) {
+        let target = self.targets.get_mut(lane.target());
+        for served in target.into_iter().chain(self.lanes.get_mut(lane)) {
+            *served = change(*served);
         }
     }
 

@@ -1,3 +1,8 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -34,4 +39,13 @@ pub struct Running {
     pub stop: CancellationToken,
     /// What people read to learn what happened.
     pub log: Log,
+    pub(super) moved: Arc<AtomicU64>,
+}
+
+impl Running {
+    /// Says that the job has moved bytes to or from its target: who moves much waits longer for
+    /// the next turn.
+    pub fn moved(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
 }

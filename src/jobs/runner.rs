@@ -201,20 +201,23 @@ async fn keep(inner: Arc<Inner>, done: CancellationToken) {
             }
         }
         report("write job logs", inner.write_logs(&inner.slots.all()).await);
+        inner.charge_moved();
         if rescued.elapsed() >= inner.config.poll() {
             rescued = Instant::now();
-            let freed = inner.rescue().await;
-            if matches!(freed, Ok(1..)) {
-                inner.woken.notify_one();
-            }
-            report("free the jobs of a dead instance", freed);
-            let opened = inner.refresh_targets().await;
-            if matches!(opened, Ok(true)) {
-                inner.woken.notify_one();
-            }
-            report("read which targets are parked", opened);
+            look_at_others(&inner).await;
         }
     }
+}
+
+/// Frees the jobs of instances that died, and reads which targets others have parked or opened.
+async fn look_at_others(inner: &Inner) {
+    let freed = inner.rescue().await;
+    let opened = inner.refresh_targets().await;
+    if matches!(freed, Ok(1..)) || matches!(opened, Ok(true)) {
+        inner.woken.notify_one();
+    }
+    report("free the jobs of a dead instance", freed);
+    report("read which targets are parked", opened);
 }
 
 /// Fires schedules, measures the queue and deletes old jobs.

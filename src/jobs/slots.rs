@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicU64},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,8 @@ pub(super) struct Slot {
     pub lane: Lane,
     pub log: Log,
     pub stop: CancellationToken,
+    /// Bytes moved and not yet charged.
+    pub moved: Arc<AtomicU64>,
     reason: OnceLock<Reason>,
 }
 
@@ -69,6 +71,7 @@ impl Slot {
             lane,
             log,
             stop: CancellationToken::new(),
+            moved: Arc::default(),
             reason: OnceLock::new(),
         }
     }

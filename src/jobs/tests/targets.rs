@@ -50,7 +50,7 @@ async fn one_job_tries_a_parked_target_and_its_success_lets_the_others_go() {
         }
         fail(&jobs, down()).await;
         for pause in [10, 20, 40, 60, 60] {
-            clock.advance(Duration::from_secs(pause) - Duration::from_millis(1));
+            clock.advance(Duration::from_millis(pause * 1000 - 1));
             assert!(try_claim(&jobs).await.is_none(), "before {pause} s");
             clock.advance(Duration::from_millis(1));
             other.inner.refresh_targets().await.unwrap();

@@ -158,6 +158,7 @@ impl Copy<'_> {
             .map_err(|error| end.failure(&error))?;
         failpoint::hit("replication.blob_uploaded");
         self.shared.metrics.uploaded_bytes.inc_by(blob.size);
+        self.job.moved(blob.size);
         self.open_uploads().retain(|open| *open != upload);
         Ok(Arrival::Uploaded)
     }

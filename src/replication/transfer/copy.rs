@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     failpoint,
-    jobs::{Failure, Log},
+    jobs::{Failure, Log, Running},
     oci::{Digest, ErrorCode, Manifest, Reference},
     registry::{Error, Kind, Upload},
     replication::{Origin, Policy, Shared, policy::Resource},
@@ -29,6 +29,7 @@ pub(super) struct Copy<'a> {
     pub policy: &'a Policy,
     pub source: End,
     pub destination: End,
+    pub job: &'a Running,
     pub log: &'a Log,
     /// Blobs under way, over all children of an index.
     pub slots: Semaphore,
@@ -104,7 +105,7 @@ impl<'a> Copy<'a> {
         policy: &'a Policy,
         source: End,
         destination: End,
-        log: &'a Log,
+        job: &'a Running,
     ) -> Self {
         let speed = policy.spec.speed_kbps;
         Self {
@@ -112,7 +113,8 @@ impl<'a> Copy<'a> {
             policy,
             source,
             destination,
-            log,
+            job,
+            log: &job.log,
             slots: Semaphore::new(shared.config.parallel_blobs.max(1)),
             bucket: speed.map(|speed| shared.throttles.bucket(policy.id, speed)),
             uploads: Mutex::default(),

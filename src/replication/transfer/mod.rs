@@ -137,7 +137,7 @@ impl Transfers {
             policy,
             source,
             destination,
-            &job.log,
+            job,
         ))
     }
 }
