@@ -305,6 +305,7 @@ impl Shared {
                 audit: self.audit.clone(),
                 tasks: tasks.clone(),
             }),
+            follower: None,
             address: PublicAddress {
                 external_url: external_url.map(|url| url.origin().parse()).transpose()?,
                 service: self.config.token.service.clone(),

@@ -23,9 +23,6 @@ use crate::{
 impl Inner {
     pub(super) fn change(&self, admitted: &Admitted, kind: ChangeKind) -> Option<Change> {
         let asked = &admitted.asked;
-        let origin = asked
-            .header(ORIGIN_HEADER)
-            .filter(|_| !admitted.principal.is_anonymous());
         Some(Change {
             repository: asked.route.repository()?.clone(),
             kind,
@@ -33,7 +30,7 @@ impl Inner {
                 name: admitted.principal.name().to_owned(),
                 address: Some(asked.peer.address).filter(|address| !address.is_unspecified()),
             },
-            origin: origin.map(|text| text.chars().take(MAX_ORIGIN_CHARS).collect()),
+            origin: admitted.origin().map(str::to_owned),
             request_id: asked.request_id.clone(),
             at: self.parts.clock.now(),
         })
@@ -47,6 +44,15 @@ impl Inner {
         let ticket = self.parts.observer.intend(Arc::clone(change)).await?;
         failpoint::hit("proxy.change_intended");
         Ok(Some(ticket))
+    }
+}
+
+impl Admitted {
+    /// Where the request says it comes from; believed of whoever has signed in.
+    pub(super) fn origin(&self) -> Option<&str> {
+        let text = self.asked.header(ORIGIN_HEADER)?;
+        let text = text.get(..text.len().min(MAX_ORIGIN_CHARS))?;
+        (!self.principal.is_anonymous()).then_some(text)
     }
 }
 

@@ -5,7 +5,7 @@
 //! and deletes `push` and `delete` with `intend` (written down before it can happen) and
 //! `conclude`, for everything else `forward`. The room talks to a [`crate::wire::Exchange`] and
 //! does not know whether a remote or the embedded registry answers; nor who listens to changes
-//! ([`Observer`]).
+//! ([`Observer`]) or wants the bytes of uploads ([`Follower`]).
 
 mod authenticate;
 mod authorise;
@@ -14,6 +14,7 @@ mod challenge;
 mod conclude;
 mod config;
 mod delete;
+mod follow;
 mod forward;
 mod guard;
 mod intend;
@@ -41,6 +42,7 @@ use crate::{
 
 pub use challenge::PublicAddress;
 pub use config::Config;
+pub use follow::{Follower, Following, NewUpload};
 pub use metrics::Metrics;
 pub use observer::{Actor, Change, ChangeKind, Observer, Outcome, Push, Ticket};
 use parse::Asked;
@@ -59,6 +61,8 @@ pub struct Parts {
     pub verifier: Verifier,
     pub upstream: Upstream,
     pub observer: Arc<dyn Observer>,
+    /// Wants the bytes of blob uploads; `None` when nobody ever does.
+    pub follower: Option<Arc<dyn Follower>>,
     pub address: PublicAddress,
     pub clock: SharedClock,
     pub metrics: Metrics,

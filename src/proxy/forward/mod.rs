@@ -7,7 +7,7 @@ mod sending;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use super::{Inner, Refusal, authorise::Admitted};
+use super::{Inner, Refusal, authorise::Admitted, sessions::Session};
 use crate::{oci::Route, wire::Body};
 
 use location::Origins;
@@ -20,12 +20,16 @@ impl Inner {
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
         let asked = &admitted.asked;
-        let (body, fault) = request::body(asked, body);
+        let followed = self.followed(&admitted);
+        let (body, fault) = request::body(asked, body, followed.as_ref());
         let request = request::build(asked, &self.parts.address, body)?;
         let answer = self.parts.upstream.send(request).await;
         let answer = answer.map_err(|error| fault.refusal().unwrap_or_else(|| error.into()))?;
         let response = self.relay(&admitted, answer)?;
-        self.follow_upload(&admitted, &response);
+        if let Some(followed) = followed {
+            self.conclude_followed(&admitted, followed, &response);
+        }
+        self.note_session(&admitted, &response);
         Ok(response)
     }
 
@@ -43,7 +47,7 @@ impl Inner {
     }
 
     /// Remembers who began an upload session, and forgets sessions that are over.
-    fn follow_upload(&self, admitted: &Admitted, response: &Response<Body>) {
+    fn note_session(&self, admitted: &Admitted, response: &Response<Body>) {
         let asked = &admitted.asked;
         match (&asked.route, response.status()) {
             (Route::StartUpload { .. }, StatusCode::ACCEPTED) => {
@@ -53,7 +57,8 @@ impl Inner {
                     .and_then(|text| text.split('?').next())
                     .and_then(|path| Route::parse(&Method::PATCH, path, None).ok());
                 if let Some(Route::Upload { name, id, .. }) = begun {
-                    self.sessions.begin(name, id, admitted.principal.name());
+                    let session = Session::new(admitted.principal.name(), self.follow(admitted));
+                    self.sessions.begin(name, id, session);
                 }
             }
             (Route::Upload { name, id, .. }, StatusCode::CREATED) => self.sessions.end(name, id),

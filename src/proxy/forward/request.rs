@@ -11,7 +11,7 @@ use http_body::Body as _;
 use super::sending::{Fault, Sending};
 use crate::{
     oci::{ErrorCode, Route, media_type},
-    proxy::{PublicAddress, Refusal, parse::Asked},
+    proxy::{PublicAddress, Refusal, follow::Followed, parse::Asked},
     wire::Body,
 };
 
@@ -19,16 +19,19 @@ use crate::{
 ///
 /// distribution reads `mount` and `from` out of a form body too, where nobody checked them: what
 /// needs no body gets none.
-pub(super) fn body(asked: &Asked, body: Body) -> (Body, Fault) {
+pub(super) fn body(asked: &Asked, body: Body, followed: Option<&Followed>) -> (Body, Fault) {
     let carries_data = match &asked.route {
         Route::StartUpload { digest, .. } => digest.is_some(),
         Route::Upload { .. } => matches!(asked.method, Method::PATCH | Method::PUT),
         _ => false,
     };
     if !carries_data || body.is_end_stream() {
+        if let Some(followed) = followed {
+            followed.end_request();
+        }
         return (Body::Empty, Fault::default());
     }
-    let (sending, fault) = Sending::new(body);
+    let (sending, fault) = Sending::new(body, followed.cloned());
     (Body::boxed(sending), fault)
 }
 

@@ -6,21 +6,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 
 use crate::{
     oci::ErrorCode,
-    proxy::Refusal,
+    proxy::{Refusal, follow::Followed},
     wire::{Body, BoxError},
 };
 
 /// A client's body on its way to the registry behind.
 ///
 /// It ends with an error when the client's does, so that the registry never takes a broken
-/// upload for a whole one; and it notes that the fault was the client's.
+/// upload for a whole one; and it notes that the fault was the client's. Who follows the upload
+/// is told what passes.
 pub(super) struct Sending {
     body: Body,
     fault: Fault,
+    followed: Option<Followed>,
 }
 
 /// What went wrong with the client's body, if anything did.
@@ -35,13 +37,29 @@ enum Kind {
 }
 
 impl Sending {
-    pub(super) fn new(body: Body) -> (Self, Fault) {
+    pub(super) fn new(body: Body, followed: Option<Followed>) -> (Self, Fault) {
         let fault = Fault::default();
         let sending = Self {
             body,
             fault: fault.clone(),
+            followed,
         };
         (sending, fault)
+    }
+}
+
+impl Sending {
+    /// Tells a frame, or the end, which may come with the last frame.
+    fn tell(&self, frame: Option<&Frame<Bytes>>) {
+        let Some(followed) = &self.followed else {
+            return;
+        };
+        if let Some(data) = frame.and_then(Frame::data_ref) {
+            followed.tell(data);
+        }
+        if frame.is_none() || self.body.is_end_stream() {
+            followed.end_request();
+        }
     }
 }
 
@@ -78,8 +96,12 @@ impl http_body::Body for Sending {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(Err(error)) = &frame {
-            self.fault.note(error);
+        match &frame {
+            Some(Err(error)) => {
+                self.fault.note(error);
+                self.followed = None;
+            }
+            other => self.tell(other.as_ref().and_then(|frame| frame.as_ref().ok())),
         }
         Poll::Ready(frame)
     }

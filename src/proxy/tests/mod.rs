@@ -5,6 +5,7 @@ mod catalog;
 mod challenges;
 mod changes;
 mod embedded;
+mod following;
 mod forwarding;
 mod listener;
 mod manifests;

@@ -21,8 +21,8 @@ use crate::{
     clock::{Clock, ManualClock, Timestamp},
     oci::RepositoryName,
     proxy::{
-        Change, Config, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress, Refusal, Ticket,
-        Upstream,
+        Change, Config, Follower, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress, Refusal,
+        Ticket, Upstream,
     },
     secret::{SealingKey, Secret},
     store::testing::{self, TestDb},
@@ -58,6 +58,15 @@ impl World {
     }
 
     pub(super) async fn over(upstream: Upstream, observer: Listener, config: Config) -> Self {
+        Self::followed(upstream, observer, config, None).await
+    }
+
+    pub(super) async fn followed(
+        upstream: Upstream,
+        observer: Listener,
+        config: Config,
+        follower: Option<Arc<dyn Follower>>,
+    ) -> Self {
         let _installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let db = testing::sqlite().await;
         let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
@@ -76,6 +85,7 @@ impl World {
             verifier: Verifier::new(vec![public.unwrap()], expected, clock.clone(), 100),
             upstream,
             observer: observer.clone(),
+            follower,
             address: PublicAddress {
                 external_url: None,
                 service: "tidegate".into(),
