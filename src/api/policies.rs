@@ -70,6 +70,8 @@ struct PolicyShape {
     single_active_replication: bool,
     /// Ours: whether another policy may bring back what this one sends away.
     bidirectional: bool,
+    /// Ours: whether blobs go to the destination while they are pushed.
+    tee: bool,
 }
 
 /// `ReplicationTrigger`.
@@ -145,6 +147,7 @@ impl<'a> Registries<'a> {
             copy_by_chunk: spec.copy_by_chunk,
             single_active_replication: spec.single_active,
             bidirectional: spec.bidirectional,
+            tee: spec.tee,
         }
     }
 }
@@ -207,6 +210,8 @@ struct PolicyRequest {
     single_active_replication: Option<bool>,
     #[serde(default)]
     bidirectional: bool,
+    #[serde(default)]
+    tee: Option<bool>,
 }
 
 /// Of a `Registry` only the id counts; none or 0 is the registry behind this gateway.
@@ -248,6 +253,7 @@ impl TryFrom<PolicyRequest> for PolicySpec {
             copy_by_chunk: request.copy_by_chunk.unwrap_or_default(),
             single_active: request.single_active_replication.unwrap_or_default(),
             bidirectional: request.bidirectional,
+            tee: request.tee.unwrap_or(true),
         })
     }
 }

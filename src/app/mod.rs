@@ -1,7 +1,7 @@
 //! Wires everything: [`App::build`] makes the whole gateway of its configuration.
 //!
 //! Rooms that do not know each other meet here: `watcher.rs` tells replication and the audit
-//! trail what passes the proxy, `upstream.rs` decides what stands behind it, `routes.rs` says
+//! trail what passes the proxy, `tee.rs` hands it the bytes of uploads, `upstream.rs` decides what stands behind it, `routes.rs` says
 //! which room answers which path. Read [`App::build`] from top to bottom.
 
 mod background;
@@ -11,6 +11,7 @@ mod data_dir;
 pub mod demo;
 mod routes;
 mod status;
+mod tee;
 mod upstream;
 mod watcher;
 
@@ -50,6 +51,7 @@ use catalog::UpstreamCatalog;
 use data_dir::DataDir;
 use routes::{Rooms, Routes};
 use status::{DatabaseProbe, RegistryProbe, Status};
+use tee::Tee;
 use upstream::Behind;
 use watcher::Watcher;
 
@@ -305,7 +307,7 @@ impl Shared {
                 audit: self.audit.clone(),
                 tasks: tasks.clone(),
             }),
-            follower: None,
+            follower: Some(Arc::new(Tee(self.replication.clone()))),
             address: PublicAddress {
                 external_url: external_url.map(|url| url.origin().parse()).transpose()?,
                 service: self.config.token.service.clone(),

@@ -120,7 +120,11 @@ impl Inner {
                     name, id, digest, ..
                 },
                 &Method::PATCH | &Method::PUT,
-            ) => (self.sessions.take_followed(name, id)?, digest.as_ref()),
+            ) => {
+                let ends = asked.method == Method::PUT;
+                let digest = digest.as_ref().filter(|_| ends);
+                (self.sessions.take_followed(name, id)?, digest)
+            }
             _ => return None,
         };
         followed.begin_request(digest);

@@ -20,6 +20,15 @@ pub struct Config {
     pub dead_after_seconds: u64,
     /// The file for changes in mode `best_effort` may have this many bytes.
     pub max_spill_bytes: u64,
+    /// Whether blobs go to destinations while they are pushed, unless a policy says otherwise.
+    pub tee: bool,
+    /// Memory for bytes of pushes that destinations have yet to take, in MiB.
+    pub tee_memory_mib: u32,
+    /// Blobs on their way to destinations at once while they are pushed, counted for each
+    /// destination; more are left to the jobs.
+    pub tee_uploads: usize,
+    /// A destination, or a push, that stands still for this time is given up.
+    pub tee_idle_seconds: u64,
 }
 
 /// What happens to pushes while the database is away.
@@ -45,6 +54,10 @@ impl Default for Config {
             unknown_for_seconds: 900,
             dead_after_seconds: 15,
             max_spill_bytes: 64 * 1024 * 1024,
+            tee: true,
+            tee_memory_mib: 16,
+            tee_uploads: 256,
+            tee_idle_seconds: 30,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     places::Places,
     policies::{self, Snapshot},
     registries::{self, Clients},
+    tee::Tee,
     transfer::{Flights, Throttles},
 };
 use crate::{
@@ -61,6 +62,7 @@ pub(super) struct Shared {
     pub places: Places,
     pub flights: Flights,
     pub throttles: Throttles,
+    pub tee: Tee,
     pub metrics: Metrics,
     /// Names this life of the process; random, so that no restart inherits its intents.
     pub boot: Arc<str>,
@@ -98,6 +100,7 @@ impl Replication {
             places: Places::new(parts.db.clone(), Arc::clone(&parts.clock)),
             flights: Flights::default(),
             throttles: Throttles::default(),
+            tee: Tee::new(&parts.config, tasks.clone(), stop.clone()),
             schedules: Schedules::new(parts.jobs.clone()),
             config: parts.config,
             db: parts.db,

@@ -10,6 +10,8 @@ pub struct Metrics {
     pub(super) artifacts: Family<ArtifactLabels, Counter>,
     pub(super) blobs: Family<BlobLabels, Counter>,
     pub(super) uploaded_bytes: Counter,
+    pub(super) teed_bytes: Counter,
+    pub(super) teed_blobs: Family<TeeLabels, Counter>,
     pub(super) intents: Counter,
     pub(super) spilled: Counter,
     pub(super) settled: Counter,
@@ -45,7 +47,35 @@ pub(super) enum Arrival {
     Uploaded,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TeeLabels {
+    pub outcome: TeeOutcome,
+}
+
+/// What became of sending a blob to one destination while it was pushed. All but the first
+/// leave it to the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(super) enum TeeOutcome {
+    Committed,
+    /// The push of the blob came to nothing, or this process ends.
+    Abandoned,
+    /// The destination did not keep up with the push.
+    Slow,
+    /// Nothing moved for too long.
+    Idle,
+    /// The destination said no, or could not be reached.
+    Refused,
+    /// Somebody else was sending the same blob there.
+    Elsewhere,
+    /// Too many blobs were on their way.
+    Busy,
+}
+
 impl Metrics {
+    pub(super) fn count_teed(&self, outcome: TeeOutcome) {
+        self.teed_blobs.get_or_create(&TeeLabels { outcome }).inc();
+    }
+
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "tidegate_replication_artifacts",
@@ -61,6 +91,16 @@ impl Metrics {
             "tidegate_replication_uploaded_bytes",
             "Bytes of blobs sent to destinations",
             self.uploaded_bytes.clone(),
+        );
+        registry.register(
+            "tidegate_replication_teed_bytes",
+            "Bytes of blobs that destinations had from the push itself",
+            self.teed_bytes.clone(),
+        );
+        registry.register(
+            "tidegate_replication_teed_blobs",
+            "Blobs sent to destinations while they were pushed, by what became of it",
+            self.teed_blobs.clone(),
         );
         registry.register(
             "tidegate_replication_intents",

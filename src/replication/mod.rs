@@ -20,6 +20,7 @@ mod places;
 pub(crate) mod policies;
 pub mod policy;
 pub(crate) mod registries;
+mod tee;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -37,5 +38,6 @@ pub use metrics::Metrics;
 pub use origin::Origin;
 pub use policy::{Policy, PolicySpec, Trigger};
 pub use registries::{Health, NewCredential, NewRegistry, Registry, RegistryChange};
+pub use tee::Teed;
 
 use handle::Shared;

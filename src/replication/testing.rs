@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use http::Method;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tempfile::TempDir;
@@ -48,6 +49,7 @@ pub(super) struct Rig {
 pub(super) struct RemoteRegistry {
     pub url: String,
     pub client: Client,
+    pub folder: PathBuf,
     /// `METHOD /path` of each request that came over HTTP.
     seen: Arc<Mutex<Vec<String>>>,
     /// Whether blobs' bytes are left unread.
@@ -216,12 +218,13 @@ impl Drop for Rig {
 }
 
 impl RemoteRegistry {
-    async fn serve(root: &Path, stop: CancellationToken) -> Self {
+    pub(super) async fn serve(root: &Path, stop: CancellationToken) -> Self {
         let exchange = open(root);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let remote = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             client: Client::new(exchange.clone()),
+            folder: root.to_owned(),
             seen: Arc::default(),
             stalls: Arc::default(),
             has_deleted: Arc::default(),
@@ -233,8 +236,9 @@ impl RemoteRegistry {
         let service =
             hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                 let line = format!("{} {}", request.method(), request.uri().path());
-                let is_upload = request.method() == http::Method::PUT && line.contains("/uploads/");
-                let is_refused = request.method() == http::Method::PUT
+                let carries_data = matches!(*request.method(), Method::PUT | Method::PATCH);
+                let is_upload = carries_data && line.contains("/uploads/");
+                let is_refused = request.method() == Method::PUT
                     && line.contains("/manifests/")
                     && has_deleted.load(Ordering::SeqCst);
                 seen.lock().unwrap().push(line);

@@ -33,6 +33,7 @@ const ENTRIES: &[Entry] = &[
     entry!(7, "0007_mirroring_both_ways"),
     entry!(8, "0008_intent_looks"),
     entry!(9, "0009_job_api"),
+    entry!(10, "0010_tee"),
 ];
 
 /// How many migrations are still to be applied.

@@ -47,6 +47,7 @@ async fn policies_are_made_shown_changed_and_deleted() {
             "copy_by_chunk",
             "single_active_replication",
             "bidirectional",
+            "tee",
         ];
         assert_fields(&shown, &fields);
         assert_eq!(

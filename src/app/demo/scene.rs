@@ -86,6 +86,7 @@ fn policy(mirror: RegistryId) -> PolicySpec {
         copy_by_chunk: false,
         single_active: false,
         bidirectional: false,
+        tee: true,
     }
 }
 

@@ -63,6 +63,12 @@ impl Call {
         self.header(header::CONTENT_LENGTH, size_bytes.into())
     }
 
+    /// A body of a size that nobody knows yet.
+    pub(super) fn stream(mut self, body: Body) -> Self {
+        *self.request.body_mut() = body;
+        self
+    }
+
     /// Says that the target is an upload to `name`, whatever its path looks like.
     pub(super) fn uploads_to(mut self, name: &RepositoryName) -> Self {
         self.request.extensions_mut().insert(Access::push(name));

@@ -138,14 +138,20 @@ impl Client {
     ) -> Result<Upload, Error> {
         let start = upload.offset_bytes;
         let last = start + size_bytes.max(1) - 1;
-        let call = Call::new(Method::PATCH, &upload.location)
-            .uploads_to(&upload.name)
-            .header(header::CONTENT_TYPE, OCTET_STREAM)
-            .body(size_bytes, body);
+        let call = patch(upload).body(size_bytes, body);
         let call = match HeaderValue::try_from(format!("{start}-{last}")) {
             Ok(range) => call.header(header::CONTENT_RANGE, range),
             Err(_impossible) => call,
         };
+        self.patched(upload, call).await
+    }
+
+    /// Sends a whole blob, or all the rest, of unknown size into a session, as docker does.
+    pub async fn stream_upload(&self, upload: &Upload, body: Body) -> Result<Upload, Error> {
+        self.patched(upload, patch(upload).stream(body)).await
+    }
+
+    async fn patched(&self, upload: &Upload, call: Call) -> Result<Upload, Error> {
         // 201 is what Amazon ECR answers.
         let statuses = [StatusCode::ACCEPTED, StatusCode::CREATED];
         let answer = self.send(call).await?.expect(&statuses).await?;
@@ -194,6 +200,12 @@ impl Upload {
             min_chunk_bytes: answer.header(MIN_CHUNK).and_then(|text| text.parse().ok()),
         })
     }
+}
+
+fn patch(upload: &Upload) -> Call {
+    Call::new(Method::PATCH, &upload.location)
+        .uploads_to(&upload.name)
+        .header(header::CONTENT_TYPE, OCTET_STREAM)
 }
 
 fn start(name: &RepositoryName, mount: Option<Mount>) -> Call {

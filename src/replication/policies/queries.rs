@@ -10,22 +10,22 @@ use crate::{
 sqls! {
     POLICY_ALL = "select id, name, description, source_id, destination_id, trigger_kind, cron, \
         filters, namespace, replace_count, deletion, overwrite, enabled, speed_kbps, \
-        copy_by_chunk, single_active, bidirectional, created_ms, updated_ms from replication_policies order by id";
+        copy_by_chunk, single_active, bidirectional, tee, created_ms, updated_ms from replication_policies order by id";
     POLICY_BY_ID = "select id, name, description, source_id, destination_id, trigger_kind, cron, \
         filters, namespace, replace_count, deletion, overwrite, enabled, speed_kbps, \
-        copy_by_chunk, single_active, bidirectional, created_ms, updated_ms from replication_policies \
+        copy_by_chunk, single_active, bidirectional, tee, created_ms, updated_ms from replication_policies \
         where id = $1";
     POLICY_INSERT = "insert into replication_policies (name, description, source_id, \
         destination_id, trigger_kind, cron, filters, namespace, replace_count, deletion, \
         overwrite, enabled, speed_kbps, copy_by_chunk, single_active, updated_ms, created_ms, \
-        bidirectional) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-        $16, $17) \
+        bidirectional, tee) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+        $15, $16, $16, $17, $18) \
         returning id";
     POLICY_UPDATE = "update replication_policies set name = $1, description = $2, \
         source_id = $3, destination_id = $4, trigger_kind = $5, cron = $6, filters = $7, \
         namespace = $8, replace_count = $9, deletion = $10, overwrite = $11, enabled = $12, \
         speed_kbps = $13, copy_by_chunk = $14, single_active = $15, updated_ms = $16, \
-        bidirectional = $17 where id = $18 returning id";
+        bidirectional = $17, tee = $18 where id = $19 returning id";
     POLICY_EXISTS = "select id from replication_policies where id = $1";
     POLICY_DELETE = "delete from replication_policies where id = $1";
     REVISION = "select revision from replication_revision where id = 1";
@@ -52,6 +52,7 @@ row! {
         copy_by_chunk: bool,
         single_active: bool,
         bidirectional: bool,
+        tee: bool,
         created_ms: i64,
         updated_ms: i64,
     }
@@ -61,7 +62,7 @@ row! {
 pub(super) const POLICIES: Selection = Selection {
     columns: "id, name, description, source_id, destination_id, trigger_kind, cron, filters, \
         namespace, replace_count, deletion, overwrite, enabled, speed_kbps, copy_by_chunk, \
-        single_active, bidirectional, created_ms, updated_ms",
+        single_active, bidirectional, tee, created_ms, updated_ms",
     from: "replication_policies",
     condition: "1 = 1",
     fields: &[
@@ -118,6 +119,7 @@ impl TryFrom<PolicyRow> for Policy {
                 copy_by_chunk: row.copy_by_chunk,
                 single_active: row.single_active,
                 bidirectional: row.bidirectional,
+                tee: row.tee,
             },
             created: Timestamp::from_millis(row.created_ms),
             updated: Timestamp::from_millis(row.updated_ms),
@@ -144,7 +146,7 @@ pub(in crate::replication) async fn by_id(
     }))
 }
 
-/// Binds `$1` to `$17` of the statements that write a policy.
+/// Binds `$1` to `$18` of the statements that write a policy.
 macro_rules! bind_spec {
     ($query:expr, $spec:expr, $now:expr) => {{
         let (spec, filters) = ($spec, filters_text(&$spec.filters));
@@ -171,6 +173,7 @@ macro_rules! bind_spec {
             .bind(spec.single_active)
             .bind($now.millis())
             .bind(spec.bidirectional)
+            .bind(spec.tee)
     }};
 }
 

@@ -14,9 +14,10 @@ use super::queries;
 use crate::{
     oci::{Reference, RepositoryName},
     replication::{
-        Change, Error, RegistryId,
+        Change, Error, Origin, RegistryId,
         policy::Policy,
         registries::{self, queries::InstallationRow},
+        tee::Target,
     },
     store::Db,
 };
@@ -60,21 +61,54 @@ impl Snapshot {
         &self,
         change: &Change,
     ) -> Vec<(Arc<Policy>, Vec<Reference>)> {
-        let origin = &change.origin;
-        if origin.has_passed(&self.own) || origin.is_spent() {
-            return Vec::new();
-        }
         let known = self.known.load();
+        let concerned = self.ahead(&known, &change.origin).filter_map(|policy| {
+            let references = policy.spec.affected(change);
+            (!references.is_empty()).then(|| (Arc::clone(policy), references))
+        });
+        concerned.collect()
+    }
+
+    /// Where the blobs of a push to `repository` go while it goes on, each once.
+    pub(in crate::replication) fn teed(
+        &self,
+        repository: &RepositoryName,
+        origin: &Origin,
+    ) -> Vec<Target> {
+        let known = self.known.load();
+        let mut targets = Vec::new();
+        for policy in self.ahead(&known, origin) {
+            if !policy.spec.tees(repository) {
+                continue;
+            }
+            // What has no name there fails in the job, which says so.
+            let Ok(mapped) = policy.spec.namespace.map(repository) else {
+                continue;
+            };
+            let target = Target {
+                registry: policy.spec.destination,
+                repository: mapped,
+            };
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        targets
+    }
+
+    /// The policies whose destinations a change that comes from `origin` has not passed.
+    fn ahead<'k>(
+        &self,
+        known: &'k Known,
+        origin: &'k Origin,
+    ) -> impl Iterator<Item = &'k Arc<Policy>> + use<'k> {
+        let ends_here = origin.has_passed(&self.own) || origin.is_spent();
         let has_passed = |policy: &Policy| {
             let there = known.installations.get(&policy.spec.destination);
             there.is_some_and(|there| origin.has_passed(there))
         };
-        let concerned = known.policies.iter().filter_map(|policy| {
-            let references = policy.spec.affected(change);
-            (!references.is_empty() && !has_passed(policy))
-                .then(|| (Arc::clone(policy), references))
-        });
-        concerned.collect()
+        let policies = known.policies.iter();
+        policies.filter(move |policy| !ends_here && !has_passed(policy))
     }
 
     /// Whether the registry is a gateway itself, as far as is known.

@@ -36,6 +36,7 @@ async fn a_policy_reads_back_as_it_was_written() {
                     deletion: true,
                     speed_kbps: Some(1024),
                     single_active: true,
+                    tee: false,
                     ..spec.clone()
                 };
                 written = Some(spec.clone());

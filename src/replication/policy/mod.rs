@@ -54,6 +54,8 @@ pub struct PolicySpec {
     pub single_active: bool,
     /// Whether another policy may bring back what this one sends away.
     pub bidirectional: bool,
+    /// Whether blobs go to the destination while they are pushed.
+    pub tee: bool,
 }
 
 /// What makes a policy run.
@@ -119,6 +121,15 @@ impl PolicySpec {
     /// Whether events of this gateway concern the policy at all.
     pub fn hears_events(&self) -> bool {
         self.enabled && self.source.is_local() && self.trigger == Trigger::EventBased
+    }
+
+    /// Whether the blobs of a push to `repository` may go to the destination at once, before
+    /// anybody knows how they will be tagged. Who limits the speed limits it for all bytes.
+    pub fn tees(&self, repository: &RepositoryName) -> bool {
+        self.tee
+            && self.speed_kbps.is_none()
+            && self.hears_events()
+            && self.accepts_repository(repository)
     }
 
     /// The references that `change` makes this policy look at; none for most.

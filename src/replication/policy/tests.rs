@@ -25,6 +25,7 @@ pub(crate) fn spec() -> PolicySpec {
         copy_by_chunk: false,
         single_active: false,
         bidirectional: false,
+        tee: true,
     }
 }
 

@@ -24,6 +24,15 @@ impl Flights {
         self.seat(registry, digest).lock_owned().await
     }
 
+    /// The blob's turn unless somebody has it.
+    pub(in crate::replication) fn try_turn(
+        &self,
+        registry: RegistryId,
+        digest: &Digest,
+    ) -> Option<OwnedMutexGuard<()>> {
+        self.seat(registry, digest).try_lock_owned().ok()
+    }
+
     fn seat(&self, registry: RegistryId, digest: &Digest) -> Arc<Seat> {
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (registry, digest.clone());

@@ -1,0 +1,3 @@
+-- Room: replication
+
+alter table replication_policies add column tee boolean not null default true;
