@@ -133,7 +133,7 @@ impl Inner {
             .await?;
         for (row, next) in &changed {
             let message = next.fault.as_ref().map_or("", |fault| &fault.message);
-            queries::note(&mut tx, JobId(row.id), now, message).await?;
+            queries::note(&mut tx, &[JobId(row.id)], now, message).await?;
             tracing::warn!(
                 job.id = row.id,
                 kind = row.kind,

@@ -9,6 +9,7 @@
 //! Start with `lifecycle.rs` (what may happen to a job), then `queue.rs` and `runner.rs`.
 
 mod breaker;
+mod bulk;
 mod claim;
 mod config;
 mod cron;
@@ -37,6 +38,7 @@ mod state;
 mod tests;
 mod worker;
 
+pub use bulk::Filter;
 pub use config::Config;
 pub use cron::{Cron, CronError};
 pub use error::Error;

@@ -160,9 +160,7 @@ impl Jobs {
         if after == State::Stopped {
             return Ok(Stopping::Stopped);
         }
-        if let Some(slot) = self.inner.slots.find(id) {
-            slot.end(Reason::Requested);
-        }
+        self.inner.end_requested(id);
         Ok(Stopping::Requested)
     }
 
@@ -176,35 +174,6 @@ impl Jobs {
             })?;
         self.wake();
         Ok(())
-    }
-
-    /// Retries the jobs of `kind` that failed at or after `since`: of each key the newest, unless
-    /// a live job does its work already. Returns how many.
-    pub async fn retry_failed(&self, kind: &str, since: Timestamp) -> Result<u64, Error> {
-        let mut retried = 0;
-        loop {
-            match self.retry_some_failed(kind, since).await {
-                Ok(0) => break,
-                Ok(count) => retried += count,
-                // A wish for one of the keys came in between; that job is not due any more.
-                Err(Error::Store(store::Error::Duplicate)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.wake();
-        Ok(retried)
-    }
-
-    async fn retry_some_failed(&self, kind: &str, since: Timestamp) -> Result<u64, Error> {
-        let now = self.inner.clock.now();
-        let mut tx = self.inner.db.begin().await?;
-        let ids = queries::failed_since(&mut tx, kind, since, BATCH).await?;
-        let changed = self
-            .inner
-            .transition(&mut tx, &ids, now, |job, _row| job.retry(now))
-            .await?;
-        tx.commit().await?;
-        Ok(u64::try_from(changed.len()).unwrap_or(u64::MAX))
     }
 
     pub async fn job(&self, id: JobId) -> Result<Job, Error> {
@@ -257,7 +226,7 @@ impl Jobs {
     }
 
     /// Takes one step that a person asked for.
-    async fn step(
+    pub(super) async fn step(
         &self,
         id: JobId,
         verb: &'static str,
@@ -276,7 +245,7 @@ impl Jobs {
         };
         queries::save(&mut tx, &[Next::new(id.0, &after, now)], now).await?;
         if before.state != State::Running {
-            queries::note(&mut tx, id, now, &format!("{verb} by hand")).await?;
+            queries::note(&mut tx, &[id], now, &by_hand(verb)).await?;
         }
         failpoint::hit("jobs.step_before_commit");
         tx.commit().await?;
@@ -286,6 +255,13 @@ impl Jobs {
 }
 
 impl Inner {
+    /// Tells a run to end that a person stopped, if it is in this process.
+    pub(super) fn end_requested(&self, id: JobId) {
+        if let Some(slot) = self.slots.find(id) {
+            slot.end(Reason::Requested);
+        }
+    }
+
     /// Takes the same step for several jobs, leaving out those it does not apply to; returns the
     /// rows as they were, with what they became.
     pub(super) async fn transition(
@@ -313,6 +289,11 @@ impl Inner {
         queries::save(tx, &rows, now).await?;
         Ok(changed)
     }
+}
+
+/// The line in the log of a job that a person changed while no run wrote to it.
+pub(super) fn by_hand(verb: &str) -> String {
+    format!("{verb} by hand")
 }
 
 /// Rows changed in one transaction, so that it stays short.

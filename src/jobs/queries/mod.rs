@@ -16,9 +16,9 @@ pub(crate) use statements::ALL;
 
 use statements::{
     JOB_BEAT, JOB_BY_ID, JOB_CLAIM, JOB_ENQUEUE, JOB_LOCK, JOB_SAVE, JOB_SUCCEED, JOBS_DEPTH,
-    JOBS_EXPIRED, JOBS_FAILED_SINCE, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LANES, LOG_APPEND,
-    LOG_LAST, LOG_LINES, LOG_NOTE, LOG_TRIM, SCHEDULE_ADVANCE, SCHEDULE_BY_KEY, SCHEDULE_PUT,
-    SCHEDULE_REMOVE, SCHEDULES_DUE, TARGET_OPEN, TARGET_PARK, TARGET_PROBE, TARGETS_PARKED,
+    JOBS_EXPIRED, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LANES, LOG_APPEND, LOG_LAST, LOG_LINES,
+    LOG_NOTE, LOG_TRIM, SCHEDULE_ADVANCE, SCHEDULE_BY_KEY, SCHEDULE_PUT, SCHEDULE_REMOVE,
+    SCHEDULES_DUE, TARGET_OPEN, TARGET_PARK, TARGET_PROBE, TARGETS_PARKED,
 };
 
 use super::{JobId, breaker::Parked};
@@ -210,24 +210,6 @@ pub(super) async fn foreign(db: &Db, owner: &str, limit: i64) -> Result<Vec<JobI
     Ok(ids.into_iter().map(JobId).collect())
 }
 
-/// For each key of `kind` without a live job, the newest job that failed at or after `since`.
-pub(super) async fn failed_since(
-    tx: &mut Tx,
-    kind: &str,
-    since: Timestamp,
-    limit: i64,
-) -> Result<Vec<JobId>> {
-    let ids: Vec<i64> = run!(tx, |connection, sql = JOBS_FAILED_SINCE| {
-        sqlx::query_scalar(sql)
-            .bind(kind)
-            .bind(since.millis())
-            .bind(limit)
-            .fetch_all(connection)
-            .await?
-    });
-    Ok(ids.into_iter().map(JobId).collect())
-}
-
 pub(super) async fn job(db: &Db, id: JobId) -> Result<Option<JobRow>> {
     Ok(read!(db, |pool, sql = JOB_BY_ID| {
         sqlx::query_as(sql).bind(id.0).fetch_optional(pool).await?
@@ -306,11 +288,12 @@ pub(super) async fn append_log(tx: &mut Tx, entries: &[&Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Appends one line to a log while no run writes to it.
-pub(super) async fn note(tx: &mut Tx, id: JobId, now: Timestamp, line: &str) -> Result<()> {
+/// Appends one line to the log of each job, while no run writes to it.
+pub(super) async fn note(tx: &mut Tx, ids: &[JobId], now: Timestamp, line: &str) -> Result<()> {
+    let ids = json(ids);
     run!(tx, |connection, sql = LOG_NOTE| {
         sqlx::query(sql)
-            .bind(id.0)
+            .bind(ids)
             .bind(now.millis())
             .bind(line)
             .execute(connection)
@@ -391,6 +374,6 @@ pub(super) async fn advance_schedule(
     clippy::expect_used,
     reason = "the rows are plain structs of numbers and text"
 )]
-fn json<T: Serialize + ?Sized>(rows: &T) -> String {
+pub(super) fn json<T: Serialize + ?Sized>(rows: &T) -> String {
     serde_json::to_string(rows).expect("numbers and text are JSON")
 }

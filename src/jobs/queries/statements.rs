@@ -169,12 +169,6 @@ sqls! {
          order by lease_until_ms limit $2";
     JOBS_FOREIGN = "
         select id from jobs where state = 'running' and lease_owner <> $1 order by id limit $2";
-    JOBS_FAILED_SINCE = "
-        select max(id) from jobs failed
-         where state = 'failed' and kind = $1 and finished_ms >= $2
-           and not exists (select 1 from jobs live where live.kind = failed.kind
-                              and live.key = failed.key and live.finished_ms is null)
-         group by key order by 1 limit $3";
     JOB_BY_ID = "select * from jobs where id = $1";
     JOBS_NEWEST = "
         select * from jobs where id < $1 and ($2 = '' or kind = $2) and ($3 = '' or state = $3)
@@ -205,7 +199,11 @@ sqls! {
     LOG_NOTE = "
         insert into job_logs (job_id, seq, at_ms, line)
         select id, (select coalesce(max(seq), 0) + 1 from job_logs where job_id = jobs.id), $2, $3
-          from jobs where id = $1";
+          from jobs where id in (select value from json_each($1))"
+      | "
+        insert into job_logs (job_id, seq, at_ms, line)
+        select id, (select coalesce(max(seq), 0) + 1 from job_logs where job_id = jobs.id), $2, $3
+          from jobs where id in (select value::bigint from jsonb_array_elements_text($1::jsonb))";
     LOG_LINES = "select seq, at_ms, line from job_logs where job_id = $1 order by seq";
     SCHEDULE_PUT = "
         insert into schedules (key, kind, cron, params, next_ms) values ($1, $2, $3, $4, $5)

@@ -2,6 +2,7 @@
 //! clock that stands still, `running` lets a whole runner work, `conformance` compares it with
 //! the pure state machine.
 
+mod bulk;
 mod conformance;
 mod cron;
 mod fairness;
@@ -99,4 +100,5 @@ pub(super) async fn becomes(jobs: &Jobs, id: JobId, wanted: State) {
 async fn every_statement_is_valid_on_both_databases() {
     crate::store::testing::prepare(super::queries::ALL).await;
     crate::store::testing::prepare(super::ledger::ALL).await;
+    crate::store::testing::prepare(super::bulk::ALL).await;
 }

@@ -252,37 +252,6 @@ async fn a_retry_yields_to_a_live_job_of_the_same_key() {
 }
 
 #[tokio::test]
-async fn all_that_failed_since_a_time_is_retried_once_per_key() {
-    for db in testing::databases().await {
-        let clock = noon();
-        let jobs = instance(&db, &clock);
-        let failed = async |key: &str| {
-            let id = enqueue(&jobs, wish(key, 1)).await.id;
-            fail(&jobs, Failure::permanent("403")).await;
-            id
-        };
-        let too_old = failed("old").await;
-        clock.advance(Duration::from_mins(1));
-        let since = clock.now();
-        let earlier = failed("twice").await;
-        let later = failed("twice").await;
-        let other = failed("once").await;
-        failed("live").await;
-        enqueue(&jobs, wish("live", 2)).await;
-        assert_eq!(jobs.retry_failed(super::KIND, since).await.unwrap(), 2);
-        assert_eq!(jobs.retry_failed("other kind", since).await.unwrap(), 0);
-        for (id, expected) in [
-            (too_old, State::Failed),
-            (earlier, State::Failed),
-            (later, State::Ready),
-            (other, State::Ready),
-        ] {
-            assert_eq!(state(&jobs, id).await, expected);
-        }
-    }
-}
-
-#[tokio::test]
 async fn finished_jobs_are_listed_until_their_history_ends() {
     for db in testing::databases().await {
         let clock = noon();
