@@ -15,7 +15,7 @@ use crate::{
     audit::Operation,
     auth::{Resource, Verb},
     clock::Timestamp,
-    jobs::{Instance, SCHEDULER, Work},
+    jobs::{self, Filter, Instance, SCHEDULER, Work},
 };
 
 pub(super) fn routes() -> Routes {
@@ -203,7 +203,7 @@ async fn steer(
     for kind in kinds {
         let done = match action.to_ascii_lowercase().as_str() {
             "stop" if kind == SCHEDULER => continue,
-            "stop" => api.jobs.stop_waiting(&kind).await.map(|_count| "stopped")?,
+            "stop" => stop_waiting(&api, &kind).await.map(|()| "stopped")?,
             "pause" => api.jobs.pause(&kind).await.map(|()| "paused")?,
             "resume" => api.jobs.resume(&kind).await.map(|()| "resumed")?,
             _ => {
@@ -215,6 +215,19 @@ async fn steer(
         record(&api, &caller, &kind, format!("{done} the job queue {kind}"));
     }
     Ok(StatusCode::OK)
+}
+
+/// Stops what waits; what runs already runs on.
+async fn stop_waiting(api: &Api, kind: &str) -> Result<(), Error> {
+    for state in [jobs::State::Ready, jobs::State::Retry] {
+        let filter = Filter {
+            kind: Some(kind.to_owned()),
+            state: Some(state),
+            ..Filter::default()
+        };
+        api.jobs.stop_where(&filter).await?;
+    }
+    Ok(())
 }
 
 fn record(api: &Api, caller: &Caller, resource: &str, description: String) {

@@ -24,6 +24,13 @@ impl Timestamp {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// Reads RFC 3339; `None` if the text is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let millis = time.unix_timestamp_nanos() / 1_000_000;
+        i64::try_from(millis).ok().map(Self)
+    }
+
     pub const fn millis(self) -> i64 {
         self.0
     }

@@ -9,13 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Error, Jobs,
-    ledger::queries,
-    lifecycle::Lifecycle,
-    queries::JobRow,
-    queue::{BATCH, Inner},
-};
+use super::{Error, Jobs, ledger::queries, queue::Inner};
 
 /// The jobs of one kind that are due and that no worker has.
 #[derive(Debug, Clone)]
@@ -68,23 +62,6 @@ impl Jobs {
         self.inner.read_pauses().await?;
         self.wake();
         Ok(())
-    }
-
-    /// Stops every job of a kind that waits, due or not. Returns how many.
-    pub async fn stop_waiting(&self, kind: &str) -> Result<usize, Error> {
-        let mut stopped = 0;
-        loop {
-            let now = self.inner.clock.now();
-            let mut tx = self.inner.db.begin().await?;
-            let ids = queries::waiting_of(&mut tx, kind, BATCH).await?;
-            let step = |job: &Lifecycle, _row: &JobRow| job.stop();
-            let changed = self.inner.transition(&mut tx, &ids, now, step).await?;
-            tx.commit().await?;
-            stopped += changed.len();
-            if changed.is_empty() {
-                return Ok(stopped);
-            }
-        }
     }
 }
 

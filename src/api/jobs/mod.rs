@@ -1,8 +1,9 @@
 //! `/api/v1/jobs`: the job API in the shapes of Harbor's jobservice, for system administrators.
 //!
-//! `shape.rs` is a job as it is shown, `launch.rs` starts one, `log.rs` shows what its runs
-//! wrote, `refusal.rs` gives errors jobservice's form.
+//! `shape.rs` is a job as it is shown, `launch.rs` starts one, `bulk.rs` changes many, `log.rs`
+//! shows what runs wrote, `refusal.rs` gives errors jobservice's form.
 
+mod bulk;
 mod launch;
 mod log;
 mod refusal;
@@ -43,6 +44,27 @@ pub(super) fn routes() -> Routes {
             "What a job wrote; `follow=true` waits",
             log::log,
         )
+        .post(
+            "/api/v1/jobs/stop",
+            "Stop the jobs that are meant",
+            bulk::stop,
+        )
+        .takes("JobsMeant")
+        .answers("JobsChanged")
+        .post(
+            "/api/v1/jobs/retry",
+            "Retry the jobs that are meant",
+            bulk::retry,
+        )
+        .takes("JobsMeant")
+        .answers("JobsChanged")
+        .post(
+            "/api/v1/jobs/recover",
+            "Retry all that failed since a time",
+            bulk::recover,
+        )
+        .takes("JobsSince")
+        .answers("JobsChanged")
         .get("/api/v1/stats", "The processes that run jobs", stats::stats)
         .answers("JobStats")
         .wrap(|router| router.layer(map_response(refusal::as_jobservice)))

@@ -52,6 +52,12 @@ fn schemas() -> Value {
             })),
         }))})),
         "JobAction": object(&json!({"action": {"enum": ["stop", "retry"]}})),
+        "JobsMeant": object(&json!({
+            "kind": text(), "key_prefix": text(), "target": text(), "state": text(),
+            "since": time(),
+        })),
+        "JobsSince": object(&json!({"since": time()})),
+        "JobsChanged": object(&json!({"count": integer})),
         "JobStats": object(&json!({"worker_pools": {"type": "array", "items": object(&json!({
             "worker_pool_id": text(), "started_at": integer, "heartbeat_at": integer,
             "job_names": {"type": "array", "items": text()}, "concurrency": integer,

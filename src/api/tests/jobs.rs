@@ -217,6 +217,53 @@ async fn pages_lead_through_all_jobs_by_their_links() {
 }
 
 #[tokio::test]
+async fn many_jobs_are_stopped_and_retried_in_one_call() {
+    on_each_database(async |api| {
+        let later = json!({"kind": "Scheduled", "schedule_delay": 3600});
+        let waiting = launch(api, "test.waits", later.clone()).await;
+        let other = launch(api, "test.waits", later).await;
+        let failed = launch(api, "test.fails", json!({"kind": "Generic"})).await;
+        until(api, &path_of(&failed), "Error").await;
+
+        assert_eq!(bulk(api, "stop", json!({"kind": "test.waits"})).await, 2);
+        until(api, &path_of(&waiting), "Stopped").await;
+        let stopped = json!({"kind": "test.waits", "state": "stopped"});
+        assert_eq!(bulk(api, "retry", stopped).await, 2);
+        until(api, &path_of(&waiting), "Running").await;
+        until(api, &path_of(&other), "Running").await;
+        let prefix = other["key"].as_str().unwrap();
+        assert_eq!(bulk(api, "stop", json!({"key_prefix": prefix})).await, 1);
+        until(api, &path_of(&other), "Stopped").await;
+
+        let ever = json!({"since": "2000-01-01T00:00:00Z"});
+        assert_eq!(bulk(api, "recover", ever).await, 1);
+        let again = until(api, &path_of(&failed), "Error").await;
+        assert_eq!(again["revision"], 2);
+        let never = json!({"since": "2100-01-01T00:00:00Z"});
+        assert_eq!(bulk(api, "recover", never).await, 0);
+        for (verb, body, word) in [
+            ("stop", json!({}), "which jobs"),
+            ("stop", json!({"state": "odd"}), "failed"),
+            ("retry", json!({"since": "now"}), "RFC 3339"),
+            ("retry", json!({"kinds": []}), "kinds"),
+            ("recover", json!({}), "since"),
+        ] {
+            let answer = api.post(&format!("{JOBS}/{verb}"), ADMIN, body).await;
+            let why = refused(&answer, 400, 10013);
+            assert!(why.contains(word), "{why}");
+        }
+    })
+    .await;
+}
+
+/// How many jobs were changed.
+async fn bulk(api: &Api, verb: &str, meant: Value) -> Value {
+    let answer = api.post(&format!("{JOBS}/{verb}"), ADMIN, meant).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["count"].clone()
+}
+
+#[tokio::test]
 async fn only_administrators_use_the_job_api() {
     on_each_database(async |api| {
         api.user(ALICE).await;
@@ -238,6 +285,12 @@ async fn only_administrators_use_the_job_api() {
             let answer = api.send(method.clone(), &path, ALICE, body.clone()).await;
             refused(&answer, 403, 10011);
             refused(&api.send(method, &path, NOBODY, body).await, 401, 10011);
+        }
+        let meant = json!({"since": "2000-01-01T00:00:00Z"});
+        for verb in ["stop", "retry", "recover"] {
+            let path = format!("{JOBS}/{verb}");
+            refused(&api.post(&path, ALICE, meant.clone()).await, 403, 10011);
+            refused(&api.post(&path, NOBODY, meant.clone()).await, 401, 10011);
         }
         for path in [
             format!("{JOBS}/4711"),

@@ -4,7 +4,7 @@ use crate::{
         JobId,
         queries::{JobRow, LogRow},
     },
-    store::{Db, Error, Field, Listing, Page, Selection, Tx, Value, read, row, run, sqls, write},
+    store::{Db, Error, Field, Listing, Page, Selection, Value, read, row, sqls, write},
 };
 
 sqls! {
@@ -22,8 +22,6 @@ sqls! {
     WAITING = "
         select kind, count(*) as jobs, min(run_at_ms) as oldest_ms from jobs
          where state in ('ready', 'retry') and run_at_ms <= $1 group by kind";
-    WAITING_OF = "
-        select id from jobs where state in ('ready', 'retry') and kind = $1 limit $2";
     PAUSED = "select kind from job_pauses";
     PAUSE = "
         insert into job_pauses (kind, since_ms) values ($1, $2) on conflict (kind) do nothing";
@@ -186,22 +184,6 @@ pub(in crate::jobs) async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<Wait
     Ok(read!(db, |pool, sql = WAITING| {
         sqlx::query_as(sql).bind(now.millis()).fetch_all(pool).await?
     }))
-}
-
-/// Up to `limit` jobs of a kind that no worker has.
-pub(in crate::jobs) async fn waiting_of(
-    tx: &mut Tx,
-    kind: &str,
-    limit: i64,
-) -> Result<Vec<JobId>, Error> {
-    let ids: Vec<i64> = run!(tx, |connection, sql = WAITING_OF| {
-        sqlx::query_scalar(sql)
-            .bind(kind)
-            .bind(limit)
-            .fetch_all(connection)
-            .await?
-    });
-    Ok(ids.into_iter().map(JobId).collect())
 }
 
 pub(in crate::jobs) async fn paused(db: &Db) -> Result<Vec<String>, Error> {

@@ -1,4 +1,5 @@
 use super::{Field, FieldKind, Listing, ListingError, Selection, Test, Value};
+use crate::clock::Timestamp;
 
 /// The two texts of a listing, and the values of both.
 pub(super) struct Statement {
@@ -129,10 +130,7 @@ fn parse_time(text: &str) -> Option<i64> {
     } else {
         format!("{}Z", text.trim().replace(' ', "T"))
     };
-    let time =
-        time::OffsetDateTime::parse(&rfc3339, &time::format_description::well_known::Rfc3339)
-            .ok()?;
-    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+    Timestamp::parse(&rfc3339).map(Timestamp::millis)
 }
 
 fn escape_like(text: &str) -> String {
