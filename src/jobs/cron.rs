@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use time::{Date, Duration as Span, OffsetDateTime, Time};
 
@@ -79,6 +79,31 @@ impl Cron {
             from = Time::MIDNIGHT;
         }
         None
+    }
+
+    /// The slots from `first` to `now`, of which it is one; only the newest `limit`, in order.
+    pub(super) fn newest_slots(
+        &self,
+        first: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> Vec<Timestamp> {
+        // Looks back over twice the time again and again, so that an outage of a year costs no
+        // more steps than what is found.
+        let mut span = Duration::from_mins(2);
+        loop {
+            let from = now.minus(span).max(first);
+            let before = from.minus(Duration::from_secs(1));
+            let mut slots: Vec<Timestamp> =
+                std::iter::successors(self.next_after(before), |slot| self.next_after(*slot))
+                    .take_while(|slot| *slot <= now)
+                    .collect();
+            if slots.len() >= limit || from == first {
+                slots.drain(..slots.len().saturating_sub(limit));
+                return slots;
+            }
+            span *= 2;
+        }
     }
 
     fn matches_day(&self, date: Date) -> bool {

@@ -53,5 +53,5 @@ pub use metrics::Metrics;
 pub use pause::{Queue, SCHEDULER};
 pub use queue::{Jobs, Stopping};
 pub use runner::Runner;
-pub use schedule::Schedules;
+pub use schedule::{Firing, Outcome, Schedules};
 pub use state::{State, UnknownState};

@@ -247,6 +247,8 @@ async fn chores(jobs: Jobs, shutdown: CancellationToken) {
         }
         if due(&mut swept, SWEEP_EVERY) {
             report("delete old jobs", sweep(inner).await);
+            let before = inner.clock.now().minus(inner.config.history());
+            report("forget old firings", schedules.sweep(before).await);
         }
     }
     report("say that this process ends", inner.leave().await);

@@ -34,6 +34,7 @@ const ENTRIES: &[Entry] = &[
     entry!(8, "0008_intent_looks"),
     entry!(9, "0009_job_api"),
     entry!(10, "0010_tee"),
+    entry!(11, "0011_schedule_firings"),
 ];
 
 /// How many migrations are still to be applied.

@@ -20,6 +20,15 @@ impl TestDb {
     pub(crate) async fn again(&self) -> Db {
         Db::open(&self.config, &self.path).await.unwrap()
     }
+
+    /// The same with a pool of one connection.
+    pub(crate) async fn with_one_connection(&self) -> Db {
+        let config = Config {
+            max_connections: 1,
+            ..self.config.clone()
+        };
+        Db::open(&config, &self.path).await.unwrap()
+    }
 }
 
 impl Deref for TestDb {

@@ -8,8 +8,7 @@ mod statements;
 use serde::Serialize;
 
 pub(super) use rows::{
-    Accepted, Beat, Depth, Entry, JobRow, LaneRow, LogRow, Next, ParkedRow, ScheduleRow, Settled,
-    Wish,
+    Accepted, Beat, Depth, Entry, JobRow, LaneRow, LogRow, Next, ParkedRow, Settled, Wish,
 };
 #[cfg(test)]
 pub(crate) use statements::ALL;
@@ -17,8 +16,7 @@ pub(crate) use statements::ALL;
 use statements::{
     JOB_BEAT, JOB_BY_ID, JOB_CLAIM, JOB_ENQUEUE, JOB_LOCK, JOB_SAVE, JOB_SUCCEED, JOBS_DEPTH,
     JOBS_EXPIRED, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LANES, LOG_APPEND, LOG_LAST, LOG_LINES,
-    LOG_NOTE, LOG_TRIM, SCHEDULE_ADVANCE, SCHEDULE_BY_KEY, SCHEDULE_PUT, SCHEDULE_REMOVE,
-    SCHEDULES_DUE, TARGET_OPEN, TARGET_PARK, TARGET_PROBE, TARGETS_PARKED,
+    LOG_NOTE, LOG_TRIM, TARGET_OPEN, TARGET_PARK, TARGET_PROBE, TARGETS_PARKED,
 };
 
 use super::{JobId, breaker::Parked};
@@ -307,67 +305,6 @@ pub(super) async fn log_lines(db: &Db, id: JobId) -> Result<Vec<LogRow>> {
     Ok(read!(db, |pool, sql = LOG_LINES| {
         sqlx::query_as(sql).bind(id.0).fetch_all(pool).await?
     }))
-}
-
-/// Adds or changes a schedule; the next slot moves only when the expression changes.
-pub(super) async fn put_schedule(tx: &mut Tx, row: &ScheduleRow) -> Result<()> {
-    run!(tx, |connection, sql = SCHEDULE_PUT| {
-        sqlx::query(sql)
-            .bind(&row.key)
-            .bind(&row.kind)
-            .bind(&row.cron)
-            .bind(&row.params)
-            .bind(row.next_ms)
-            .execute(connection)
-            .await
-            .map(drop)?;
-    });
-    Ok(())
-}
-
-pub(super) async fn remove_schedule(tx: &mut Tx, key: &str) -> Result<u64> {
-    Ok(run!(tx, |connection, sql = SCHEDULE_REMOVE| {
-        sqlx::query(sql)
-            .bind(key)
-            .execute(connection)
-            .await?
-            .rows_affected()
-    }))
-}
-
-pub(super) async fn schedule(db: &Db, key: &str) -> Result<Option<ScheduleRow>> {
-    Ok(read!(db, |pool, sql = SCHEDULE_BY_KEY| {
-        sqlx::query_as(sql).bind(key).fetch_optional(pool).await?
-    }))
-}
-
-pub(super) async fn due_schedules(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<ScheduleRow>> {
-    Ok(read!(db, |pool, sql = SCHEDULES_DUE| {
-        sqlx::query_as(sql)
-            .bind(now.millis())
-            .bind(limit)
-            .fetch_all(pool)
-            .await?
-    }))
-}
-
-/// Moves a schedule from `slot` to `next`; false if another instance has done so.
-pub(super) async fn advance_schedule(
-    tx: &mut Tx,
-    key: &str,
-    slot: i64,
-    next: Option<i64>,
-) -> Result<bool> {
-    let moved = run!(tx, |connection, sql = SCHEDULE_ADVANCE| {
-        sqlx::query(sql)
-            .bind(key)
-            .bind(slot)
-            .bind(next)
-            .execute(connection)
-            .await?
-            .rows_affected()
-    });
-    Ok(moved == 1)
 }
 
 #[expect(

@@ -33,12 +33,6 @@ row! {
 row! { pub(in crate::jobs) Settled { id: i64, state: String } }
 row! { pub(in crate::jobs) Depth { kind: String, state: String, jobs: i64 } }
 row! { pub(in crate::jobs) LogRow { seq: i64, at_ms: i64, line: String } }
-row! {
-    pub(in crate::jobs) ScheduleRow {
-        key: String, kind: String, cron: String, params: String,
-        next_ms: Option<i64>,
-    }
-}
 
 /// One wish, as `JOB_ENQUEUE` reads it.
 #[derive(Debug, Clone, Serialize)]

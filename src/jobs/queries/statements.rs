@@ -205,16 +205,4 @@ sqls! {
         select id, (select coalesce(max(seq), 0) + 1 from job_logs where job_id = jobs.id), $2, $3
           from jobs where id in (select value::bigint from jsonb_array_elements_text($1::jsonb))";
     LOG_LINES = "select seq, at_ms, line from job_logs where job_id = $1 order by seq";
-    SCHEDULE_PUT = "
-        insert into schedules (key, kind, cron, params, next_ms) values ($1, $2, $3, $4, $5)
-        on conflict (key) do update set kind = excluded.kind, params = excluded.params,
-            next_ms = case when schedules.cron = excluded.cron then schedules.next_ms
-                           else excluded.next_ms end,
-            cron = excluded.cron";
-    SCHEDULE_REMOVE = "delete from schedules where key = $1";
-    SCHEDULES_DUE = "
-        select * from schedules where next_ms <= $1 order by next_ms, key limit $2";
-    SCHEDULE_BY_KEY = "select * from schedules where key = $1";
-    SCHEDULE_ADVANCE = "
-        update schedules set last_ms = next_ms, next_ms = $3 where key = $1 and next_ms = $2";
 }

@@ -204,3 +204,39 @@ proptest! {
         prop_assert_eq!(found, tried.map(Timestamp::from_seconds), "{}", text);
     }
 }
+
+#[test]
+fn the_newest_slots_of_a_time_are_found_in_their_order() {
+    let now = at("2026-11-21T12:00:00Z").plus(std::time::Duration::from_millis(500));
+    for (cron, first, limit, expected) in [
+        // One slot, however long ago.
+        (
+            "0 0 12 1 1 *",
+            "2026-01-01T12:00:00Z",
+            3,
+            vec!["2026-01-01T12:00:00Z"],
+        ),
+        (
+            "0 0 */6 * * *",
+            "2026-11-21T00:00:00Z",
+            3,
+            vec![
+                "2026-11-21T00:00:00Z",
+                "2026-11-21T06:00:00Z",
+                "2026-11-21T12:00:00Z",
+            ],
+        ),
+        (
+            "* * * * * *",
+            "2016-11-21T00:00:00Z",
+            2,
+            vec!["2026-11-21T11:59:59Z", "2026-11-21T12:00:00Z"],
+        ),
+    ] {
+        let slots = Cron::parse(cron)
+            .unwrap()
+            .newest_slots(at(first), now, limit);
+        let expected: Vec<Timestamp> = expected.into_iter().map(at).collect();
+        assert_eq!(slots, expected, "{cron}");
+    }
+}

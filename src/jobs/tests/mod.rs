@@ -101,4 +101,5 @@ async fn every_statement_is_valid_on_both_databases() {
     crate::store::testing::prepare(super::queries::ALL).await;
     crate::store::testing::prepare(super::ledger::ALL).await;
     crate::store::testing::prepare(super::bulk::ALL).await;
+    crate::store::testing::prepare(super::schedule::ALL).await;
 }
