@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 pub struct Config {
     /// Jobs that run at once in this process.
     pub workers: usize,
-    /// How often the queue is read when nobody wakes it, as for jobs of other instances.
+    /// How often the queue is read when nobody wakes it.
     pub poll_ms: u64,
     /// How long a silent instance keeps its jobs before others take them.
     pub lease_seconds: u64,

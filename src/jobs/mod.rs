@@ -36,6 +36,7 @@ mod slots;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wake;
 mod worker;
 
 pub use bulk::Filter;

@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub fairness: Mutex<Fairness>,
     pub targets: Targets,
     pub woken: Notify,
+    /// Other instances are to be told of new jobs.
+    pub untold: Notify,
     /// Names this life of the process in leases; random, so that no restart inherits them.
     pub boot: String,
     /// What the runner of this process runs; empty before there is one.
@@ -75,6 +77,7 @@ impl Jobs {
             fairness: Mutex::default(),
             targets: Targets::default(),
             woken: Notify::new(),
+            untold: Notify::new(),
             boot: hex::encode(secret::random_bytes::<16>()),
             kinds: OnceLock::new(),
             pauses: Pauses::default(),
@@ -138,9 +141,10 @@ impl Jobs {
         Ok(answers.collect())
     }
 
-    /// Makes the dispatcher of this process look at once; other processes poll.
+    /// Makes the dispatcher of this process look at once, and those of other processes on
+    /// PostgreSQL within a moment.
     pub fn wake(&self) {
-        self.inner.woken.notify_one();
+        self.inner.wake();
     }
 
     /// Stops a job: at once while it waits, within a second while it runs. It stays stopped; a

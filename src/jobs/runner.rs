@@ -15,6 +15,7 @@ use super::{
     queue::{BATCH, Inner},
     settler::Settler,
     slots::Reason,
+    wake,
     worker::Worker,
 };
 use crate::{failpoint, secret};
@@ -58,13 +59,14 @@ impl Runner {
         let keeping = CancellationToken::new();
         let keeper = tokio::spawn(keep(inner.clone(), keeping.clone()));
         let chores = tokio::spawn(chores(self.jobs.clone(), shutdown.clone()));
+        let sharing = tokio::spawn(wake::share(inner.clone(), shutdown.clone()));
         recover(&inner, &shutdown).await;
         report("read which kinds are paused", inner.read_pauses().await);
         self.dispatch(&shutdown).await;
         inner.closing.cancel();
         self.hand_back().await;
         keeping.cancel();
-        for task in [keeper, chores] {
+        for task in [keeper, chores, sharing] {
             if task.await.is_err() {
                 tracing::error!("a task of the job engine panicked");
             }

@@ -15,6 +15,7 @@ use super::{Error, migrations};
 pub struct Config {
     /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST:PORT/NAME`. `None`: SQLite under `data_dir`.
     pub url: Option<String>,
+    /// On PostgreSQL one more listens for what other gateways tell.
     pub max_connections: u32,
     /// What SQLite survives; PostgreSQL's durability is set in its own configuration.
     pub durability: Durability,
@@ -219,7 +220,7 @@ fn address_of(url: &str) -> String {
 }
 
 /// How long a request waits for a connection, and SQLite for its lock, before it is refused.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ mod db;
 mod error;
 mod listing;
 mod migrations;
+mod notices;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,5 +20,6 @@ pub use error::Error;
 pub use listing::{
     Field, FieldKind, Filter, Listing, ListingError, Page, Selection, Sort, Test, Value,
 };
+pub use notices::{Notices, notify};
 pub use sql::Sql;
 pub(crate) use sql::{read, row, run, sqls, write};

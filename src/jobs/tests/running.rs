@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{KIND, becomes, enqueue, instance, noon, state, wish};
 use crate::{
-    jobs::{Failure, Handler, JobId, Jobs, Log, NewJob, Runner, Running, State},
+    jobs::{Config, Failure, Handler, JobId, Jobs, Log, NewJob, Runner, Running, State},
     store::{Db, testing},
 };
 
@@ -71,7 +71,10 @@ struct Stage {
 
 impl Stage {
     fn new(db: &Db) -> Self {
-        let jobs = instance(db, &noon());
+        Self::of(instance(db, &noon()))
+    }
+
+    fn of(jobs: Jobs) -> Self {
         let (sender, runs) = mpsc::unbounded_channel();
         let puppet: Arc<dyn Handler> = Arc::new(Puppet(sender));
         let shutdown = CancellationToken::new();
@@ -85,7 +88,7 @@ impl Stage {
     }
 
     async fn next_run(&mut self) -> Run {
-        let run = tokio::time::timeout(Duration::from_secs(10), self.runs.recv()).await;
+        let run = tokio::time::timeout(Duration::from_secs(30), self.runs.recv()).await;
         run.expect("a run begins").unwrap()
     }
 
@@ -242,5 +245,35 @@ async fn a_job_without_a_handler_waits() {
         drop(stage.next_run().await);
         assert_eq!(state(&stage.jobs, unknown).await, State::Ready);
         stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_another_instance_begins_without_waiting_for_the_poll() {
+    let far_poll = |db: Db| {
+        let config = Config {
+            poll_ms: 3_600_000,
+            ..Config::default()
+        };
+        Jobs::new(db, noon(), config)
+    };
+    for db in testing::databases().await {
+        if let Db::Lite { .. } = &*db {
+            continue;
+        }
+        let mut stage = Stage::of(far_poll(db.with_one_connection().await));
+        // It has no handler for the job.
+        let other = far_poll(db.with_one_connection().await);
+        let runner = Runner::new(other.clone(), Vec::new());
+        let runner = tokio::spawn(runner.run(stage.shutdown.clone()));
+        for key in ["a", "b", "c"] {
+            let id = enqueue(&other, wish(key, 1)).await.id;
+            let run = stage.next_run().await;
+            assert_eq!(run.id, id);
+            end(run, Outcome::Returns(Ok(())));
+            becomes(&other, id, State::Done).await;
+        }
+        stage.shut_down().await;
+        runner.await.unwrap();
     }
 }
