@@ -215,7 +215,11 @@ async fn smuggled_and_foreign_requests_are_refused() {
 #[tokio::test]
 async fn an_upstream_that_is_away_is_a_503_or_502_with_json_and_retry_after() {
     let upstream = Some(format!("http://127.0.0.1:{}", free_port()));
-    let gateway = Gateway::with_upstream_away(upstream).await;
+    let gateway = Gateway::with_upstream_away(Options {
+        upstream,
+        ..Options::default()
+    })
+    .await;
     gateway.create_project("team").await;
     let http = pusher(&gateway).await;
     let answer = http.get("/v2/team/app/manifests/v1").await;

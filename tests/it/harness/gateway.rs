@@ -57,18 +57,10 @@ impl Gateway {
     }
 
     /// In front of a registry that nobody serves, so readiness is not waited for.
-    pub async fn with_upstream_away(upstream: Option<String>) -> Self {
+    pub async fn with_upstream_away(options: Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
-        write_config(
-            directory.path(),
-            port,
-            &Options {
-                upstream,
-                ..Options::default()
-            },
-        )
-        .await;
+        write_config(directory.path(), port, &options).await;
         let process = spawn(directory.path(), None);
         let mut gateway = Self {
             process,
@@ -120,6 +112,11 @@ impl Gateway {
     pub async fn restart(&mut self) {
         self.process = spawn(self.directory.path(), None);
         self.until_ready().await;
+    }
+
+    /// SIGKILL, while others hold the gateway; it is not waited for.
+    pub fn die(&self) {
+        self.process.signal("KILL");
     }
 
     /// SIGKILL.
@@ -301,7 +298,7 @@ async fn write_config(directory: &Path, port: u16, options: &Options) {
 }
 
 /// The URL of a new schema on the server that `tests/run` has started.
-async fn postgres_schema() -> String {
+pub async fn postgres_schema() -> String {
     use sqlx::{AssertSqlSafe, Connection, PgConnection};
     let server = std::env::var("TIDEGATE_TEST_POSTGRES_URL").expect("run the tests with tests/run");
     let schema = format!("it_{}_{}", std::process::id(), free_port());

@@ -8,6 +8,7 @@
 mod database;
 mod driver;
 mod operations;
+mod random;
 mod report;
 
 use std::collections::BTreeSet;
