@@ -27,6 +27,7 @@ pub mod auth;
 pub mod replication;
 
 pub mod api;
+pub mod notification;
 pub mod proxy;
 pub mod token;
 

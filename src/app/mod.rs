@@ -36,6 +36,7 @@ use crate::{
     clock::SharedClock,
     config::Config,
     jobs::{Jobs, Runner},
+    notification,
     proxy::{self, Proxy, PublicAddress},
     registry::Client,
     replication::{self, Replication},
@@ -249,6 +250,7 @@ impl Shared {
         let proxy = self.proxy(&background.exchanges, &mut metrics)?;
         let tokens = token::Metrics::default();
         tokens.register(&mut metrics);
+        let notifications = self.notifications(&background.exchanges, &mut metrics);
         let installation = self.replication.installation().parse()?;
         let api = api::Parts {
             auth: self.auth.clone(),
@@ -273,9 +275,31 @@ impl Shared {
             proxy,
             token: token::Service::new(self.issuer, self.auth, tokens),
             api: api::Router::new(api),
+            notifications,
             status: Status { probes, metrics },
             installation,
         })
+    }
+
+    fn watcher(&self, tasks: &TaskTracker) -> Watcher {
+        Watcher {
+            replication: self.replication.clone(),
+            audit: self.audit.clone(),
+            tasks: tasks.clone(),
+        }
+    }
+
+    /// By which the registry's notifications of changes that passed the gateway are known.
+    fn mark(&self) -> String {
+        format!(" tidegate/{}", self.replication.installation())
+    }
+
+    fn notifications(&self, tasks: &TaskTracker, metrics: &mut Registry) -> notification::Service {
+        let counters = notification::Metrics::default();
+        counters.register(metrics);
+        let observer = Arc::new(self.watcher(tasks));
+        let config = &self.config.notifications;
+        notification::Service::new(config, self.mark(), observer, counters)
     }
 
     fn proxy(&self, tasks: &TaskTracker, metrics: &mut Registry) -> anyhow::Result<Proxy> {
@@ -302,12 +326,9 @@ impl Shared {
                 exchange: self.behind.exchange(),
                 url: self.behind.url().cloned(),
             },
-            observer: Arc::new(Watcher {
-                replication: self.replication.clone(),
-                audit: self.audit.clone(),
-                tasks: tasks.clone(),
-            }),
+            observer: Arc::new(self.watcher(tasks)),
             follower: Some(Arc::new(Tee(self.replication.clone()))),
+            mark: self.mark(),
             address: PublicAddress {
                 external_url: external_url.map(|url| url.origin().parse()).transpose()?,
                 service: self.config.token.service.clone(),

@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, header};
 
 use super::status::Status;
 use crate::{
-    api,
+    api, notification,
     oci::ErrorCode,
     proxy::Proxy,
     token,
@@ -27,6 +27,7 @@ pub(super) struct Rooms {
     pub proxy: Proxy,
     pub token: token::Service,
     pub api: api::Router,
+    pub notifications: notification::Service,
     pub status: Status,
     /// Told to who asks for `/v2/`: mirroring gateways know each other by it.
     pub installation: HeaderValue,
@@ -57,6 +58,7 @@ impl Rooms {
             self.api.handle(request).await
         } else {
             match path {
+                "/service/notifications" => self.notifications.handle(request).await,
                 "/healthz" => Status::alive(),
                 "/readyz" => self.status.ready().await,
                 "/metrics" => self.status.metrics(),

@@ -6,13 +6,14 @@ use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    audit,
-    oci::{ErrorCode, RepositoryName},
+    audit, notification,
+    oci::{ErrorCode, Reference, RepositoryName},
     proxy::{self, Observer, Refusal, Ticket},
     replication::{self, Origin, Replication},
+    wire::BoxError,
 };
 
-/// The proxy's observer.
+/// The observer of the proxy and of the registry's notifications.
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
     pub replication: Replication,
@@ -46,6 +47,19 @@ impl Observer for Watcher {
 
     fn conclude(&self, change: &Arc<proxy::Change>, outcome: &proxy::Outcome) {
         self.audit.record(audited(change, outcome));
+    }
+}
+
+impl notification::Observer for Watcher {
+    /// distribution tells of a push before it has set the tag: the change counts as one of
+    /// unknown outcome, at which the resolver looks until it sees it made.
+    fn heard(&self, change: notification::Change) -> BoxFuture<'_, Result<(), BoxError>> {
+        Box::pin(async move {
+            match self.replication.intend(&heard(change)).await {
+                Ok(_) | Err(replication::Error::Superseded { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 }
 
@@ -106,6 +120,31 @@ fn watched(change: &proxy::Change) -> replication::Change {
         kind,
         actor: change.actor.name.clone(),
         origin: Origin::parse(change.origin.as_deref().unwrap_or_default()).heard(change.at),
+    }
+}
+
+fn heard(change: notification::Change) -> replication::Change {
+    let kind = match change.kind {
+        notification::ChangeKind::Push { reference, digest } => replication::ChangeKind::Push {
+            reference,
+            tags: Vec::new(),
+            digest,
+        },
+        notification::ChangeKind::Delete(Reference::Tag(tag)) => {
+            replication::ChangeKind::DeleteTag { tag, digest: None }
+        }
+        notification::ChangeKind::Delete(Reference::Digest(digest)) => {
+            replication::ChangeKind::DeleteDigest {
+                digest,
+                tags: Vec::new(),
+            }
+        }
+    };
+    replication::Change {
+        repository: change.repository,
+        kind,
+        actor: change.actor,
+        origin: Origin::default(),
     }
 }
 

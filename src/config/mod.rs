@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::{
-    audit, auth, embedded, jobs, proxy, replication, server, store, telemetry, tls, token,
+    audit, auth, embedded, jobs, notification, proxy, replication, server, store, telemetry, tls,
+    token,
 };
 
 pub use upstream::{Upstream, UpstreamAuth};
@@ -32,6 +33,7 @@ pub struct Config {
     pub proxy: proxy::Config,
     pub replication: replication::Config,
     pub jobs: jobs::Config,
+    pub notifications: notification::Config,
     pub audit: audit::Config,
     pub telemetry: telemetry::Config,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Response;
 
-use super::{ChangeKind, Inner, Outcome, Refusal, authorise::Admitted, conclude::outcome, forward};
+use super::{ChangeKind, Inner, Outcome, Refusal, authorise::Admitted, conclude::outcome};
 use crate::{
     failpoint,
     oci::{Digest, ErrorCode, Reference, RepositoryName, Route, Tag},
@@ -49,7 +49,7 @@ impl Inner {
             let status = refusal.code().status();
             self.conclude(&change, None, &Outcome::Refused { status });
         })?;
-        let request = forward::build_request(&admitted.asked, &self.parts.address, Body::Empty)?;
+        let request = self.build_change(&admitted.asked, Body::Empty)?;
         let answer = self.parts.upstream.send(request).await;
         failpoint::hit("proxy.deletion_answered");
         self.conclude(&change, ticket, &outcome(&change, &answer));

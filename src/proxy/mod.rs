@@ -64,6 +64,8 @@ pub struct Parts {
     /// Wants the bytes of blob uploads; `None` when nobody ever does.
     pub follower: Option<Arc<dyn Follower>>,
     pub address: PublicAddress,
+    /// Put after the user agent of a change, so that the registry's notification of it is known.
+    pub mark: String,
     pub clock: SharedClock,
     pub metrics: Metrics,
     /// Hides places in lists; all gateways of an installation have the same.

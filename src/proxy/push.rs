@@ -9,7 +9,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Change, ChangeKind, Inner, Outcome, Push, Refusal, Ticket, authorise::Admitted,
-    conclude::outcome, forward, intend::gated,
+    conclude::outcome, intend::gated,
 };
 use crate::{
     failpoint,
@@ -144,7 +144,7 @@ impl Inner {
         bytes: &Bytes,
     ) -> Result<HandedOver, Refusal> {
         let (gate, body) = gated(bytes);
-        let request = forward::build_request(&admitted.asked, &self.parts.address, body)?;
+        let request = self.build_change(&admitted.asked, body)?;
         let intent = async {
             let intent = self.intend(change).await;
             match &intent {
@@ -175,7 +175,7 @@ impl Inner {
         bytes: Bytes,
     ) -> Result<Response<Body>, ExchangeError> {
         let body = Body::Full(bytes);
-        match forward::build_request(&admitted.asked, &self.parts.address, body) {
+        match self.build_change(&admitted.asked, body) {
             Ok(request) => self.parts.upstream.send(request).await,
             Err(refusal) => Err(ExchangeError::Unreachable {
                 address: "the registry behind".into(),

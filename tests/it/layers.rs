@@ -14,7 +14,7 @@ const LINES: &[&[&str]] = &[
     &["audit", "embedded", "jobs", "registry", "server"],
     &["auth"],
     &["replication"],
-    &["api", "proxy", "token"],
+    &["api", "notification", "proxy", "token"],
     &["config"],
     &["app"],
     &["cli"],

@@ -24,6 +24,7 @@ mod layers;
 mod lifecycle;
 mod mirror;
 mod no_lost_push;
+mod notifications;
 mod refusals;
 mod rest;
 mod tokens;

@@ -5,9 +5,9 @@ mod request;
 mod response;
 mod sending;
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
-use super::{Inner, Refusal, authorise::Admitted, sessions::Session};
+use super::{Inner, Refusal, authorise::Admitted, parse::Asked, sessions::Session};
 use crate::{oci::Route, wire::Body};
 
 use location::Origins;
@@ -31,6 +31,17 @@ impl Inner {
         }
         self.note_session(&admitted, &response);
         Ok(response)
+    }
+
+    /// The request of a change: its user agent ends with the gateway's mark, by which the
+    /// registry's notification of it is known.
+    pub(super) fn build_change(&self, asked: &Asked, body: Body) -> Result<Request<Body>, Refusal> {
+        let mut request = request::build(asked, &self.parts.address, body)?;
+        let agent = asked.header(header::USER_AGENT.as_str()).unwrap_or("-");
+        if let Ok(value) = HeaderValue::try_from(format!("{agent}{}", self.parts.mark)) {
+            request.headers_mut().insert(header::USER_AGENT, value);
+        }
+        Ok(request)
     }
 
     /// What of the answer the client may see.
@@ -71,8 +82,6 @@ impl Inner {
         }
     }
 }
-
-pub(super) use request::build as build_request;
 
 /// The answer to `/v2/`: the registry speaks version 2 (end-1).
 pub(super) fn pong() -> Response<Body> {

@@ -90,6 +90,7 @@ impl World {
                 external_url: None,
                 service: "tidegate".into(),
             },
+            mark: " tidegate/test".into(),
             clock: clock.clone(),
             metrics: Metrics::new(),
             sealing: Arc::new(SealingKey::new(&[7; SealingKey::LEN]).unwrap()),

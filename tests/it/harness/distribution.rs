@@ -1,6 +1,6 @@
 use std::{path::Path, process::Command};
 
-use super::{Http, Process, free_port, until};
+use super::{Gateway, Http, Process, free_port, until};
 
 /// A running CNCF distribution (`docker-registry`).
 pub struct Distribution {
@@ -16,15 +16,28 @@ impl Distribution {
     }
 
     pub async fn on_port(port: u16) -> Self {
-        Self::launch(port, |_| String::new()).await
+        Self::launch(port, None, |_| String::new()).await
+    }
+
+    /// Tells the gateway, which shows itself with its own CA, of what happens to it.
+    pub async fn notifying(port: u16, gateway: &Gateway, secret: &str) -> Self {
+        let endpoint = format!(
+            "notifications:\n  endpoints:\n    - name: tidegate\n      \
+             url: {}/service/notifications\n      \
+             headers: {{ Authorization: [Bearer {secret}] }}\n      \
+             timeout: 10s\n      threshold: 100\n      backoff: 1s\n",
+            gateway.url()
+        );
+        Self::launch(port, Some(&gateway.ca()), |_| endpoint).await
     }
 
     /// `more` is added to its YAML; it is given the registry's directory.
     pub async fn with(more: impl FnOnce(&Path) -> String) -> Self {
-        Self::launch(free_port(), more).await
+        Self::launch(free_port(), None, more).await
     }
 
-    async fn launch(port: u16, more: impl FnOnce(&Path) -> String) -> Self {
+    /// `trusted` is the CA of whom it talks to.
+    async fn launch(port: u16, trusted: Option<&Path>, more: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = format!(
             "version: 0.1\nlog: {{ level: warn }}\n\
@@ -37,6 +50,9 @@ impl Distribution {
         std::fs::write(&path, config).unwrap();
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&path);
+        if let Some(trusted) = trusted {
+            command.env("SSL_CERT_FILE", trusted);
+        }
         let process = Process::start(command, &directory.path().join("output.log"));
         let registry = Self {
             _process: process,

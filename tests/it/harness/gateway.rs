@@ -298,7 +298,7 @@ async fn write_config(directory: &Path, port: u16, options: &Options) {
 }
 
 /// The URL of a new schema on the server that `tests/run` has started.
-pub async fn postgres_schema() -> String {
+async fn postgres_schema() -> String {
     use sqlx::{AssertSqlSafe, Connection, PgConnection};
     let server = std::env::var("TIDEGATE_TEST_POSTGRES_URL").expect("run the tests with tests/run");
     let schema = format!("it_{}_{}", std::process::id(), free_port());
