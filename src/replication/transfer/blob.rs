@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::{
     copy::{Copy, Trust},
+    download::download,
     failure::from_store,
     throttle::Throttled,
 };
@@ -144,8 +145,8 @@ impl Copy<'_> {
         self.open_uploads().push(upload.clone());
         failpoint::hit("replication.upload_started");
         let source = &self.source;
-        let found = source.client.blob(&source.repository, &blob.digest).await;
-        let body = found.map_err(|error| source.failure(&error))?.body;
+        let body = download(source, &blob.digest, blob.size).await;
+        let body = body.map_err(|error| source.failure(&error))?;
         let body = verified(body, &blob.digest, blob.size);
         let body = match &self.bucket {
             Some(bucket) => Body::boxed(Throttled::new(body, bucket.clone())),

@@ -8,6 +8,7 @@ mod blob;
 mod check;
 mod copy;
 mod deletion;
+mod download;
 mod end;
 mod failure;
 mod flights;

@@ -1,6 +1,7 @@
 //! The transfer job between two embedded registries, and (`distribution.rs`) to a real one.
 
 mod distribution;
+mod downloads;
 mod places;
 
 use std::{sync::atomic::Ordering, time::Duration};
