@@ -82,3 +82,84 @@ pub(super) fn from_store(error: &store::Error) -> Failure {
 
 /// How long to leave a registry alone that does not say.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::{jobs::Class, oci::Digest, registry::Refusal, wire::ExchangeError};
+
+    fn refused(status: u16, code: &str, retry_after: Option<u64>) -> Error {
+        Error::Refused(Box::new(Refusal {
+            operation: "PUT /v2/a/manifests/v1".to_owned(),
+            status: StatusCode::from_u16(status).unwrap(),
+            code: code.to_owned(),
+            message: "says why".to_owned(),
+            retry_after: retry_after.map(Duration::from_secs),
+        }))
+    }
+
+    fn exchange(source: ExchangeError) -> Error {
+        let operation = "GET /v2/".to_owned();
+        Error::Exchange { operation, source }
+    }
+
+    #[test]
+    fn a_refusal_decides_whether_the_job_runs_again() {
+        for (status, code, retry_after, class) in [
+            (401, "UNAUTHORIZED", None, Class::Permanent),
+            (403, "DENIED", None, Class::Permanent),
+            (404, "NAME_UNKNOWN", None, Class::Permanent),
+            (405, "UNSUPPORTED", None, Class::Permanent),
+            (413, "DENIED", None, Class::Permanent),
+            (400, "MANIFEST_INVALID", None, Class::Permanent),
+            (400, "MANIFEST_BLOB_UNKNOWN", None, Class::Retryable),
+            (404, "MANIFEST_UNKNOWN", None, Class::Retryable),
+            (429, "", Some(7), Class::Throttled),
+            (429, "", None, Class::Throttled),
+            (503, "", Some(7), Class::Throttled),
+            (503, "", None, Class::Retryable),
+            (500, "UNKNOWN", None, Class::Retryable),
+        ] {
+            let failure = Side::Destination.failure(&refused(status, code, retry_after));
+            assert_eq!(failure.class(), class, "{status} {code}");
+            let text = failure.message();
+            assert!(text.starts_with("destination: PUT /v2/a/manifests/v1 was answered"));
+            assert!(text.ends_with("says why"), "{text}");
+            if let (Failure::Throttled { retry_after, .. }, 7) =
+                (&failure, retry_after.unwrap_or_default())
+            {
+                assert_eq!(*retry_after, Duration::from_secs(7));
+            }
+        }
+        // What the source lacks does not come by asking again.
+        let failure = Side::Source.failure(&refused(404, "BLOB_UNKNOWN", None));
+        assert_eq!(failure.class(), Class::Permanent);
+    }
+
+    #[test]
+    fn a_broken_line_is_tried_again_and_an_absent_registry_waited_for() {
+        let (address, source) = ("r.example:443".to_owned(), "no route".into());
+        let unreachable = exchange(ExchangeError::Unreachable { address, source });
+        let (address, source) = ("r.example:443".to_owned(), "reset".into());
+        let interrupted = exchange(ExchangeError::Interrupted { address, source });
+        let operation = "PUT /v2/".to_owned();
+        let corrupt = Error::Corrupt {
+            operation: operation.clone(),
+            expected: Digest::sha256(b"a"),
+            actual: Digest::sha256(b"b"),
+        };
+        let reason = "no JSON".to_owned();
+        let garbage = Error::Malformed { operation, reason };
+        for (error, class) in [
+            (unreachable, Class::TargetDown),
+            (interrupted, Class::Retryable),
+            (corrupt, Class::Retryable),
+            (garbage, Class::Permanent),
+        ] {
+            let failure = Side::Destination.failure(&error);
+            assert_eq!(failure.class(), class, "{error}");
+        }
+    }
+}
