@@ -48,7 +48,8 @@ impl Default for Config {
         Self {
             workers: 3,
             mode: Mode::default(),
-            parallel_blobs: 4,
+            // An image of usual size goes in one round of requests.
+            parallel_blobs: 10,
             max_waiting_changes: 4096,
             unknown_after_seconds: 15,
             unknown_for_seconds: 900,
