@@ -5,6 +5,7 @@
 //! [`RepositoryName`] or [`Digest`] that exists is valid. Start with `route.rs`: it is the one
 //! place that knows the paths under `/v2/`.
 
+mod companion;
 mod digest;
 mod error;
 mod manifest;
@@ -13,6 +14,7 @@ mod reference;
 mod route;
 mod scope;
 
+pub use companion::{companion_subject, companion_tags};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use error::{ErrorBody, ErrorCode, OneError};
 pub use manifest::{Descriptor, InvalidManifest, MANIFEST_MEDIA_TYPES, Manifest, media_type};

@@ -1,5 +1,6 @@
 use http::{Method, StatusCode};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{Client, call::Call, listing};
 use crate::{
@@ -43,6 +44,52 @@ impl Client {
             artifact_type.is_none_or(|wanted| descriptor.artifact_type.as_deref() == Some(wanted))
         });
         Ok(referrers)
+    }
+
+    /// Adds a descriptor to the referrers tag of `subject`, unless the registry has the API and so
+    /// lists it by itself (OCI distribution-spec, "Pushing Manifests with Subject"). Two who do
+    /// this at once may lose one of the entries.
+    pub async fn list_referrer(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        descriptor: Value,
+    ) -> Result<(), Error> {
+        let Some(tag) = referrers_tag(subject) else {
+            return Ok(());
+        };
+        if self.referrers_by_api(name, subject, None).await?.is_some() {
+            return Ok(());
+        }
+        let reference = Reference::Tag(tag);
+        let mut index = match self.manifest(name, &reference).await {
+            Ok(manifest) => serde_json::from_slice(&manifest.bytes).map_err(|error| {
+                let operation = format!("GET /v2/{name}/manifests/{reference}");
+                Error::malformed(&operation, error.to_string())
+            })?,
+            Err(error) if error.kind() == Kind::NotFound => json!({
+                "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [],
+            }),
+            Err(error) => return Err(error),
+        };
+        let Some(listed) = index["manifests"].as_array_mut() else {
+            let operation = format!("GET /v2/{name}/manifests/{reference}");
+            return Err(Error::malformed(
+                &operation,
+                "the referrers tag is no index",
+            ));
+        };
+        if listed
+            .iter()
+            .any(|one| one["digest"] == descriptor["digest"])
+        {
+            return Ok(());
+        }
+        listed.push(descriptor);
+        let bytes = index.to_string().into();
+        self.put_manifest(name, &reference, media_type::OCI_INDEX, bytes)
+            .await
+            .map(drop)
     }
 
     /// `None` when the registry has no such API: it says so, or answers with what is no index.

@@ -8,7 +8,7 @@ mod rules;
 
 use crate::{
     clock::Timestamp,
-    oci::{Reference, RepositoryName},
+    oci::{Reference, RepositoryName, companion_subject},
 };
 
 pub use filter::{Decoration, Filter, InvalidFilter, RawFilter, Resource};
@@ -141,9 +141,17 @@ impl PolicySpec {
             return Vec::new();
         }
         let mut references = change.references();
-        references.retain(|reference| self.accepts_reference(reference));
+        references.retain(|reference| {
+            self.accepts_reference(reference) || (!change.is_deletion() && may_accompany(reference))
+        });
         references
     }
+}
+
+/// Whether a reference belongs by its name to an artifact that the policy may want though its
+/// filters do not name it: a signature. Its copy finds out.
+fn may_accompany(reference: &Reference) -> bool {
+    matches!(reference, Reference::Tag(tag) if companion_subject(tag).is_some())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ impl Copy<'_> {
             Found::Digest(digest) if digest == artifact.digest => {
                 self.log
                     .line(format!("check: the destination has {name} {reference}"));
-                return Ok(Step::Finished(Outcome::Equal));
+                return Ok(Step::Accompany(artifact, Outcome::Equal));
             }
             Found::Digest(digest) if !self.policy.spec.overwrite => {
                 self.log.line(format!(

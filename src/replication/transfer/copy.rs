@@ -18,7 +18,7 @@ use crate::{
     jobs::{Failure, Log, Running},
     oci::{Digest, ErrorCode, Manifest, Reference},
     registry::{Error, Kind, Upload},
-    replication::{Origin, Policy, Shared, policy::Resource},
+    replication::{Origin, Policy, Shared},
     wire::ORIGIN_HEADER,
 };
 
@@ -62,6 +62,8 @@ pub(super) enum Step {
     PullManifest(Artifact),
     TransferBlobs(Pulled),
     PushManifest(Pulled),
+    /// The destination has the artifact; what refers to it comes next.
+    Accompany(Artifact, Outcome),
     Finished(Outcome),
 }
 
@@ -142,7 +144,7 @@ impl<'a> Copy<'a> {
         self.walk(Step::Initialize(look)).await
     }
 
-    /// Gives up the sessions that are open at the destination, for at most a second.
+    /// Gives up the sessions that are open at the destination, for a bounded time.
     pub(super) async fn abandon(&self) {
         let open = std::mem::take(&mut *self.open_uploads());
         let cancels = open
@@ -168,6 +170,10 @@ impl<'a> Copy<'a> {
                 Step::PullManifest(artifact) => self.pull_manifest(artifact).await?,
                 Step::TransferBlobs(pulled) => self.transfer_blobs(pulled).await?,
                 Step::PushManifest(pulled) => self.push_manifest(pulled).await?,
+                Step::Accompany(artifact, outcome) => {
+                    self.accompany(&artifact.digest, artifact.depth).await?;
+                    Step::Finished(outcome)
+                }
                 Step::Finished(outcome) => return Ok(outcome),
             };
         }
@@ -207,7 +213,7 @@ impl<'a> Copy<'a> {
         let size = pulled.bytes.len();
         self.log
             .line(format!("pull manifest: {} ({size} bytes)", artifact.digest));
-        if artifact.depth == 0 && !self.policy.spec.accepts_resource(Resource::of(&manifest)) {
+        if artifact.depth == 0 && !self.is_wanted(&artifact, &manifest).await? {
             return Ok(Step::Finished(Outcome::Filtered));
         }
         Ok(Step::TransferBlobs(Pulled {
@@ -246,12 +252,10 @@ impl<'a> Copy<'a> {
         }
         let mut copies = Vec::with_capacity(pulled.manifest.children.len());
         for child in &pulled.manifest.children {
+            let (reference, digest) = (Reference::Digest(child.digest.clone()), &child.digest);
             copies.push(self.child(Artifact {
-                reference: Reference::Digest(child.digest.clone()),
-                digest: child.digest.clone(),
-                look: 1,
-                depth,
                 trust: pulled.artifact.trust,
+                ..Artifact::below(reference, digest.clone(), pulled.artifact.depth)
             }));
         }
         stream::iter(copies)
@@ -265,7 +269,7 @@ impl<'a> Copy<'a> {
     }
 
     /// A child that the source lacks is left to the destination's judgement of the index.
-    fn child(&self, artifact: Artifact) -> BoxFuture<'_, Result<(), Failure>> {
+    pub(super) fn child(&self, artifact: Artifact) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             self.walk(Step::Check(artifact)).await?;
             failpoint::hit("replication.child_copied");
@@ -289,7 +293,11 @@ impl<'a> Copy<'a> {
             .put_manifest(&end.repository, reference, media_type, bytes)
             .await;
         match put {
-            Ok(_put) => {}
+            Ok(put) if put.lists_referrer => {}
+            Ok(_put) => {
+                self.list_referrer(&pulled.artifact, &pulled.manifest, pulled.bytes.len())
+                    .await?;
+            }
             Err(Error::Refused(refusal)) if refusal.code == ErrorCode::Superseded.as_str() => {
                 return Ok(Step::Finished(Outcome::Superseded));
             }
@@ -305,7 +313,7 @@ impl<'a> Copy<'a> {
             end.repository,
             begun.elapsed().as_millis()
         ));
-        Ok(Step::Finished(Outcome::Copied))
+        Ok(Step::Accompany(pulled.artifact, Outcome::Copied))
     }
 
     /// The destination lacks what it was believed to have: brings everything again, once, and
@@ -323,6 +331,19 @@ impl<'a> Copy<'a> {
             ..pulled.artifact
         };
         Ok(Step::TransferBlobs(Pulled { artifact, ..pulled }))
+    }
+}
+
+impl Artifact {
+    /// One that comes along with an artifact of `depth`.
+    pub(super) fn below(reference: Reference, digest: Digest, depth: u8) -> Self {
+        Self {
+            reference,
+            digest,
+            look: 1,
+            depth: depth + 1,
+            trust: Trust::Believe,
+        }
     }
 }
 
@@ -344,4 +365,4 @@ const MAX_DEPTH: u8 = 8;
 /// Looks at a tag that moves before a later attempt looks again.
 const MAX_LOOKS: u8 = 3;
 /// Leaves the rest of the second in which a stop must take effect.
-const ABANDON_WITHIN: Duration = Duration::from_millis(800);
+const ABANDON_WITHIN: Duration = Duration::from_millis(500);

@@ -1,11 +1,12 @@
 //! The job that makes a destination's reference equal to what the source has now.
 //!
 //! `copy.rs` holds the steps of one artifact, `check.rs` what of it the destination has,
-//! `blob.rs` how its blobs travel, `deletion.rs` what happens when the source has nothing. Pushing and pulling policies take the same way: both
+//! `blob.rs` how its blobs travel, `companions.rs` how signatures come along, `deletion.rs` what happens when the source has nothing. Pushing and pulling policies take the same way: both
 //! sides are clients of a registry, one of which is the one behind this gateway.
 
 mod blob;
 mod check;
+mod companions;
 mod copy;
 mod deletion;
 mod download;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A policy with deletion from the rig to `target`, and a client that looks there.
-async fn mirror(rig: &Rig, target: &Distribution, new: NewRegistry) -> Client {
+pub(super) async fn mirror(rig: &Rig, target: &Distribution, new: NewRegistry) -> Client {
     let mut endpoint = target.endpoint();
     endpoint.url = new.url.parse().unwrap();
     endpoint.ca_certificate.clone_from(&new.ca_certificate);
@@ -32,7 +32,7 @@ async fn mirror(rig: &Rig, target: &Distribution, new: NewRegistry) -> Client {
     Client::new(remote.unwrap().exchange())
 }
 
-fn registry(url: String) -> NewRegistry {
+pub(super) fn registry(url: String) -> NewRegistry {
     NewRegistry {
         name: "distribution".to_owned(),
         kind: "docker-registry".to_owned(),

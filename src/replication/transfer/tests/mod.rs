@@ -1,5 +1,6 @@
 //! The transfer job between two embedded registries, and (`distribution.rs`) to a real one.
 
+mod companions;
 mod distribution;
 mod downloads;
 mod places;
