@@ -233,8 +233,9 @@ pub async fn digest(registry: &Http, repository: &str, reference: &str) -> Optio
     (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned())
 }
 
-/// What a killed gateway leaves is taken up within seconds.
-const QUICK: &str = "[replication]\nunknown_after_seconds = 1\ndead_after_seconds = 1\n\
+/// What a killed gateway leaves is taken up within seconds. No blob goes ahead of its manifest, so
+/// that the jobs have something to copy.
+const QUICK: &str = "[replication]\ntee = false\nunknown_after_seconds = 1\ndead_after_seconds = 1\n\
     [jobs]\nlease_seconds = 3\nretry_base_ms = 50\nretry_cap_seconds = 2\npoll_ms = 200\n";
 
 const INTENTS: &str = "select count(*) from replication_intents";
