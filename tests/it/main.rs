@@ -27,4 +27,5 @@ mod no_lost_push;
 mod notifications;
 mod refusals;
 mod rest;
+mod tee;
 mod tokens;

@@ -1,10 +1,12 @@
 use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
 
 use super::{Distribution, Setup, alice, client, manifest_of, name, put_v1, tag};
 use crate::{
     oci::{Algorithm, Digest, Reference, Tag, media_type},
     registry::{BlobRange, Deletion, Kind, Mounted, PageOf, Referrers},
-    wire::{Body, collect},
+    wire::{Body, BoxError, collect},
 };
 
 #[tokio::test]
@@ -14,10 +16,10 @@ async fn blobs_go_there_and_back() {
     let content = Bytes::from(vec![7; 3_000_000]);
     let digest = Digest::sha256(&content);
     assert_eq!(client.head_blob(&name, &digest).await.unwrap(), None);
-    let body = Body::boxed(http_body_util::StreamBody::new(futures_util::stream::iter(
+    let body = Body::boxed(StreamBody::new(futures_util::stream::iter(
         content
             .chunks(70_000)
-            .map(|c| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::copy_from_slice(c))))
+            .map(|c| Ok::<_, std::io::Error>(Frame::data(Bytes::copy_from_slice(c))))
             .collect::<Vec<_>>(),
     )));
     client
@@ -131,6 +133,32 @@ async fn a_blob_can_go_in_chunks_and_be_given_up() {
     let error = client.upload_status(&upload).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
     client.cancel_upload(&upload).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blob_of_unknown_size_can_be_streamed_and_given_up_half_way() {
+    let registry = Distribution::start(Setup::Open).await;
+    let (client, name) = (registry.client(), name("team/app"));
+    let piece = || Ok::<_, BoxError>(Frame::data(Bytes::from(vec![7; 64 * 1024])));
+    let streamed = async |pieces: Vec<Result<Frame<Bytes>, BoxError>>| {
+        let upload = client.start_upload(&name).await.unwrap();
+        let body = Body::boxed(StreamBody::new(futures_util::stream::iter(pieces)));
+        (client.stream_upload(&upload, body).await, upload)
+    };
+    let (streamed_whole, _begun) = streamed((0..20).map(|_| piece()).collect()).await;
+    let upload = streamed_whole.unwrap();
+    assert_eq!(upload.offset_bytes, 20 * 64 * 1024);
+    let digest = Digest::sha256(&vec![7; 20 * 64 * 1024]);
+    let put = client.put_upload(&upload, &digest, 0, Body::Empty).await;
+    put.unwrap();
+    assert!(client.head_blob(&name, &digest).await.unwrap().is_some());
+
+    let broken = [piece(), piece(), Err("the client went away".into())];
+    let (failed, begun) = streamed(broken.into()).await;
+    failed.unwrap_err();
+    client.cancel_upload(&begun).await.unwrap();
+    let error = client.upload_status(&begun).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound, "{error}");
 }
 
 #[tokio::test]

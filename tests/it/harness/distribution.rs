@@ -4,8 +4,8 @@ use super::{Gateway, Http, Process, free_port, until};
 
 /// A running CNCF distribution (`docker-registry`).
 pub struct Distribution {
-    _process: Process,
-    _directory: tempfile::TempDir,
+    process: Process,
+    directory: tempfile::TempDir,
     port: u16,
 }
 
@@ -55,8 +55,8 @@ impl Distribution {
         }
         let process = Process::start(command, &directory.path().join("output.log"));
         let registry = Self {
-            _process: process,
-            _directory: directory,
+            process,
+            directory,
             port,
         };
         let http = registry.http();
@@ -83,6 +83,20 @@ impl Distribution {
 
     pub fn http(&self) -> Http {
         Http::plain(&self.url())
+    }
+
+    /// Lines of the access log with this text.
+    pub fn requests(&self, text: &str) -> Vec<String> {
+        let output = self.process.output();
+        let lines = output.lines().filter(|line| line.contains(text));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Upload sessions of a repository that were neither ended nor cancelled.
+    pub fn open_uploads(&self, repository: &str) -> usize {
+        let repositories = "data/docker/registry/v2/repositories";
+        let uploads = format!("{repositories}/{repository}/_uploads");
+        std::fs::read_dir(self.directory.path().join(uploads)).map_or(0, Iterator::count)
     }
 
     /// The digest a tag has here, `None` when it has none.
