@@ -266,6 +266,9 @@ async fn two_pushes_of_one_blob_send_it_once() {
     assert_eq!(open_sessions(&rig.remote.folder), 0);
 }
 
+/// A change of a policy, and whether blobs are still sent on then.
+type Turn<'a> = (&'a dyn Fn(&mut PolicySpec), bool);
+
 #[tokio::test]
 async fn only_what_a_policy_wants_at_once_is_sent_on() {
     let rig = Rig::new(sqlite().await).await;
@@ -283,7 +286,7 @@ async fn only_what_a_policy_wants_at_once_is_sent_on() {
     assert!(from("elsewhere").is_some());
     assert!(from(rig.replication.installation()).is_none());
     let tagged = json!([{"type": "tag", "value": "v*"}]);
-    let changes: [(&dyn Fn(&mut PolicySpec), bool); 6] = [
+    let changes: [Turn<'_>; 6] = [
         (&|spec| spec.tee = false, false),
         (&|spec| spec.enabled = false, false),
         (&|spec| spec.trigger = Trigger::Manual, false),

@@ -134,13 +134,7 @@ impl Transfers {
         let source = End::open(&self.shared, Side::Source, spec.source, repository).await?;
         let destination =
             End::open(&self.shared, Side::Destination, spec.destination, mapped).await?;
-        Ok(Copy::new(
-            &self.shared,
-            policy,
-            source,
-            destination,
-            job,
-        ))
+        Ok(Copy::new(&self.shared, policy, source, destination, job))
     }
 }
 
