@@ -10,6 +10,10 @@ create table replication_installation (
 alter table registries add column installation text;
 
 alter table replication_policies add column bidirectional boolean not null default false;
+-- Whether manual and scheduled runs delete what the source has no more, and how much at most.
+alter table replication_policies add column runs_delete boolean not null default false;
+alter table replication_policies add column max_deletions bigint;
+alter table replication_policies add column max_deletions_percent bigint;
 
 -- What to know of a task that has ended well although not all was done.
 alter table replication_tasks add column note text;

@@ -29,6 +29,7 @@ mod permissions;
 mod policies;
 mod projects;
 mod registries;
+mod replication;
 mod robots;
 mod router;
 mod schedules;

@@ -23,7 +23,7 @@ use crate::{
     clock::Timestamp,
     replication::{
         Policy, PolicyId, PolicySpec, Registry, RegistryId, Trigger,
-        policy::{Filter, Namespace, RawFilter, Replace},
+        policy::{DeletionLimit, Filter, Namespace, RawFilter, Replace},
     },
     store::{Listing, Test},
 };
@@ -72,6 +72,10 @@ struct PolicyShape {
     bidirectional: bool,
     /// Ours: whether blobs go to the destination while they are pushed.
     tee: bool,
+    /// Ours: whether manual and scheduled runs delete too, and how much at most.
+    runs_delete: bool,
+    max_deletions: Option<u32>,
+    max_deletions_percent: Option<u8>,
 }
 
 /// `ReplicationTrigger`.
@@ -148,6 +152,9 @@ impl<'a> Registries<'a> {
             single_active_replication: spec.single_active,
             bidirectional: spec.bidirectional,
             tee: spec.tee,
+            runs_delete: spec.runs_delete,
+            max_deletions: spec.deletion_limit.count,
+            max_deletions_percent: spec.deletion_limit.percent,
         }
     }
 }
@@ -177,7 +184,11 @@ async fn read(
 
 /// `ReplicationPolicy` of a request.
 #[derive(Debug, Deserialize)]
-struct PolicyRequest {
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are the switches of Harbor's policy"
+)]
+pub(super) struct PolicyRequest {
     name: String,
     #[serde(default)]
     description: Option<String>,
@@ -212,6 +223,12 @@ struct PolicyRequest {
     bidirectional: bool,
     #[serde(default)]
     tee: Option<bool>,
+    #[serde(default)]
+    runs_delete: bool,
+    #[serde(default)]
+    max_deletions: Option<u32>,
+    #[serde(default)]
+    max_deletions_percent: Option<u8>,
 }
 
 /// Of a `Registry` only the id counts; none or 0 is the registry behind this gateway.
@@ -254,6 +271,11 @@ impl TryFrom<PolicyRequest> for PolicySpec {
             single_active: request.single_active_replication.unwrap_or_default(),
             bidirectional: request.bidirectional,
             tee: request.tee.unwrap_or(true),
+            runs_delete: request.runs_delete,
+            deletion_limit: DeletionLimit {
+                count: request.max_deletions,
+                percent: request.max_deletions_percent,
+            },
         })
     }
 }

@@ -13,7 +13,8 @@ use super::{
     jobs, jobservice, members, metadata,
     names::LastNames,
     openapi::{self, Routes},
-    permissions, policies, projects, registries, robots, schedules, search, system, users,
+    permissions, policies, projects, registries, replication, robots, schedules, search, system,
+    users,
 };
 use crate::wire::{Body, RequestId};
 
@@ -80,6 +81,7 @@ fn routes() -> Routes {
         .get("/api/version", "Which API is here", system::version)
         .get("/api/openapi.json", "This document", openapi::serve)
         .merge(jobs::routes())
+        .merge(replication::routes())
         .merge(contract.below(ROOT))
 }
 

@@ -24,6 +24,9 @@ pub enum Error {
     /// A mirror would bring back what was deleted here since.
     #[error("{repository}:{tag} was deleted here after it was pushed there")]
     Superseded { repository: String, tag: String },
+    /// A side could not be looked at; the text says why.
+    #[error("{0}")]
+    Unplannable(String),
     #[error("too many changes wait to be recorded for replication")]
     Overloaded,
     /// The change could not be written down; nothing may be sent upstream (mode `required`).
@@ -89,7 +92,7 @@ impl Error {
                 Kind::Unavailable
             }
             Self::Store(error) if error.retryable() => Kind::Unavailable,
-            Self::Unusable(_) | Self::Registry(_) => Kind::Registry,
+            Self::Unusable(_) | Self::Registry(_) | Self::Unplannable(_) => Kind::Registry,
             _ => Kind::Internal,
         }
     }

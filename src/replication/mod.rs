@@ -30,6 +30,7 @@ mod transfer;
 pub use change::{Change, ChangeKind};
 pub use config::{Config, Mode};
 pub use error::{Error, Kind};
+pub use execute::{Deed, Plan, Step};
 pub use executions::{Counts, Execution, Operation, Status, Task};
 pub use handle::{Parts, Replication};
 pub use id::{ExecutionId, IntentId, PolicyId, RegistryId, TaskId};

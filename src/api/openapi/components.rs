@@ -63,6 +63,15 @@ fn schemas() -> Value {
             "job_names": {"type": "array", "items": text()}, "concurrency": integer,
             "status": {"enum": ["Healthy", "Dead"]},
         }))}})),
+        "PlanRequest": object(&json!({"policy_id": integer, "policy": {"type": "object"}})),
+        "Plan": object(&json!({
+            "copy": integer, "delete": integer, "keep": integer,
+            "truncated": {"type": "boolean"}, "objection": text(),
+            "steps": {"type": "array", "items": object(&json!({
+                "action": {"enum": ["copy", "delete", "keep"]},
+                "src_resource": text(), "dst_resource": text(), "reason": text(),
+            }))},
+        })),
     })
 }
 

@@ -98,7 +98,7 @@ impl Operation {
     }
 
     fn refusal(&self) -> &'static str {
-        if self.path.starts_with("/api/v1/") {
+        if self.tag == "jobs" {
             "JobRefusal"
         } else {
             "Refusal"

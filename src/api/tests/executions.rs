@@ -240,3 +240,34 @@ async fn finished(api: &Api, path: &str) -> Value {
 }
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+#[tokio::test]
+async fn a_plan_says_what_a_run_would_do() {
+    on_each_database(async |api| {
+        let run = Run::finish(api).await;
+        api.user(ALICE).await;
+        let path = "/api/v1/replication/plan";
+        let kept = json!({"policy_id": run.policy});
+        let plan = api.post(path, ADMIN, kept.clone()).await.json();
+        assert_eq!(
+            plan,
+            json!({"copy": 0, "delete": 0, "keep": 1, "truncated": false, "steps": [{
+                "action": "keep", "src_resource": "team/app:v1", "dst_resource": "team/app:v1",
+                "reason": "equal",
+            }]})
+        );
+        let shown = api.get("/registries", ADMIN).await.json();
+        let registry = shown[0]["id"].as_i64().unwrap();
+        let mut other = policy("other", registry);
+        other["dest_namespace"] = "backup".into();
+        let plan = api.post(path, ADMIN, json!({"policy": other})).await.json();
+        assert_eq!(
+            (&plan["copy"], &plan["steps"][0]["dst_resource"]),
+            (&json!(1), &json!("backup/app:v1"))
+        );
+        let nothing = api.post(path, ADMIN, json!({})).await;
+        assert_eq!(nothing.status, 400);
+        assert_eq!(api.post(path, ALICE, kept).await.status, 403);
+    })
+    .await;
+}

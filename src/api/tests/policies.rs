@@ -48,6 +48,9 @@ async fn policies_are_made_shown_changed_and_deleted() {
             "single_active_replication",
             "bidirectional",
             "tee",
+            "runs_delete",
+            "max_deletions",
+            "max_deletions_percent",
         ];
         assert_fields(&shown, &fields);
         assert_eq!(

@@ -8,7 +8,7 @@ use crate::{
     },
     replication::{
         NewRegistry, PolicySpec, RegistryId, Replication, Trigger,
-        policy::{Namespace, Replace},
+        policy::{DeletionLimit, Namespace, Replace},
     },
     secret::{self, Secret},
 };
@@ -87,6 +87,8 @@ fn policy(mirror: RegistryId) -> PolicySpec {
         single_active: false,
         bidirectional: false,
         tee: true,
+        runs_delete: false,
+        deletion_limit: DeletionLimit::default(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The job that runs a policy by hand or by schedule: it lists the source and makes one task,
 //! with its job, for every artifact that the filters accept.
 
+mod gone;
+mod plan;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,10 @@ use crate::{
     oci::{Reference, RepositoryName, Tag},
     store::Tx,
 };
+use gone::Gone;
 use survey::Survey;
+
+pub use plan::{Deed, Plan, Step};
 
 /// The kind of these jobs.
 pub(in crate::replication) const KIND: &str = "replication.execute";
@@ -133,7 +138,9 @@ impl Executor {
 
 impl Making<'_> {
     async fn all(&mut self, job: &Running) -> Result<(), Failure> {
-        let survey = Survey::open(self.shared, self.policy).await?;
+        let spec = &self.policy.spec;
+        let survey = Survey::open(self.shared, spec).await?;
+        let mut gone = Gone::default();
         let mut repositories = survey.repositories();
         while let Some(page) = repositories.next().await? {
             for repository in page {
@@ -141,10 +148,14 @@ impl Making<'_> {
                 job.log
                     .line(format!("{repository}: {} tags to replicate", tags.len()));
                 for some in tags.chunks(BATCH) {
-                    self.tasks(&repository, some).await?;
+                    self.tasks(&repository, some, Operation::Copy).await?;
+                }
+                if spec.runs_delete {
+                    gone.compare(&survey, spec, &repository, &tags).await?;
                 }
             }
         }
+        self.deletions(&gone).await?;
         if self.count == 0 && self.made.is_empty() {
             job.log.line("no artifact matches the policy's filters");
         }
@@ -152,8 +163,26 @@ impl Making<'_> {
         Ok(())
     }
 
+    async fn deletions(&mut self, gone: &Gone) -> Result<(), Failure> {
+        let limit = self.policy.spec.deletion_limit;
+        if let Some(objection) = limit.objection(gone.count(), gone.held) {
+            return Err(Failure::permanent(objection));
+        }
+        for (repository, _, tags) in gone.deletable() {
+            for some in tags.chunks(BATCH) {
+                self.tasks(repository, some, Operation::Deletion).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes tasks and jobs for the tags that have none yet, in one transaction.
-    async fn tasks(&mut self, repository: &RepositoryName, tags: &[Tag]) -> Result<(), Failure> {
+    async fn tasks(
+        &mut self,
+        repository: &RepositoryName,
+        tags: &[Tag],
+        operation: Operation,
+    ) -> Result<(), Failure> {
         let wishes: Vec<Wish> = tags
             .iter()
             .filter(|tag| {
@@ -162,7 +191,7 @@ impl Making<'_> {
             })
             .map(|tag| {
                 let reference = Reference::Tag(tag.clone());
-                Wish::new(self.policy, repository, reference, Operation::Copy)
+                Wish::new(self.policy, repository, reference, operation)
             })
             .collect();
         self.write(&wishes)

@@ -5,16 +5,17 @@ use crate::{
     oci::{Reference, RepositoryName, Tag},
     registry::{Client, Kind, PageOf},
     replication::{
-        Policy, Shared,
+        PolicySpec, Shared,
         transfer::{Side, from_inner},
     },
 };
 
-/// The source of a policy, to be listed.
+/// The two sides of a policy, to be listed.
 #[derive(Debug)]
 pub(super) struct Survey<'a> {
-    client: Client,
-    policy: &'a Policy,
+    pub source: Client,
+    pub destination: Client,
+    spec: &'a PolicySpec,
 }
 
 /// The source's repositories, page after page.
@@ -33,16 +34,18 @@ enum Place {
 }
 
 impl<'a> Survey<'a> {
-    pub(super) async fn open(shared: &Shared, policy: &'a Policy) -> Result<Self, Failure> {
-        let client = shared.client(policy.spec.source).await;
+    pub(super) async fn open(shared: &Shared, spec: &'a PolicySpec) -> Result<Self, Failure> {
+        let source = shared.client(spec.source).await;
+        let destination = shared.client(spec.destination).await;
         Ok(Self {
-            client: client.map_err(|error| from_inner(&error))?,
-            policy,
+            source: source.map_err(|error| from_inner(&error))?,
+            destination: destination.map_err(|error| from_inner(&error))?,
+            spec,
         })
     }
 
     pub(super) fn repositories(&self) -> Repositories<'_> {
-        let place = match self.policy.spec.only_repository() {
+        let place = match self.spec.only_repository() {
             Some(name) => Place::Named(name),
             None => Place::Catalog(PageOf::First { items: PAGE_ITEMS }),
         };
@@ -52,15 +55,29 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// The accepted tags of a repository; none when it is gone.
+    /// The accepted tags of a repository at the source; none when it is gone.
     pub(super) async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>, Failure> {
-        let tags = match self.client.all_tags(repository, MAX_TAGS).await {
+        self.accepted(&self.source, Side::Source, repository).await
+    }
+
+    /// The same at the destination, of a repository by its name there.
+    pub(super) async fn held(&self, repository: &RepositoryName) -> Result<Vec<Tag>, Failure> {
+        let (client, side) = (&self.destination, Side::Destination);
+        self.accepted(client, side, repository).await
+    }
+
+    async fn accepted(
+        &self,
+        client: &Client,
+        side: Side,
+        repository: &RepositoryName,
+    ) -> Result<Vec<Tag>, Failure> {
+        let tags = match client.all_tags(repository, MAX_TAGS).await {
             Ok(tags) => tags,
             Err(error) if error.kind() == Kind::NotFound => Vec::new(),
-            Err(error) => return Err(Side::Source.failure(&error)),
+            Err(error) => return Err(side.failure(&error)),
         };
-        let spec = &self.policy.spec;
-        let accepts = |tag: &Tag| spec.accepts_reference(&Reference::Tag(tag.clone()));
+        let accepts = |tag: &Tag| self.spec.accepts_reference(&Reference::Tag(tag.clone()));
         Ok(tags.into_iter().filter(accepts).collect())
     }
 }
@@ -73,13 +90,13 @@ impl Repositories<'_> {
             Place::Named(name) => return Ok(Some(vec![name])),
             Place::Catalog(page) => page,
         };
-        let listing = self.survey.client.catalog(&page).await;
+        let listing = self.survey.source.catalog(&page).await;
         let listing = listing.map_err(|error| Side::Source.failure(&error))?;
         let next = listing.next.map(PageOf::Next);
         if let Some(next) = next.filter(|next| *next != page) {
             self.place = Place::Catalog(next);
         }
-        let spec = &self.survey.policy.spec;
+        let spec = self.survey.spec;
         let accepted = |name: &RepositoryName| spec.accepts_repository(name);
         Ok(Some(listing.items.into_iter().filter(accepted).collect()))
     }

@@ -2,7 +2,8 @@ use serde_json::json;
 
 use crate::{
     replication::{
-        Error, Kind, Status, Trigger,
+        Deed, Error, Kind, PolicyId, Status, Trigger,
+        policy::DeletionLimit,
         testing::{Rig, push_image, where_is},
     },
     store::testing::databases,
@@ -175,5 +176,109 @@ async fn a_source_that_cannot_be_listed_fails_the_execution_with_its_reason() {
             "{}",
             execution.status_text
         );
+    }
+}
+
+/// A manual policy that deletes in runs, with `v1` here and there, `old` and `kept-old` there
+/// alone, and `new` here alone.
+async fn differing(rig: &Rig, limit: DeletionLimit) -> PolicyId {
+    let filters = json!([{"type": "tag", "value": "kept-*", "decoration": "excludes"}]);
+    let id = rig
+        .policy(|spec| {
+            spec.trigger = Trigger::Manual;
+            spec.filters = serde_json::from_value(filters).unwrap();
+            spec.deletion = true;
+            spec.runs_delete = true;
+            spec.deletion_limit = limit;
+        })
+        .await;
+    for (client, repository, tag) in [
+        (&rig.local, "team/app", "v1"),
+        (&rig.local, "team/app", "new"),
+        (&rig.remote.client, "team/app", "v1"),
+        (&rig.remote.client, "team/app", "old"),
+        (&rig.remote.client, "team/app", "kept-old"),
+        (&rig.remote.client, "somebody/else", "old"),
+    ] {
+        push_image(client, repository, tag, &[tag]).await;
+    }
+    id
+}
+
+#[tokio::test]
+async fn a_run_does_what_its_plan_says_and_deletes_what_is_gone() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let id = differing(&rig, DeletionLimit::default()).await;
+        let spec = rig.replication.policy(id).await.unwrap().spec;
+        let plan = rig.replication.plan(&spec).await.unwrap();
+        assert_eq!((plan.copied, plan.deleted, plan.kept), (1, 1, 1));
+        assert!(plan.is_whole && plan.objection.is_none());
+        let steps: Vec<_> = plan
+            .steps
+            .iter()
+            .map(|step| (step.deed, &*step.destination, step.reason))
+            .collect();
+        assert_eq!(
+            steps,
+            [
+                (Deed::Copy, "team/app:new", "missing at the destination"),
+                (Deed::Keep, "team/app:v1", "equal"),
+                (Deed::Delete, "team/app:old", "gone at the source"),
+            ]
+        );
+        assert_eq!(rig.remote.digest("team/app", "new").await, None);
+        assert!(rig.all_executions().await.is_empty());
+
+        rig.work();
+        let run = rig.replication.run_policy(id).await.unwrap();
+        let run = rig.finished(run).await;
+        assert_eq!((run.status, run.counts.succeed), (Status::Succeed, 3));
+        for (repository, tag, is_there) in [
+            ("team/app", "v1", true),
+            ("team/app", "new", true),
+            ("team/app", "old", false),
+            ("team/app", "kept-old", true),
+            ("somebody/else", "old", true),
+        ] {
+            let there = rig.remote.digest(repository, tag).await;
+            assert_eq!(there.is_some(), is_there, "{repository}:{tag}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_would_delete_too_much_deletes_nothing() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let limit = DeletionLimit {
+            count: None,
+            percent: Some(49),
+        };
+        let id = differing(&rig, limit).await;
+        let spec = rig.replication.policy(id).await.unwrap().spec;
+        let plan = rig.replication.plan(&spec).await.unwrap();
+        let objection = "1 of 2 tags at the destination are gone at the source, more than \
+                         max_deletions_percent = 49 allows to delete: nothing is deleted";
+        assert_eq!(plan.objection.as_deref(), Some(objection));
+        assert_eq!((plan.copied, plan.deleted, plan.kept), (1, 0, 2));
+        rig.work();
+        let run = rig.replication.run_policy(id).await.unwrap();
+        let run = rig.finished(run).await;
+        assert_eq!((run.status, &*run.status_text), (Status::Failed, objection));
+        assert!(rig.remote.digest("team/app", "old").await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_two_repositories_share_at_the_destination_is_not_deleted() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let id = differing(&rig, DeletionLimit::default()).await;
+        push_image(&rig.local, "other/app", "old", &["old"]).await;
+        let mut spec = rig.replication.policy(id).await.unwrap().spec;
+        spec.namespace.path = "team".to_owned();
+        let plan = rig.replication.plan(&spec).await.unwrap();
+        assert_eq!((plan.deleted, plan.is_whole), (0, true));
     }
 }

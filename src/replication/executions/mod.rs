@@ -110,7 +110,7 @@ impl Operation {
 }
 
 /// `repository:tag` or `repository@digest`.
-fn artifact_name(repository: &str, reference: &str) -> String {
+pub(in crate::replication) fn artifact_name(repository: &str, reference: &str) -> String {
     let separator = if reference.contains(':') { '@' } else { ':' };
     format!("{repository}{separator}{reference}")
 }

@@ -2,7 +2,7 @@ use crate::{
     clock::Timestamp,
     replication::{
         Error, PolicyId, RegistryId,
-        policy::{Namespace, Policy, PolicySpec, Replace, Trigger},
+        policy::{DeletionLimit, Namespace, Policy, PolicySpec, Replace, Trigger},
     },
     store::{self, Db, Field, Listing, Page, Selection, Tx, read, row, run, sqls},
 };
@@ -10,22 +10,26 @@ use crate::{
 sqls! {
     POLICY_ALL = "select id, name, description, source_id, destination_id, trigger_kind, cron, \
         filters, namespace, replace_count, deletion, overwrite, enabled, speed_kbps, \
-        copy_by_chunk, single_active, bidirectional, tee, created_ms, updated_ms from replication_policies order by id";
+        copy_by_chunk, single_active, bidirectional, tee, runs_delete, max_deletions, \
+        max_deletions_percent, created_ms, updated_ms from replication_policies order by id";
     POLICY_BY_ID = "select id, name, description, source_id, destination_id, trigger_kind, cron, \
         filters, namespace, replace_count, deletion, overwrite, enabled, speed_kbps, \
-        copy_by_chunk, single_active, bidirectional, tee, created_ms, updated_ms from replication_policies \
+        copy_by_chunk, single_active, bidirectional, tee, runs_delete, max_deletions, \
+        max_deletions_percent, created_ms, updated_ms from replication_policies \
         where id = $1";
     POLICY_INSERT = "insert into replication_policies (name, description, source_id, \
         destination_id, trigger_kind, cron, filters, namespace, replace_count, deletion, \
         overwrite, enabled, speed_kbps, copy_by_chunk, single_active, updated_ms, created_ms, \
-        bidirectional, tee) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
-        $15, $16, $16, $17, $18) \
+        bidirectional, tee, runs_delete, max_deletions, max_deletions_percent) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, \
+        $18, $19, $20, $21) \
         returning id";
     POLICY_UPDATE = "update replication_policies set name = $1, description = $2, \
         source_id = $3, destination_id = $4, trigger_kind = $5, cron = $6, filters = $7, \
         namespace = $8, replace_count = $9, deletion = $10, overwrite = $11, enabled = $12, \
         speed_kbps = $13, copy_by_chunk = $14, single_active = $15, updated_ms = $16, \
-        bidirectional = $17, tee = $18 where id = $19 returning id";
+        bidirectional = $17, tee = $18, runs_delete = $19, max_deletions = $20, \
+        max_deletions_percent = $21 where id = $22 returning id";
     POLICY_EXISTS = "select id from replication_policies where id = $1";
     POLICY_DELETE = "delete from replication_policies where id = $1";
     REVISION = "select revision from replication_revision where id = 1";
@@ -53,6 +57,9 @@ row! {
         single_active: bool,
         bidirectional: bool,
         tee: bool,
+        runs_delete: bool,
+        max_deletions: Option<i64>,
+        max_deletions_percent: Option<i64>,
         created_ms: i64,
         updated_ms: i64,
     }
@@ -62,7 +69,8 @@ row! {
 pub(super) const POLICIES: Selection = Selection {
     columns: "id, name, description, source_id, destination_id, trigger_kind, cron, filters, \
         namespace, replace_count, deletion, overwrite, enabled, speed_kbps, copy_by_chunk, \
-        single_active, bidirectional, tee, created_ms, updated_ms",
+        single_active, bidirectional, tee, runs_delete, max_deletions, max_deletions_percent, \
+        created_ms, updated_ms",
     from: "replication_policies",
     condition: "1 = 1",
     fields: &[
@@ -120,6 +128,13 @@ impl TryFrom<PolicyRow> for Policy {
                 single_active: row.single_active,
                 bidirectional: row.bidirectional,
                 tee: row.tee,
+                runs_delete: row.runs_delete,
+                deletion_limit: DeletionLimit {
+                    count: row.max_deletions.and_then(|most| u32::try_from(most).ok()),
+                    percent: row
+                        .max_deletions_percent
+                        .and_then(|most| u8::try_from(most).ok()),
+                },
             },
             created: Timestamp::from_millis(row.created_ms),
             updated: Timestamp::from_millis(row.updated_ms),
@@ -146,7 +161,7 @@ pub(in crate::replication) async fn by_id(
     }))
 }
 
-/// Binds `$1` to `$18` of the statements that write a policy.
+/// Binds `$1` to `$21` of the statements that write a policy.
 macro_rules! bind_spec {
     ($query:expr, $spec:expr, $now:expr) => {{
         let (spec, filters) = ($spec, filters_text(&$spec.filters));
@@ -174,6 +189,9 @@ macro_rules! bind_spec {
             .bind($now.millis())
             .bind(spec.bidirectional)
             .bind(spec.tee)
+            .bind(spec.runs_delete)
+            .bind(spec.deletion_limit.count.map(i64::from))
+            .bind(spec.deletion_limit.percent.map(i64::from))
     }};
 }
 

@@ -56,6 +56,36 @@ pub struct PolicySpec {
     pub bidirectional: bool,
     /// Whether blobs go to the destination while they are pushed.
     pub tee: bool,
+    /// Whether a manual or scheduled run deletes what the source has no more, of repositories
+    /// that it still has; only with `deletion`.
+    pub runs_delete: bool,
+    pub deletion_limit: DeletionLimit,
+}
+
+/// How much of what it sees at the destination a run may delete; beyond it deletes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeletionLimit {
+    pub count: Option<u32>,
+    pub percent: Option<u8>,
+}
+
+impl DeletionLimit {
+    /// Why a run may not delete `gone` of `held` tags; `None` when it may.
+    pub fn objection(self, gone: u64, held: u64) -> Option<String> {
+        let by_count = self.count.filter(|most| gone > u64::from(*most));
+        let by_share = self
+            .percent
+            .filter(|most| gone.saturating_mul(100) > held.saturating_mul(u64::from(*most)));
+        let limit = match (by_count, by_share) {
+            (Some(most), _) => format!("max_deletions = {most}"),
+            (None, Some(most)) => format!("max_deletions_percent = {most}"),
+            (None, None) => return None,
+        };
+        Some(format!(
+            "{gone} of {held} tags at the destination are gone at the source, more than {limit} \
+             allows to delete: nothing is deleted"
+        ))
+    }
 }
 
 /// What makes a policy run.

@@ -29,6 +29,9 @@ impl PolicySpec {
                 "`{path}` is not a namespace: path components, lower case"
             ));
         }
+        if self.runs_delete && !self.deletion {
+            return Some("runs_delete needs deletion".to_owned());
+        }
         self.trigger_problem()
     }
 
@@ -112,6 +115,7 @@ mod tests {
             policy.namespace.path = "A".to_owned();
         });
         assert_refused("single_active", |policy| policy.single_active = true);
+        assert_refused("needs deletion", |policy| policy.runs_delete = true);
         assert_refused("local registry as source", |policy| {
             std::mem::swap(&mut policy.source, &mut policy.destination);
         });

@@ -26,6 +26,8 @@ pub(crate) fn spec() -> PolicySpec {
         single_active: false,
         bidirectional: false,
         tee: true,
+        runs_delete: false,
+        deletion_limit: DeletionLimit::default(),
     }
 }
 
@@ -108,4 +110,26 @@ fn deletions_concern_only_policies_that_replicate_them() {
         ..spec()
     };
     assert_eq!(deleting.affected(&change).len(), 1);
+}
+
+#[test]
+fn a_run_deletes_no_more_than_it_may() {
+    let limit = |count, percent| DeletionLimit { count, percent };
+    for (limit, gone, held, is_refused) in [
+        (limit(None, None), 10, 10, false),
+        (limit(Some(3), None), 3, 10, false),
+        (limit(Some(3), None), 4, 10, true),
+        (limit(Some(0), None), 0, 0, false),
+        (limit(None, Some(50)), 5, 10, false),
+        (limit(None, Some(50)), 6, 10, true),
+        (limit(Some(9), Some(50)), 6, 10, true),
+        (limit(None, Some(100)), 10, 10, false),
+    ] {
+        let objection = limit.objection(gone, held);
+        assert_eq!(
+            objection.is_some(),
+            is_refused,
+            "{limit:?} {gone} of {held}"
+        );
+    }
 }
