@@ -10,6 +10,7 @@ use super::{
     transport::Transport,
 };
 use crate::{
+    oci::ErrorCode,
     tls,
     wire::{self, Body, BoxError, Exchange, ExchangeError},
 };
@@ -141,9 +142,9 @@ impl Inner {
             .then(|| copy_of(&request))
             .flatten();
         let answer = self.forward(request, used.clone()).await?;
-        let Some(again) = again.filter(|_| answer.status() == StatusCode::UNAUTHORIZED) else {
+        if answer.status() != StatusCode::UNAUTHORIZED || !self.authorizer.can_reconsider() {
             return Ok(answer);
-        };
+        }
         let answer = read_whole(answer).await;
         let refusal = Refused {
             used: used.as_ref(),
@@ -153,10 +154,11 @@ impl Inner {
             .authorizer
             .reconsider(&self.url, &self.transport, &access, refusal)
             .await;
-        match reconsidered {
-            Ok(Some(header)) => self.forward(again, Some(header)).await,
-            Ok(None) => Ok(answer),
-            Err(no_token) => no_token.into_answer(),
+        match (reconsidered, again) {
+            (Ok(Some(header)), Some(again)) => self.forward(again, Some(header)).await,
+            (Ok(Some(_header)), None) => Ok(token_ran_out()),
+            (Ok(None), _) => Ok(answer),
+            (Err(no_token), _) => no_token.into_answer(),
         }
     }
 
@@ -217,6 +219,17 @@ impl Inner {
             source: reason.into(),
         }
     }
+}
+
+/// The answer to a request whose token was refused, but whose body can be read only once: the
+/// next one has a new token.
+fn token_ran_out() -> Response<Body> {
+    let message = "the token ran out while the request was sent; a new one is there";
+    let mut answer = Response::new(Body::from(ErrorCode::Unavailable.body(message)));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, json);
+    answer
 }
 
 /// Takes a refusal's body into memory, so that its connection is free while a token is fetched;

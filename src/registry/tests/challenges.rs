@@ -133,6 +133,56 @@ async fn a_refused_token_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn a_token_that_runs_out_while_a_blob_is_sent_is_replaced_for_the_next_try() {
+    let issued = AtomicUsize::new(0);
+    let peer = Peer::start(move |seen| {
+        if seen.has(" /token") {
+            let n = issued.fetch_add(1, Ordering::SeqCst);
+            return Reply::Keep(token(&format!("t{n}")));
+        }
+        let is_allowed = if seen.starts_with("PUT") {
+            seen.has("authorization: bearer t1")
+        } else {
+            seen.has("authorization: bearer ")
+        };
+        if !is_allowed {
+            let host = seen
+                .text
+                .lines()
+                .find_map(|line| line.strip_prefix("host: "));
+            let realm = format!("http://{}/token", host.unwrap());
+            let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\"\r\n");
+            return Reply::Keep(answer("401 Unauthorized", &challenge, ""));
+        }
+        Reply::Keep(if seen.starts_with("PUT") {
+            answer("201 Created", "", "")
+        } else {
+            answer("202 Accepted", "Location: /v2/a/b/blobs/uploads/1\r\n", "")
+        })
+    })
+    .await;
+    let client = client(&plain_endpoint(&peer.address));
+    let (repository, digest) = (name("a/b"), Digest::sha256(b"x"));
+    let put = async || {
+        client
+            .put_blob_verified(&repository, &digest, 1, "x".into())
+            .await
+    };
+    let error = put().await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        Kind::Unavailable { retry_after: None },
+        "{error}"
+    );
+    assert!(
+        error.retryable() && error.to_string().contains("ran out"),
+        "{error}"
+    );
+    put().await.unwrap();
+    assert_eq!(peer.count("GET /token"), 2);
+}
+
+#[tokio::test]
 async fn an_identity_token_is_posted() {
     let peer = registry_with_tokens(|_n| token("good")).await;
     let mut endpoint = plain_endpoint(&peer.address);
