@@ -6,7 +6,7 @@ use http::{
 };
 use url::{Host, Url};
 
-use super::{Error, Provider};
+use super::{Error, Provider, Proxies};
 use crate::secret::Secret;
 
 /// A remote registry: where it is, how to sign in there, what to trust.
@@ -19,6 +19,8 @@ pub struct Endpoint {
     pub insecure: bool,
     /// PEM certificates trusted besides the system's.
     pub ca_certificate: Option<String>,
+    /// How to get there; directly by default.
+    pub proxies: Proxies,
 }
 
 impl Endpoint {
@@ -30,6 +32,7 @@ impl Endpoint {
             credential: None,
             insecure: false,
             ca_certificate: None,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -220,7 +223,7 @@ fn is_internal(ip: IpAddr) -> bool {
     is_link_local || ip.is_loopback() || ip.is_unspecified()
 }
 
-fn is_local(host: &str) -> bool {
+pub(super) fn is_local(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Ipv4(ip)) => ip.is_loopback(),
         Ok(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),

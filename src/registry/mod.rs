@@ -29,6 +29,7 @@ pub use error::{Error, Kind, Refusal};
 pub use ping::{Unusable, ping};
 pub use provider::{AccessKey, Addresses, Listed, Provider, Traits};
 pub use remote::Remote;
+pub use transport::Proxies;
 
 /// What this client calls itself.
 const USER_AGENT: &str = concat!("tidegate/", env!("CARGO_PKG_VERSION"));

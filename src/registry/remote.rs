@@ -60,7 +60,7 @@ impl Remote {
             provider: endpoint.provider,
             url: endpoint.provider.registry_url(&endpoint.url),
             authorizer,
-            transport: Transport::new(config, tls),
+            transport: Transport::new(config, tls, endpoint.proxies.clone()),
         })))
     }
 

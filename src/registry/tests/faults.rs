@@ -311,6 +311,34 @@ async fn storage_elsewhere_is_followed_without_credentials() {
 }
 
 #[tokio::test]
+async fn an_upload_that_goes_on_elsewhere_takes_no_credentials_along() {
+    let storage = Peer::start(|_seen| Reply::Keep(answer("201 Created", "", ""))).await;
+    let location = format!("Location: http://{}/session/1\r\n", storage.address);
+    let peer = Peer::start(move |seen| {
+        let is_allowed = seen.has("authorization: basic ");
+        Reply::Keep(if is_allowed {
+            answer("202 Accepted", &location, "")
+        } else {
+            let challenge = "WWW-Authenticate: Basic realm=\"r\"\r\n";
+            answer("401 Unauthorized", challenge, "")
+        })
+    })
+    .await;
+    let mut endpoint = plain_endpoint(&peer.address);
+    endpoint.credential = Some(super::alice("secret"));
+    let client = client(&endpoint);
+    let (repository, digest) = (name("a/b"), Digest::sha256(b"content"));
+    let put = client.put_blob(&repository, &digest, 7, "content".into());
+    put.await.unwrap();
+    let at_storage = storage.seen().join("").to_ascii_lowercase();
+    assert!(
+        at_storage.starts_with("put /session/1?digest="),
+        "{at_storage}"
+    );
+    assert!(!at_storage.contains("authorization"), "{at_storage}");
+}
+
+#[tokio::test]
 async fn a_path_prefix_is_put_before_requests_and_taken_off_locations() {
     let peer = Peer::start(|seen| {
         if seen.starts_with("POST /mirror/v2/a/b/blobs/uploads/ ") {

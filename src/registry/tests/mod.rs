@@ -7,6 +7,7 @@ mod faults;
 mod peer;
 mod pings;
 mod providers;
+mod proxies;
 
 use std::{path::Path, process::Stdio, sync::Arc};
 

@@ -11,17 +11,18 @@ use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use tokio::net::TcpStream;
 use tower::Service;
 
+use super::proxies::{Hop, Proxies};
 use crate::wire::BoxError;
 
-/// Connects over TCP, and TLS when the URI says `https`, within one time limit for all of it.
+/// Connects over TCP, by a proxy or not, and TLS when the URI says `https`, within one time limit for all of it.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
-    inner: HttpsConnector<HttpConnector>,
+    inner: HttpsConnector<Hop>,
     timeout: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(timeout: Duration, tls: rustls::ClientConfig) -> Self {
+    pub(super) fn new(timeout: Duration, tls: rustls::ClientConfig, proxies: Proxies) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -31,7 +32,7 @@ impl Connector {
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
+            .wrap_connector(Hop { tcp, proxies });
         Self { inner, timeout }
     }
 }

@@ -6,6 +6,7 @@
 
 mod connect;
 mod failure;
+mod proxies;
 mod receiving;
 mod sending;
 
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Config;
 use crate::wire::{Body, ExchangeError};
 use connect::Connector;
+pub use proxies::Proxies;
 use sending::{Sending, Silence};
 
 /// Connections to any number of hosts under one set of limits. Cheap to clone.
@@ -35,14 +37,14 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(config: &Config, tls: rustls::ClientConfig) -> Self {
+    pub(super) fn new(config: &Config, tls: rustls::ClientConfig, proxies: Proxies) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.pool_idle_timeout())
             .pool_max_idle_per_host(config.pool_max_idle)
             .http1_max_buf_size(MAX_BUFFER_BYTES)
             .set_host(false)
-            .build(Connector::new(config.connect_timeout(), tls));
+            .build(Connector::new(config.connect_timeout(), tls, proxies));
         Self {
             client,
             slots: Arc::new(Semaphore::new(config.max_concurrent_requests)),

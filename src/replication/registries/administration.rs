@@ -3,7 +3,7 @@ use super::{
     queries::{self, RegistryRow},
 };
 use crate::{
-    registry::{self, Credential, Endpoint, EndpointUrl, Pong, Provider},
+    registry::{self, Credential, Endpoint, EndpointUrl, Pong, Provider, Proxies},
     replication::{Error, RegistryId, Replication, places, policies},
     secret::{SealingKey, Secret},
     store::{self, Listing, Page},
@@ -162,6 +162,7 @@ impl Replication {
             credential: credential(&new.credential),
             insecure: new.insecure,
             ca_certificate: new.ca_certificate.clone(),
+            proxies: Proxies::from_environment(),
         };
         Ok(registry::ping(&endpoint, &self.shared.connections).await?)
     }
@@ -199,6 +200,7 @@ pub(super) fn endpoint_of(key: &SealingKey, row: &RegistryRow) -> Result<Endpoin
         }),
         insecure: row.insecure,
         ca_certificate: row.ca_certificate.clone(),
+        proxies: Proxies::from_environment(),
     })
 }
 
