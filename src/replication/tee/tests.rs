@@ -4,6 +4,10 @@ use std::{path::Path, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Teed;
@@ -183,18 +187,17 @@ async fn a_target_that_takes_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_target_that_says_no_does_not_matter_to_the_push() {
+async fn a_target_that_is_gone_does_not_matter_to_the_push() {
     let rig = Rig::new(sqlite().await).await;
-    let destination = rig
-        .replication
-        .create_registry(NewRegistry {
-            url: "http://127.0.0.1:1".to_owned(),
-            ..rig.new_registry()
-        })
-        .await;
-    let Ok(destination) = destination else {
-        return;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let new = NewRegistry {
+        url: format!("http://{}", listener.local_addr().unwrap()),
+        ..rig.new_registry()
     };
+    let peer = tokio::spawn(say_yes(listener));
+    let destination = rig.replication.create_registry(new).await.unwrap();
+    peer.abort();
+    assert!(peer.await.unwrap_err().is_cancelled(), "its port is closed");
     let spec = PolicySpec {
         destination,
         ..spec()
@@ -202,6 +205,16 @@ async fn a_target_that_says_no_does_not_matter_to_the_push() {
     rig.replication.create_policy(&spec).await.unwrap();
     pass(&rig, "library/app", &blob(1024 * 1024));
     until_count(&rig, TeeOutcome::Refused, 1).await;
+}
+
+/// A registry to whoever asks only whether it is one.
+async fn say_yes(listener: TcpListener) {
+    loop {
+        let (mut stream, _peer) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        let yes = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(yes).await;
+    }
 }
 
 #[tokio::test]
