@@ -88,7 +88,13 @@ pub(super) fn documented() -> Vec<api::Operation> {
     let token = token::OPERATIONS.iter();
     let token =
         token.map(|(method, path, summary)| api::Operation::new(method, *path, "token", summary));
-    token.collect()
+    let notification = api::Operation::new(
+        "POST",
+        "/service/notifications",
+        "notifications",
+        "Take the envelope of events that a registry sends",
+    );
+    token.chain([notification]).collect()
 }
 
 /// distribution's `autoredirect` sends its clients to the second.

@@ -44,7 +44,14 @@ impl Error {
             Self::Sql(sqlx::Error::Database(refusal)) => passes(&**refusal),
             Self::Sql(error) => matches!(
                 error,
-                sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed
+                sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::Io(_)
+                    // A connection that was cut between two messages.
+                    | sqlx::Error::Protocol(_)
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::BeginFailed
+                    | sqlx::Error::WorkerCrashed
             ),
             _ => false,
         }
