@@ -64,24 +64,28 @@ impl Fairness {
         limits: Limits,
     ) -> Vec<Turn> {
         self.admit(due, running);
-        let mut taken = Taken::count(running, limits.within(self.is_shared));
-        let mut turns: HashMap<&Lane, Turn> = HashMap::new();
+        let mut desk = Desk::new(running, limits.within(self.is_shared));
+        let mut candidates: Vec<Candidate<'_>> = due
+            .iter()
+            .filter(|due| due.gate != Gate::Shut)
+            .map(|due| {
+                let (of_target, of_lane) = self.served(&due.lane);
+                desk.candidate(due, of_target, of_lane)
+            })
+            .collect();
         for _ in 0..free {
-            let next = due
-                .iter()
-                .filter(|due| taken.allows(&due.lane) && has_turns(due, turns.get(&due.lane)))
-                .min_by_key(|due| (self.served(&due.lane), due.since_ms));
-            let Some(next) = next else { break };
-            taken.add(&next.lane);
-            self.charge(&next.lane, JOB_BYTES);
-            let turn = turns.entry(&next.lane).or_insert_with(|| Turn {
-                lane: next.lane.clone(),
-                gate: next.gate,
-                jobs: 0,
-            });
-            turn.jobs += 1;
+            if !desk.give_one(&mut candidates) {
+                break;
+            }
         }
-        turns.into_values().collect()
+        let served = candidates
+            .into_iter()
+            .filter(|candidate| candidate.jobs > 0);
+        let turns: Vec<Turn> = served.map(Candidate::into_turn).collect();
+        for turn in &turns {
+            self.charge(&turn.lane, bytes_of(turn.jobs));
+        }
+        turns
     }
 
     /// Counts bytes that a job of the lane has moved.
@@ -91,8 +95,7 @@ impl Fairness {
 
     /// Takes back turns that the lane had no job for.
     pub(super) fn refund(&mut self, lane: &Lane, jobs: usize) {
-        let bytes = JOB_BYTES.saturating_mul(u64::try_from(jobs).unwrap_or(u64::MAX));
-        self.change(lane, |served| served.saturating_sub(bytes));
+        self.change(lane, |served| served.saturating_sub(bytes_of(jobs)));
     }
 
     fn change(&mut self, lane: &Lane, change: impl Fn(u64) -> u64) {
@@ -133,48 +136,119 @@ impl Fairness {
     }
 }
 
-fn has_turns(due: &Due, turn: Option<&Turn>) -> bool {
-    match due.gate {
-        Gate::Open => true,
-        Gate::Probe => turn.is_none(),
-        Gate::Shut => false,
+fn bytes_of(jobs: usize) -> u64 {
+    JOB_BYTES.saturating_mul(u64::try_from(jobs).unwrap_or(u64::MAX))
+}
+
+/// A lane that wants workers; kind and target by their numbers on the [`Desk`], which is asked
+/// about every candidate for every worker.
+struct Candidate<'a> {
+    due: &'a Due,
+    kind: usize,
+    target: usize,
+    is_large: bool,
+    needs_target: bool,
+    served: u64,
+    jobs: usize,
+}
+
+impl Candidate<'_> {
+    fn into_turn(self) -> Turn {
+        Turn {
+            lane: self.due.lane.clone(),
+            gate: self.due.gate,
+            jobs: self.jobs,
+        }
     }
 }
 
-/// Workers taken, by what the limits count.
-struct Taken {
+/// Gives workers away, one at a time, and counts who has how many.
+struct Desk<'a> {
     limits: Limits,
-    kinds: HashMap<String, usize>,
-    targets: HashMap<String, usize>,
+    kinds: Counts<'a>,
+    targets: Counts<'a>,
+    /// What the targets have been served, by their numbers.
+    served: Vec<u64>,
     large: usize,
 }
 
-impl Taken {
-    fn count(running: &[Lane], limits: Limits) -> Self {
-        let mut taken = Self {
+impl<'a> Desk<'a> {
+    fn new(running: &'a [Lane], limits: Limits) -> Self {
+        let mut desk = Self {
             limits,
-            kinds: HashMap::new(),
-            targets: HashMap::new(),
+            kinds: Counts::default(),
+            targets: Counts::default(),
+            served: Vec::new(),
             large: 0,
         };
         for lane in running {
-            taken.add(lane);
+            let kind = desk.kinds.number(lane.kind());
+            let target = desk.targets.number(lane.target());
+            desk.kinds.taken[kind] += 1;
+            desk.targets.taken[target] += 1;
+            desk.large += usize::from(lane.is_large());
         }
-        taken
+        desk
     }
 
-    fn add(&mut self, lane: &Lane) {
-        *self.kinds.entry(lane.kind().to_owned()).or_default() += 1;
-        *self.targets.entry(lane.target().to_owned()).or_default() += 1;
-        self.large += usize::from(lane.is_large());
+    fn candidate(&mut self, due: &'a Due, of_target: u64, of_lane: u64) -> Candidate<'a> {
+        let target = self.targets.number(due.lane.target());
+        self.served.resize(self.targets.taken.len(), 0);
+        self.served[target] = of_target;
+        Candidate {
+            due,
+            kind: self.kinds.number(due.lane.kind()),
+            target,
+            is_large: due.lane.is_large(),
+            needs_target: !due.lane.target().is_empty(),
+            served: of_lane,
+            jobs: 0,
+        }
     }
 
-    fn allows(&self, lane: &Lane) -> bool {
-        let of = |map: &HashMap<String, usize>, key: &str| map.get(key).copied().unwrap_or(0);
-        of(&self.kinds, lane.kind()) < self.limits.per_kind
-            && (lane.target().is_empty()
-                || of(&self.targets, lane.target()) < self.limits.per_target)
-            && (!lane.is_large() || self.large < self.limits.workers - self.limits.reserved)
+    /// Gives a worker to the candidate that has been served least; false if none may have it.
+    fn give_one(&mut self, candidates: &mut [Candidate<'_>]) -> bool {
+        let next = candidates
+            .iter_mut()
+            .filter(|candidate| self.allows(candidate))
+            .min_by_key(|candidate| {
+                let of_target = self.served[candidate.target];
+                (of_target, candidate.served, candidate.due.since_ms)
+            });
+        let Some(next) = next else { return false };
+        self.kinds.taken[next.kind] += 1;
+        self.targets.taken[next.target] += 1;
+        self.large += usize::from(next.is_large);
+        self.served[next.target] = self.served[next.target].saturating_add(JOB_BYTES);
+        next.served = next.served.saturating_add(JOB_BYTES);
+        next.jobs += 1;
+        true
+    }
+
+    fn allows(&self, candidate: &Candidate<'_>) -> bool {
+        self.kinds.taken[candidate.kind] < self.limits.per_kind
+            && (!candidate.needs_target
+                || self.targets.taken[candidate.target] < self.limits.per_target)
+            && (!candidate.is_large || self.large < self.limits.workers - self.limits.reserved)
+            && (candidate.due.gate == Gate::Open || candidate.jobs == 0)
+    }
+}
+
+/// Names with numbers, and how many workers each has.
+#[derive(Default)]
+struct Counts<'a> {
+    numbers: HashMap<&'a str, usize>,
+    taken: Vec<usize>,
+}
+
+impl<'a> Counts<'a> {
+    fn number(&mut self, name: &'a str) -> usize {
+        let next = self.taken.len();
+        let number = *self.numbers.entry(name).or_insert(next);
+        if number == next {
+            self.taken.push(0);
+        }
+        number
     }
 }
 
