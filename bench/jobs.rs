@@ -181,7 +181,7 @@ async fn latency(db: &Db) -> anyhow::Result<Vec<Duration>> {
     Ok(samples)
 }
 
-/// What the API's first page of jobs asks the database.
+/// The newest jobs, without the count that a page of the API asks for besides.
 async fn listing(jobs: &Jobs) -> anyhow::Result<Vec<Duration>> {
     let mut samples = Vec::new();
     for _ in 0..200 {
