@@ -185,20 +185,6 @@ impl Jobs {
         row.ok_or(Error::NotFound(id))?.try_into()
     }
 
-    /// Up to `limit` jobs with ids below `before`, newest first, of one kind and state if given.
-    pub async fn newest(
-        &self,
-        before: Option<JobId>,
-        kind: Option<&str>,
-        state: Option<State>,
-        limit: u16,
-    ) -> Result<Vec<Job>, Error> {
-        let filter = (kind.unwrap_or(""), state.map_or("", State::as_str));
-        let before = before.unwrap_or(JobId(i64::MAX));
-        let rows = queries::newest(&self.inner.db, before, filter, limit.into()).await?;
-        rows.into_iter().map(Job::try_from).collect()
-    }
-
     /// The log of all runs as text, `TIME LINE` a line; the same from every instance, but for
     /// the last [`Config::heartbeat_ms`] of a run on another one.
     pub async fn log(&self, id: JobId) -> Result<String, Error> {

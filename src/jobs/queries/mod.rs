@@ -15,8 +15,8 @@ pub(crate) use statements::ALL;
 
 use statements::{
     JOB_BEAT, JOB_BY_ID, JOB_CLAIM, JOB_ENQUEUE, JOB_LOCK, JOB_SAVE, JOB_SUCCEED, JOBS_DEPTH,
-    JOBS_EXPIRED, JOBS_FOREIGN, JOBS_NEWEST, JOBS_SWEEP, LANES, LOG_APPEND, LOG_LAST, LOG_LINES,
-    LOG_NOTE, LOG_TRIM, TARGET_OPEN, TARGET_PARK, TARGET_PROBE, TARGETS_PARKED,
+    JOBS_EXPIRED, JOBS_FOREIGN, JOBS_SWEEP, LANES, LOG_APPEND, LOG_LAST, LOG_LINES, LOG_NOTE,
+    LOG_TRIM, TARGET_OPEN, TARGET_PARK, TARGET_PROBE, TARGETS_PARKED,
 };
 
 use super::{JobId, breaker::Parked};
@@ -211,24 +211,6 @@ pub(super) async fn foreign(db: &Db, owner: &str, limit: i64) -> Result<Vec<JobI
 pub(super) async fn job(db: &Db, id: JobId) -> Result<Option<JobRow>> {
     Ok(read!(db, |pool, sql = JOB_BY_ID| {
         sqlx::query_as(sql).bind(id.0).fetch_optional(pool).await?
-    }))
-}
-
-/// Jobs with ids below `before`, newest first; empty `kind` or `state` means any.
-pub(super) async fn newest(
-    db: &Db,
-    before: JobId,
-    (kind, state): (&str, &str),
-    limit: i64,
-) -> Result<Vec<JobRow>> {
-    Ok(read!(db, |pool, sql = JOBS_NEWEST| {
-        sqlx::query_as(sql)
-            .bind(before.0)
-            .bind(kind)
-            .bind(state)
-            .bind(limit)
-            .fetch_all(pool)
-            .await?
     }))
 }
 

@@ -170,9 +170,6 @@ sqls! {
     JOBS_FOREIGN = "
         select id from jobs where state = 'running' and lease_owner <> $1 order by id limit $2";
     JOB_BY_ID = "select * from jobs where id = $1";
-    JOBS_NEWEST = "
-        select * from jobs where id < $1 and ($2 = '' or kind = $2) and ($3 = '' or state = $3)
-         order by id desc limit $4";
     JOBS_DEPTH = "
         select kind, state, count(*) as jobs from jobs where finished_ms is null
          group by kind, state";

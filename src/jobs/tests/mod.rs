@@ -18,12 +18,12 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::{
-    Config, Enqueued, JobId, Jobs, NewJob, State, lease::Ending, queries::JobRow, settler::Ended,
-    slots::Slot,
+    Config, Enqueued, Job, JobId, Jobs, NewJob, Selected, State, lease::Ending, queries::JobRow,
+    settler::Ended, slots::Slot,
 };
 use crate::{
     clock::{ManualClock, Timestamp},
-    store::Db,
+    store::{Db, Listing},
 };
 
 pub(super) const KIND: &str = "copy";
@@ -83,6 +83,15 @@ pub(super) async fn settle(jobs: &Jobs, slot: &Arc<Slot>, ending: Ending) -> Opt
 
 pub(super) async fn state(jobs: &Jobs, id: JobId) -> State {
     jobs.job(id).await.unwrap().state
+}
+
+/// The jobs in one state, or all, newest first.
+pub(super) async fn listed(jobs: &Jobs, state: Option<State>) -> Vec<Job> {
+    let selected = state.map(|state| Selected::parse(state.as_str()).unwrap());
+    jobs.page(selected, &Listing::default())
+        .await
+        .unwrap()
+        .items
 }
 
 /// Waits until the job has that state.

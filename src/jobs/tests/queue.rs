@@ -2,7 +2,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{claim_one, enqueue, instance, noon, state, try_claim, wish};
+use super::{claim_one, enqueue, instance, listed, noon, state, try_claim, wish};
 use crate::{
     clock::Clock,
     jobs::{Error, Failure, JobId, Jobs, State, Stopping, lease::Ending, runner, slots::Slot},
@@ -260,8 +260,8 @@ async fn finished_jobs_are_listed_until_their_history_ends() {
         fail(&jobs, Failure::permanent("403")).await;
         let waiting = enqueue(&jobs, wish("b", 1)).await.id;
         let ids = async |state| -> Vec<JobId> {
-            let found = jobs.newest(None, Some(super::KIND), state, 10).await;
-            found.unwrap().into_iter().map(|job| job.id).collect()
+            let found = listed(&jobs, state).await;
+            found.into_iter().map(|job| job.id).collect()
         };
         assert_eq!(ids(None).await, [waiting, done]);
         assert_eq!(ids(Some(State::Failed)).await, [done]);

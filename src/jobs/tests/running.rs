@@ -7,7 +7,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{KIND, becomes, enqueue, instance, noon, state, wish};
+use super::{KIND, becomes, enqueue, instance, listed, noon, state, wish};
 use crate::{
     jobs::{Config, Failure, Handler, JobId, Jobs, Log, NewJob, Runner, Running, State},
     store::{Db, testing},
@@ -133,8 +133,8 @@ async fn no_more_jobs_run_at_once_than_there_are_workers() {
         for _ in 0..3 {
             running.push(stage.next_run().await);
         }
-        let waiting = stage.jobs.newest(None, None, Some(State::Ready), 10).await;
-        assert_eq!(waiting.unwrap().len(), 2);
+        let waiting = listed(&stage.jobs, Some(State::Ready)).await;
+        assert_eq!(waiting.len(), 2);
         end(running.pop().unwrap(), Outcome::Returns(Ok(())));
         stage.next_run().await;
         stage.shut_down().await;

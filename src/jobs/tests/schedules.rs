@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{claim_one, instance, noon, settle, try_claim};
+use super::{claim_one, instance, listed, noon, settle, try_claim};
 use crate::{
     clock::{Clock, ManualClock},
     jobs::{Cron, Jobs, Outcome, Schedules, State, lease::Ending},
@@ -175,8 +175,7 @@ async fn many_schedules_of_one_slot_fire_once_each_over_pools_of_one_connection(
         to_next_slot(&mine, &clock).await;
         let fired = tokio::join!(mine.fire(), yours.fire());
         assert_eq!(fired.0.unwrap() + fired.1.unwrap(), 250);
-        let jobs = one.newest(None, None, Some(State::Ready), 1000).await;
-        let jobs = jobs.unwrap();
+        let jobs = listed(&one, Some(State::Ready)).await;
         assert_eq!(jobs.len(), 250);
         assert!(jobs.iter().all(|job| job.generation == 1));
     }
