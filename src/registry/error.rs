@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use http::{HeaderMap, StatusCode, header};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
@@ -28,6 +28,13 @@ pub enum Error {
     Body { operation: String, source: BoxError },
     #[error("{operation}: the content has digest {actual}, expected {expected}")]
     Corrupt {
+        operation: String,
+        expected: Digest,
+        actual: Digest,
+    },
+    /// The registry has taken something else than was sent.
+    #[error("{operation}: the registry says that it has stored {actual}, not {expected}")]
+    Stored {
         operation: String,
         expected: Digest,
         actual: Digest,
@@ -90,7 +97,7 @@ impl Error {
             },
             Self::Refused(refusal) => refusal.kind(),
             Self::Body { .. } => Kind::Interrupted,
-            Self::Corrupt { .. } => Kind::Corrupt,
+            Self::Corrupt { .. } | Self::Stored { .. } => Kind::Corrupt,
         }
     }
 
@@ -117,6 +124,33 @@ impl Error {
             Self::Refused(refusal) => refusal.retry_after,
             _ => None,
         }
+    }
+
+    /// The error on one line, with those of its causes that its own words leave out.
+    pub fn explained(&self) -> String {
+        let mut text = self.to_string();
+        for cause in self.causes() {
+            let cause = cause.to_string();
+            if !text.contains(&cause) {
+                text = format!("{text}: {cause}");
+            }
+        }
+        on_one_line(&text).collect()
+    }
+
+    /// The error and its causes, those inside `io::Error` included.
+    pub(super) fn causes(&self) -> Vec<&(dyn StdError + 'static)> {
+        let mut chain: Vec<&(dyn StdError + 'static)> = Vec::new();
+        let mut next: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(cause) = next {
+            chain.push(cause);
+            let inner = cause
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref)
+                .map(|inner| inner as &(dyn StdError + 'static));
+            next = inner.or_else(|| cause.source());
+        }
+        chain
     }
 
     pub(super) fn malformed(operation: &str, reason: impl Into<String>) -> Self {
@@ -166,6 +200,11 @@ impl fmt::Display for Refusal {
             self.operation,
             self.status.as_u16()
         )?;
+        if self.status.is_success() {
+            f.write_str(", which no registry answers to it; what is at this address?")?;
+        } else if self.status.is_redirection() {
+            f.write_str(", a redirect, which is not followed with what is written")?;
+        }
         for text in [&self.code, &self.message] {
             if !text.is_empty() {
                 write!(f, ": {text}")?;
@@ -175,7 +214,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl StdError for Refusal {}
 
 /// Code and message of an error body: the specification's JSON, else its text.
 fn read_message(body: &[u8]) -> (String, String) {
@@ -192,10 +231,11 @@ fn read_message(body: &[u8]) -> (String, String) {
 
 /// Foreign text for our logs: one line, bounded.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_MESSAGE_CHARS)
-        .collect()
+    on_one_line(text).take(MAX_MESSAGE_CHARS).collect()
+}
+
+fn on_one_line(text: &str) -> impl Iterator<Item = char> {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c })
 }
 
 /// `Retry-After` in seconds, or as a date, which counts from the answer's own `Date` so that the

@@ -1,4 +1,4 @@
-use std::{error::Error as StdError, io};
+use std::io;
 
 use super::{Client, Config, Endpoint, Error, Kind, Pong, Remote};
 use crate::wire::ExchangeError;
@@ -74,7 +74,7 @@ fn explain_exchange(address: String, error: Error) -> Unusable {
         } => address.clone(),
         _ => address,
     };
-    for cause in causes(&error) {
+    for cause in error.causes() {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             let reason = tls.to_string();
             return match tls {
@@ -105,21 +105,6 @@ fn explain_exchange(address: String, error: Error) -> Unusable {
         address,
         source: error,
     }
-}
-
-/// An error and its causes, those inside `io::Error` included.
-fn causes(error: &Error) -> Vec<&(dyn StdError + 'static)> {
-    let mut chain: Vec<&(dyn StdError + 'static)> = Vec::new();
-    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(cause) = next {
-        chain.push(cause);
-        let inner = cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-            .map(|inner| inner as &(dyn StdError + 'static));
-        next = inner.or_else(|| cause.source());
-    }
-    chain
 }
 
 /// A TLS listener answers plain HTTP with 400 and such words (Go, nginx).

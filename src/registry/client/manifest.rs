@@ -134,7 +134,14 @@ impl Client {
             None => self.stored_digest(name, reference, &operation).await?,
         };
         // The registry may name a sha512 manifest by its sha256 digest; both are of these bytes.
-        let digest = check(&operation, Some(stated), &bytes)?;
+        let digest = Digest::of(stated.algorithm(), &bytes);
+        if digest != stated {
+            return Err(Error::Stored {
+                operation,
+                expected: digest,
+                actual: stated,
+            });
+        }
         Ok(PutManifest {
             digest,
             lists_referrer,

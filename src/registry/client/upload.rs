@@ -91,7 +91,7 @@ impl Client {
     }
 
     /// Ends a session with the `size_bytes` that it still lacks, all of them if it is new
-    /// (end-6).
+    /// (end-6). A web page answers 200 as well: that is believed once the blob is there.
     pub async fn put_upload(
         &self,
         upload: &Upload,
@@ -114,13 +114,20 @@ impl Client {
             StatusCode::CREATED,
             StatusCode::NO_CONTENT,
             StatusCode::ACCEPTED,
+            StatusCode::OK,
         ];
         let answer = self.send(call).await?.expect(&statuses).await?;
+        if answer.status() == StatusCode::OK
+            && self.head_blob(&upload.name, digest).await?.is_none()
+        {
+            let missing = "the registry took the blob, but does not have it";
+            return Err(Error::malformed(&answer.operation, missing));
+        }
         match answer
             .digest()
             .filter(|stored| stored.algorithm() == digest.algorithm())
         {
-            Some(stored) if stored != *digest => Err(Error::Corrupt {
+            Some(stored) if stored != *digest => Err(Error::Stored {
                 operation: answer.operation,
                 expected: digest.clone(),
                 actual: stored,

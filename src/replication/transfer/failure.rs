@@ -25,18 +25,12 @@ impl Side {
 
     /// The job's failure for a registry's error.
     pub(in crate::replication) fn failure(self, error: &Error) -> Failure {
-        let message = format!("{}: {error}", self.name());
+        let message = format!("{}: {}", self.name(), error.explained());
         match error.kind() {
-            Kind::TooManyRequests { retry_after } => Failure::Throttled {
-                message,
-                retry_after: retry_after.unwrap_or(PATIENCE),
-            },
+            Kind::TooManyRequests { retry_after } => throttled(message, retry_after),
             Kind::Unavailable {
                 retry_after: Some(retry_after),
-            } => Failure::Throttled {
-                message,
-                retry_after,
-            },
+            } => throttled(message, Some(retry_after)),
             Kind::Unreachable => Failure::target_down(message),
             Kind::Unavailable { retry_after: None }
             | Kind::Interrupted
@@ -53,6 +47,16 @@ impl Side {
             | Kind::Unsupported
             | Kind::Invalid => Failure::permanent(message),
         }
+    }
+}
+
+/// The registry is left alone as long as it wants, within reason: "at once" would be asked without
+/// end, and a wait of years is a mistake that nobody would notice.
+fn throttled(message: String, retry_after: Option<Duration>) -> Failure {
+    let wait = retry_after.unwrap_or(PATIENCE);
+    Failure::Throttled {
+        message,
+        retry_after: wait.clamp(SHORTEST_WAIT, LONGEST_WAIT),
     }
 }
 
@@ -82,6 +86,9 @@ pub(super) fn from_store(error: &store::Error) -> Failure {
 
 /// How long to leave a registry alone that does not say.
 const PATIENCE: Duration = Duration::from_secs(30);
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// Docker Hub counts pulls over six hours; it is asked a few times meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 #[cfg(test)]
 mod tests {
@@ -136,6 +143,32 @@ mod tests {
         // What the source lacks does not come by asking again.
         let failure = Side::Source.failure(&refused(404, "BLOB_UNKNOWN", None));
         assert_eq!(failure.class(), Class::Permanent);
+    }
+
+    #[test]
+    fn a_registry_is_left_alone_as_long_as_it_wants_within_reason() {
+        for (wanted, granted) in [(0, 1), (7, 7), (u64::MAX, 3600)] {
+            let failure = Side::Source.failure(&refused(429, "", Some(wanted)));
+            let Failure::Throttled { retry_after, .. } = failure else {
+                panic!("{failure:?}");
+            };
+            assert_eq!(retry_after.as_secs(), granted);
+        }
+    }
+
+    #[test]
+    fn the_reason_of_a_failed_connection_is_told() {
+        let address = "r.example:443".to_owned();
+        let source = std::io::Error::other("invalid peer certificate: UnknownIssuer");
+        let source = std::io::Error::other(source);
+        let error = exchange(ExchangeError::Unreachable {
+            address,
+            source: source.into(),
+        });
+        let failure = Side::Destination.failure(&error);
+        let text = "destination: GET /v2/: cannot reach r.example:443: invalid peer certificate: \
+                    UnknownIssuer";
+        assert_eq!(failure.message(), text);
     }
 
     #[test]
