@@ -1,37 +1,29 @@
 //! For the tests of this room: two registries, one of them over HTTP, and replication between them.
 
-use std::{
-    future::Future,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod remote;
 
-use http::Method;
-use hyper_util::rt::TokioIo;
+use std::{future::Future, sync::Arc, time::Duration};
+
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 
 use super::{
     Change, ChangeKind, Config, Execution, ExecutionId, NewRegistry, Origin, Parts, PolicyId,
-    PolicySpec, RegistryId, Replication, Task, policy::tests::spec,
+    PolicySpec, Registry, RegistryId, Replication, Task, policy::tests::spec, registries,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
-    embedded,
     jobs::{self, Jobs, Runner},
-    oci::{Digest, ErrorCode, Reference, RepositoryName, media_type},
+    oci::{Digest, Reference, RepositoryName, media_type},
     registry::{self, Client},
     secret::SealingKey,
     store::{Db, Filter, Listing, Test, testing::TestDb},
-    wire::{Body, Exchange, ExchangeError, INSTALLATION_HEADER},
+    wire::{Body, Exchange},
 };
+use remote::open;
+
+pub(super) use remote::{Ask, RemoteRegistry, Reply, THERE};
 
 /// A gateway's replication with a local and a remote registry.
 pub(super) struct Rig {
@@ -45,27 +37,31 @@ pub(super) struct Rig {
     stop: CancellationToken,
 }
 
-/// A registry that is served over plain HTTP on loopback.
-pub(super) struct RemoteRegistry {
-    pub url: String,
-    pub client: Client,
-    pub folder: PathBuf,
-    /// `METHOD /path` of each request that came over HTTP.
-    seen: Arc<Mutex<Vec<String>>>,
-    /// Whether blobs' bytes are left unread.
-    pub stalls: Arc<AtomicBool>,
-    /// Whether manifests are refused as overtaken by a deletion.
-    pub has_deleted: Arc<AtomicBool>,
-    /// Whether it says that it is [`THERE`].
-    pub is_gateway: Arc<AtomicBool>,
-}
-
 impl Rig {
     pub(super) async fn new(db: TestDb) -> Self {
         Self::with(db, Config::default()).await
     }
 
     pub(super) async fn with(db: TestDb, config: Config) -> Self {
+        Self::built(db, config, registry::Config::default(), MANY_ATTEMPTS).await
+    }
+
+    /// One that gives up after three attempts, and after a second of silence.
+    pub(super) async fn impatient(db: TestDb) -> Self {
+        let connections = registry::Config {
+            idle_timeout_seconds: 1,
+            commit_timeout_seconds: 1,
+            ..registry::Config::default()
+        };
+        Self::built(db, Config::default(), connections, 3).await
+    }
+
+    async fn built(
+        db: TestDb,
+        config: Config,
+        connections: registry::Config,
+        max_attempts: u32,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
         let local_exchange = open(&folder.path().join("local"));
@@ -75,6 +71,7 @@ impl Rig {
             poll_ms: 20,
             // No job is taken from a worker that a busy machine keeps waiting.
             lease_seconds: 120,
+            max_attempts,
             ..jobs::Config::default()
         };
         let jobs = Jobs::new((*db).clone(), clock(), jobs_config);
@@ -85,7 +82,7 @@ impl Rig {
             clock: clock(),
             sealing: Arc::new(SealingKey::new(&[7; 32]).unwrap()),
             local: local_exchange.clone(),
-            connections: registry::Config::default(),
+            connections,
             data_dir: folder.path().to_owned(),
         };
         let replication = Replication::start(parts, &TaskTracker::new(), stop.clone())
@@ -164,6 +161,36 @@ impl Rig {
         self.replication.create_policy(&spec).await.unwrap()
     }
 
+    /// Another registry, with a policy of its own like the first one's.
+    pub(super) async fn another_mirror(&self) -> RemoteRegistry {
+        let folder = self.folder.path().join("other");
+        let other = RemoteRegistry::serve(&folder, self.stop.clone()).await;
+        let new = NewRegistry {
+            name: "other".to_owned(),
+            url: other.url.clone(),
+            ..self.new_registry()
+        };
+        let policy = PolicySpec {
+            name: "other".to_owned(),
+            destination: self.replication.create_registry(new).await.unwrap(),
+            ..spec()
+        };
+        self.replication.create_policy(&policy).await.unwrap();
+        other
+    }
+
+    /// Changes a registry's row without asking the registry whether it answers.
+    pub(super) async fn change_registry(&self, id: RegistryId, change: impl FnOnce(&mut Registry)) {
+        let mut registry = self.replication.registry(id).await.unwrap();
+        change(&mut registry);
+        registry.updated = registry.updated.plus(Duration::from_millis(1));
+        let mut tx = self.db.begin().await.unwrap();
+        registries::queries::update(&mut tx, &registry)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// A change that goes through with all its tags: intended and confirmed.
     pub(super) async fn happen(&self, change: &Change) {
         let ticket = self.replication.intend(change).await.unwrap();
@@ -214,80 +241,6 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         self.stop.cancel();
-    }
-}
-
-impl RemoteRegistry {
-    pub(super) async fn serve(root: &Path, stop: CancellationToken) -> Self {
-        let exchange = open(root);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let remote = Self {
-            url: format!("http://{}", listener.local_addr().unwrap()),
-            client: Client::new(exchange.clone()),
-            folder: root.to_owned(),
-            seen: Arc::default(),
-            stalls: Arc::default(),
-            has_deleted: Arc::default(),
-            is_gateway: Arc::new(AtomicBool::new(true)),
-        };
-        let (seen, stalls) = (Arc::clone(&remote.seen), Arc::clone(&remote.stalls));
-        let has_deleted = Arc::clone(&remote.has_deleted);
-        let is_gateway = Arc::clone(&remote.is_gateway);
-        let service =
-            hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                let line = format!("{} {}", request.method(), request.uri().path());
-                let carries_data = matches!(*request.method(), Method::PUT | Method::PATCH);
-                let is_upload = carries_data && line.contains("/uploads/");
-                let is_refused = request.method() == Method::PUT
-                    && line.contains("/manifests/")
-                    && has_deleted.load(Ordering::SeqCst);
-                seen.lock().unwrap().push(line);
-                let (exchange, stalls) = (exchange.clone(), Arc::clone(&stalls));
-                let is_gateway = is_gateway.load(Ordering::SeqCst);
-                async move {
-                    if is_upload && stalls.load(Ordering::SeqCst) {
-                        std::future::pending::<()>().await;
-                    }
-                    if is_refused {
-                        let code = ErrorCode::Superseded;
-                        let mut refusal = http::Response::new(Body::from(code.body("deleted")));
-                        *refusal.status_mut() = code.status();
-                        return Ok(refusal);
-                    }
-                    let mut answer = exchange.oneshot(request.map(Body::from)).await?;
-                    if is_gateway {
-                        let there = http::HeaderValue::from_static(THERE);
-                        answer.headers_mut().insert(INSTALLATION_HEADER, there);
-                    }
-                    Ok::<_, ExchangeError>(answer)
-                }
-            });
-        tokio::spawn(stop.run_until_cancelled_owned(async move {
-            while let Ok((stream, _peer)) = listener.accept().await {
-                let service = service.clone();
-                tokio::spawn(async move {
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await
-                        .ok();
-                });
-            }
-        }));
-        remote
-    }
-
-    /// Requests since the last call whose line contains `part`.
-    pub(super) fn requests(&self, part: &str) -> Vec<String> {
-        let mut seen = self.seen.lock().unwrap();
-        let lines = std::mem::take(&mut *seen);
-        lines
-            .into_iter()
-            .filter(|line| line.contains(part))
-            .collect()
-    }
-
-    pub(super) async fn digest(&self, repository: &str, reference: &str) -> Option<Digest> {
-        digest_at(&self.client, repository, reference).await
     }
 }
 
@@ -360,9 +313,6 @@ pub(super) async fn push_manifest(
     digest
 }
 
-/// The installation of the remote registry.
-pub(super) const THERE: &str = "fedcba9876543210";
-
 /// A push of `reference`, as a client's.
 pub(super) fn push(repository: &str, reference: &str) -> Change {
     Change {
@@ -411,13 +361,5 @@ pub(super) async fn eventually<T, F: Future<Output = Option<T>>>(mut ask: impl F
         .expect("it happens within 20 s")
 }
 
-fn open(root: &Path) -> Exchange {
-    let config = embedded::Config {
-        durability: embedded::Durability::Cached,
-        ..embedded::Config::default()
-    };
-    std::fs::create_dir_all(root).unwrap();
-    embedded::Registry::open_with(root, &config, clock())
-        .unwrap()
-        .exchange()
-}
+/// As many as the default.
+const MANY_ATTEMPTS: u32 = 20;

@@ -128,7 +128,7 @@ pub(super) async fn insert(tx: &mut Tx, registry: &Registry) -> Result<RegistryI
 }
 
 /// Writes all but the secret.
-pub(super) async fn update(tx: &mut Tx, registry: &Registry) -> Result<(), Error> {
+pub(in crate::replication) async fn update(tx: &mut Tx, registry: &Registry) -> Result<(), Error> {
     run!(tx, |connection, sql = REGISTRY_UPDATE| {
         sqlx::query(sql)
             .bind(registry.id.0)

@@ -1,6 +1,6 @@
 //! Blobs sent on while they are pushed, to registries over HTTP.
 
-use std::{path::Path, sync::atomic::Ordering};
+use std::path::Path;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::{
         Config, NewRegistry, Origin, PolicySpec, Status, Trigger,
         metrics::{TeeLabels, TeeOutcome},
         policy::tests::spec,
-        testing::{RemoteRegistry, Rig, eventually, name, push, push_manifest},
+        testing::{RemoteRegistry, Reply, Rig, eventually, name, push, push_manifest},
     },
     store::testing::{databases, sqlite},
     wire::{Body, collect},
@@ -148,7 +148,7 @@ async fn a_target_that_takes_nothing_is_given_up() {
     rig.policy(|_| {}).await;
     let (folder, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
     let stalled = RemoteRegistry::serve(folder.path(), stop.clone()).await;
-    stalled.stalls.store(true, Ordering::SeqCst);
+    stalled.script(|ask| ask.is_upload_of_data().then_some(Reply::Silence));
     let registry = NewRegistry {
         name: "stalled".to_owned(),
         url: stalled.url.clone(),

@@ -1,11 +1,13 @@
 //! The transfer job between two embedded registries, and (`distribution.rs`) to a real one.
 
+mod bad_targets;
+mod changes;
 mod companions;
 mod distribution;
 mod downloads;
 mod places;
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -17,7 +19,7 @@ use crate::{
     replication::{
         Change, ChangeKind, PolicySpec, RegistryId, Status, Trigger,
         policy::{Namespace, Replace},
-        testing::{Rig, digest_at, eventually, name, push, push_image, push_manifest},
+        testing::{Reply, Rig, digest_at, eventually, name, push, push_image, push_manifest},
     },
     store::testing::databases,
     wire::{Body, Exchange},
@@ -230,7 +232,9 @@ async fn a_push_that_a_deletion_at_the_destination_has_overtaken_ends_well() {
         let rig = Rig::new(db).await;
         rig.policy(|_| {}).await;
         rig.work();
-        rig.remote.has_deleted.store(true, Ordering::SeqCst);
+        let refusal = || Reply::refusal(409, "SUPERSEDED", "deleted since");
+        rig.remote
+            .script(move |ask| ask.is("PUT", "/manifests/").then(refusal));
         push_image(&rig.local, "a/b", "v1", &["one"]).await;
         rig.happen(&push("a/b", "v1")).await;
         let newest = rig.settled().await.remove(0);
@@ -322,7 +326,8 @@ async fn stopping_an_execution_ends_a_running_transfer_within_a_second() {
         let rig = Rig::new(db).await;
         rig.policy(|_| {}).await;
         rig.work();
-        rig.remote.stalls.store(true, Ordering::SeqCst);
+        rig.remote
+            .script(|ask| ask.is_upload_of_data().then_some(Reply::Silence));
         push_image(&rig.local, "a/b", "v1", &["one"]).await;
         rig.happen(&push("a/b", "v1")).await;
         eventually(async || (!rig.remote.requests("PUT ").is_empty()).then_some(())).await;
