@@ -50,6 +50,8 @@ pub(super) struct RegistryShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<CredentialShape>,
     status: &'static str,
+    /// Ours: kilobits a second for all copying to or from it; 0 for no limit.
+    speed_kbps: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     creation_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +80,7 @@ impl RegistryShape {
             ca_certificate: None,
             credential: None,
             status: "healthy",
+            speed_kbps: 0,
             creation_time: None,
             update_time: None,
         }
@@ -101,6 +104,7 @@ impl From<Registry> for RegistryShape {
             ca_certificate: registry.ca_certificate,
             credential,
             status: registry.health.name(),
+            speed_kbps: registry.speed_kbps.unwrap_or_default(),
             creation_time: Some(registry.created),
             update_time: Some(registry.updated),
         }
@@ -133,6 +137,8 @@ struct RegistryRequest {
     ca_certificate: Option<String>,
     #[serde(default)]
     credential: Option<CredentialRequest>,
+    #[serde(default)]
+    speed_kbps: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,6 +171,7 @@ async fn create(
             access_key: credential.access_key.unwrap_or_default(),
             access_secret: credential.access_secret.unwrap_or_default(),
         },
+        speed_kbps: Some(request.speed_kbps).filter(|speed| *speed > 0),
     };
     let id = api.replication.create_registry(new).await?;
     let description = format!("created the registry {name}");
@@ -205,6 +212,8 @@ struct RegistryFields {
     insecure: Option<bool>,
     #[serde(default)]
     ca_certificate: Option<String>,
+    #[serde(default)]
+    speed_kbps: Option<u32>,
 }
 
 async fn update(
@@ -227,6 +236,7 @@ async fn update(
             .filter(|secret| secret.expose() != MASK),
         insecure: fields.insecure,
         ca_certificate: fields.ca_certificate,
+        speed_kbps: fields.speed_kbps,
     };
     api.replication.update_registry(registry.id, change).await?;
     let description = format!("changed the registry {}", registry.name);
@@ -298,6 +308,7 @@ async fn ping(
             access_key: fields.access_key.unwrap_or_default(),
             access_secret: secret.unwrap_or_default(),
         },
+        speed_kbps: None,
     };
     api.replication.ping_new(&described).await?;
     Ok(StatusCode::OK)

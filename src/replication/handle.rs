@@ -10,7 +10,7 @@ use super::{
     policies::{self, Snapshot},
     registries::{self, Clients},
     tee::Tee,
-    transfer::{Flights, Throttles},
+    transfer::{Flights, Speeds, Throttles},
 };
 use crate::{
     clock::SharedClock,
@@ -91,15 +91,16 @@ impl Replication {
         let new_name = hex::encode(random_bytes::<8>());
         let installation = registries::queries::installation_name(&parts.db, &new_name).await?;
         let spill_path = parts.data_dir.join(SPILL_FILE);
+        let speeds = Speeds::default();
         let shared = Arc::new(Shared {
             clients: Clients::new(parts.local),
-            snapshot: Snapshot::new(installation),
+            snapshot: Snapshot::new(installation, speeds.clone()),
             writer,
             in_flight: Arc::default(),
             spill: Spill::new(spill_path, parts.config.max_spill_bytes),
             places: Places::new(parts.db.clone(), Arc::clone(&parts.clock)),
             flights: Flights::default(),
-            throttles: Throttles::default(),
+            throttles: Throttles::new(speeds),
             tee: Tee::new(&parts.config, tasks.clone(), stop.clone()),
             schedules: Schedules::new(parts.jobs.clone()),
             config: parts.config,

@@ -35,6 +35,7 @@ const ENTRIES: &[Entry] = &[
     entry!(9, "0009_job_api"),
     entry!(10, "0010_tee"),
     entry!(11, "0011_schedule_firings"),
+    entry!(16, "0016_registry_speed"),
 ];
 
 /// How many migrations are still to be applied.

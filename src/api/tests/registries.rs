@@ -26,6 +26,7 @@ async fn registries_are_made_shown_changed_and_deleted() {
             "insecure",
             "credential",
             "status",
+            "speed_kbps",
             "creation_time",
             "update_time",
         ];
@@ -40,12 +41,14 @@ async fn registries_are_made_shown_changed_and_deleted() {
             ["mirror"]
         );
 
-        let change = json!({"name": "twin", "access_secret": "*****"});
+        assert_eq!(shown["speed_kbps"], 0);
+
+        let change = json!({"name": "twin", "access_secret": "*****", "speed_kbps": 1024});
         assert_eq!(api.put(&path, ADMIN, change).await.status, 200);
         let shown = api.get(&path, ADMIN).await.json();
         assert_eq!(
-            (&shown["name"], &shown["credential"]),
-            (&json!("twin"), &masked)
+            (&shown["name"], &shown["credential"], &shown["speed_kbps"]),
+            (&json!("twin"), &masked, &json!(1024))
         );
         let info = api.get(&format!("{path}/info"), ADMIN).await.json();
         assert_eq!(info["type"], "docker-registry");

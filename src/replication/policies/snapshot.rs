@@ -16,8 +16,9 @@ use crate::{
     replication::{
         Change, Error, Origin, RegistryId,
         policy::Policy,
-        registries::{self, queries::InstallationRow},
+        registries,
         tee::Target,
+        transfer::{Limited, Speeds},
     },
     store::Db,
 };
@@ -31,6 +32,7 @@ pub(in crate::replication) struct Snapshot {
     /// The name of this installation.
     own: String,
     known: ArcSwap<Known>,
+    speeds: Speeds,
     revision: AtomicI64,
 }
 
@@ -42,10 +44,12 @@ struct Known {
 }
 
 impl Snapshot {
-    pub(in crate::replication) fn new(own: String) -> Self {
+    /// Keeps `speeds` as the policies and registries say.
+    pub(in crate::replication) fn new(own: String, speeds: Speeds) -> Self {
         Self {
             own,
             known: ArcSwap::default(),
+            speeds,
             revision: AtomicI64::default(),
         }
     }
@@ -69,7 +73,8 @@ impl Snapshot {
         concerned.collect()
     }
 
-    /// Where the blobs of a push to `repository` go while it goes on, each once.
+    /// Where the blobs of a push to `repository` go while it goes on, each once. Where the speed
+    /// is limited all copying is left to the jobs.
     pub(in crate::replication) fn teed(
         &self,
         repository: &RepositoryName,
@@ -78,7 +83,8 @@ impl Snapshot {
         let known = self.known.load();
         let mut targets = Vec::new();
         for policy in self.ahead(&known, origin) {
-            if !policy.spec.tees(repository) {
+            let limited = Limited::Registry(policy.spec.destination);
+            if !policy.spec.tees(repository) || self.speeds.of(limited).is_some() {
                 continue;
             }
             // What has no name there fails in the job, which says so.
@@ -136,11 +142,22 @@ impl Snapshot {
                 Err(error) => tracing::error!(%error, "a replication policy is unreadable"),
             }
         }
-        let installations = registries::queries::installations(db).await?;
-        let named = |row: InstallationRow| (RegistryId(row.id), row.installation);
+        let mut speeds = HashMap::new();
+        for policy in &policies {
+            speeds.insert(Limited::Policy(policy.id), policy.spec.speed_kbps);
+        }
+        let mut installations = HashMap::new();
+        for row in registries::queries::traits(db).await? {
+            let (id, speed) = (RegistryId(row.id), row.speed_kbps);
+            let speed = speed.and_then(|speed| u32::try_from(speed).ok());
+            speeds.insert(Limited::Registry(id), speed);
+            row.installation
+                .and_then(|name| installations.insert(id, name));
+        }
+        self.speeds.set(speeds);
         self.known.store(Arc::new(Known {
             policies,
-            installations: installations.into_iter().map(named).collect(),
+            installations,
         }));
         self.revision.store(revision, Ordering::Release);
         Ok(())

@@ -45,7 +45,7 @@ pub struct PolicySpec {
     /// Whether a tag that points elsewhere at the destination is moved.
     pub overwrite: bool,
     pub enabled: bool,
-    /// Kilobits (1024 bits) a second for all copying of this policy in this process; `None`
+    /// Kilobits (1024 bits) a second for all copying of this policy by one process; `None`
     /// for no limit.
     pub speed_kbps: Option<u32>,
     /// Kept for Harbor's clients; blobs are streamed whole.

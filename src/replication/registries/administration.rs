@@ -45,6 +45,7 @@ impl Replication {
             ca_certificate: new.ca_certificate,
             health: Health::Healthy,
             installation,
+            speed_kbps: new.speed_kbps,
             created: now,
             updated: now,
         };
@@ -58,12 +59,14 @@ impl Replication {
         }
         policies::queries::bump_revision(&mut tx).await?;
         tx.commit().await?;
+        self.shared.snapshot.refresh(&self.shared.db).await?;
         tracing::info!(registry.name = registry.name, "registry created");
         Ok(id)
     }
 
-    /// Changes a registry after it has answered a ping. A kept secret goes to the kept address
-    /// only: with another one a secret must be given, be it an empty one.
+    /// Changes a registry, after it has answered a ping if it is to be asked otherwise. A kept
+    /// secret goes to the kept address only: with another one a secret must be given, be it an
+    /// empty one.
     pub async fn update_registry(
         &self,
         id: RegistryId,
@@ -77,14 +80,16 @@ impl Replication {
             check_same_address(&row.url, change.url.as_deref())?;
         }
         let secret = change.access_secret.clone().unwrap_or(old_secret);
-        let old_url = row.url.clone();
+        let (old_url, reconnects) = (row.url.clone(), change.reconnects());
         let mut registry = changed(row.into(), change);
         registry.updated = self.shared.clock.now();
         let is_moved = registry.url != old_url;
         let tried = NewRegistry::from_parts(&registry, secret.clone());
         check(&tried)?;
-        registry.installation = self.ask(&tried).await?.installation;
-        registry.health = Health::Healthy;
+        if reconnects {
+            registry.installation = self.ask(&tried).await?.installation;
+            registry.health = Health::Healthy;
+        }
         let mut tx = self.shared.db.begin().await?;
         queries::update(&mut tx, &registry)
             .await
@@ -100,6 +105,7 @@ impl Replication {
         }
         policies::queries::bump_revision(&mut tx).await?;
         tx.commit().await?;
+        self.shared.snapshot.refresh(&self.shared.db).await?;
         tracing::info!(registry.name = registry.name, "registry changed");
         Ok(())
     }
@@ -183,6 +189,7 @@ impl NewRegistry {
             },
             insecure: registry.insecure,
             ca_certificate: registry.ca_certificate.clone(),
+            speed_kbps: registry.speed_kbps,
         }
     }
 }
@@ -251,6 +258,9 @@ fn changed(mut registry: Registry, change: RegistryChange) -> Registry {
     registry.insecure = change.insecure.unwrap_or(registry.insecure);
     if let Some(certificate) = change.ca_certificate {
         registry.ca_certificate = Some(certificate).filter(|text| !text.trim().is_empty());
+    }
+    if let Some(speed) = change.speed_kbps {
+        registry.speed_kbps = Some(speed).filter(|speed| *speed > 0);
     }
     registry
 }

@@ -34,6 +34,9 @@ pub struct Registry {
     pub health: Health,
     /// The Tidegate installation that answers there, if it is one.
     pub installation: Option<String>,
+    /// Kilobits (1024 bits) a second for all copying to or from it by one process; `None` for no
+    /// limit.
+    pub speed_kbps: Option<u32>,
     pub created: Timestamp,
     pub updated: Timestamp,
 }
@@ -65,6 +68,7 @@ pub struct NewRegistry {
     pub credential: NewCredential,
     pub insecure: bool,
     pub ca_certificate: Option<String>,
+    pub speed_kbps: Option<u32>,
 }
 
 /// What a registry is asked with; an empty `access_key` means anonymously.
@@ -76,7 +80,7 @@ pub struct NewCredential {
 }
 
 /// What shall become different about a registry; `None` leaves as it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RegistryChange {
     pub name: Option<String>,
     pub description: Option<String>,
@@ -86,4 +90,19 @@ pub struct RegistryChange {
     pub access_secret: Option<Secret>,
     pub insecure: Option<bool>,
     pub ca_certificate: Option<String>,
+    /// 0 for no limit.
+    pub speed_kbps: Option<u32>,
+}
+
+impl RegistryChange {
+    /// Whether the registry may answer otherwise than before.
+    fn reconnects(&self) -> bool {
+        let kept = Self {
+            name: None,
+            description: None,
+            speed_kbps: None,
+            ..self.clone()
+        };
+        kept != Self::default()
+    }
 }

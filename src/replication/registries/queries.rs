@@ -7,20 +7,20 @@ use crate::{
 
 sqls! {
     REGISTRY_BY_ID = "select id, name, description, kind, url, credential_type, access_key, \
-        access_secret, insecure, ca_certificate, healthy, created_ms, updated_ms, installation \
-        from registries where id = $1";
+        access_secret, insecure, ca_certificate, healthy, created_ms, updated_ms, installation, \
+        speed_kbps from registries where id = $1";
     REGISTRY_INSERT = "insert into registries (name, description, kind, url, credential_type, \
-        access_key, insecure, ca_certificate, healthy, created_ms, updated_ms, installation) \
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning id";
+        access_key, insecure, ca_certificate, healthy, created_ms, updated_ms, installation, \
+        speed_kbps) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) returning id";
     REGISTRY_UPDATE = "update registries set name = $2, description = $3, url = $4, \
         credential_type = $5, access_key = $6, insecure = $7, ca_certificate = $8, healthy = $9, \
-        updated_ms = $10, installation = $11 where id = $1";
+        updated_ms = $10, installation = $11, speed_kbps = $12 where id = $1";
     REGISTRY_SECRET = "update registries set access_secret = $2 where id = $1";
     REGISTRY_HEALTH = "update registries set healthy = $2 where id = $1 and healthy <> $2";
     REGISTRY_INSTALLATION = "update registries set installation = $2 where id = $1 \
         and (installation is null or installation <> $2)";
-    REGISTRY_INSTALLATIONS = "select id, installation from registries \
-        where installation is not null";
+    REGISTRY_TRAITS = "select id, installation, speed_kbps from registries \
+        where installation is not null or speed_kbps is not null";
     INSTALLATION_NAME = "insert into replication_installation (id, name) values (1, $1) \
         on conflict (id) do update set name = replication_installation.name returning name";
     REGISTRY_DELETE = "delete from registries where id = $1";
@@ -45,12 +45,14 @@ row! {
         created_ms: i64,
         updated_ms: i64,
         installation: Option<String>,
+        speed_kbps: Option<i64>,
     }
 }
 
 row! {
-    /// A registry that is the door of a Tidegate installation.
-    pub(crate) InstallationRow { id: i64, installation: String }
+    /// What pushes and copies must know of a registry: the Tidegate installation whose door it
+    /// is, and how fast it may be copied to or from.
+    pub(crate) TraitsRow { id: i64, installation: Option<String>, speed_kbps: Option<i64> }
 }
 
 impl From<RegistryRow> for Registry {
@@ -74,6 +76,7 @@ impl From<RegistryRow> for Registry {
             created: Timestamp::from_millis(row.created_ms),
             updated: Timestamp::from_millis(row.updated_ms),
             installation: row.installation,
+            speed_kbps: row.speed_kbps.and_then(|speed| u32::try_from(speed).ok()),
         }
     }
 }
@@ -81,7 +84,7 @@ impl From<RegistryRow> for Registry {
 /// What of a registry can be filtered and sorted by, under Harbor's names.
 pub(super) const REGISTRIES: Selection = Selection {
     columns: "id, name, description, kind, url, credential_type, access_key, access_secret, \
-        insecure, ca_certificate, healthy, created_ms, updated_ms, installation",
+        insecure, ca_certificate, healthy, created_ms, updated_ms, installation, speed_kbps",
     from: "registries",
     condition: "1 = 1",
     fields: &[
@@ -121,6 +124,7 @@ pub(super) async fn insert(tx: &mut Tx, registry: &Registry) -> Result<RegistryI
             .bind(registry.created.millis())
             .bind(registry.updated.millis())
             .bind(&registry.installation)
+            .bind(registry.speed_kbps.map(i64::from))
             .fetch_one(connection)
             .await?
     });
@@ -142,6 +146,7 @@ pub(in crate::replication) async fn update(tx: &mut Tx, registry: &Registry) -> 
             .bind(registry.health == Health::Healthy)
             .bind(registry.updated.millis())
             .bind(&registry.installation)
+            .bind(registry.speed_kbps.map(i64::from))
             .execute(connection)
             .await
             .map(drop)?;
@@ -189,8 +194,9 @@ pub(in crate::replication) async fn set_installation(
     }))
 }
 
-pub(in crate::replication) async fn installations(db: &Db) -> Result<Vec<InstallationRow>, Error> {
-    Ok(read!(db, |pool, sql = REGISTRY_INSTALLATIONS| {
+/// Of the registries that have any.
+pub(in crate::replication) async fn traits(db: &Db) -> Result<Vec<TraitsRow>, Error> {
+    Ok(read!(db, |pool, sql = REGISTRY_TRAITS| {
         sqlx::query_as(sql).fetch_all(pool).await?
     }))
 }

@@ -148,10 +148,7 @@ impl Copy<'_> {
         let body = download(source, &blob.digest, blob.size).await;
         let body = body.map_err(|error| source.failure(&error))?;
         let body = verified(body, &blob.digest, blob.size);
-        let body = match &self.bucket {
-            Some(bucket) => Body::boxed(Throttled::new(body, bucket.clone())),
-            None => body,
-        };
+        let body = Body::boxed(Throttled::new(body, self.buckets.clone()));
         let end = &self.destination;
         end.client
             .put_upload(&upload, &blob.digest, blob.size, body)

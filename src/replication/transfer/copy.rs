@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{
     end::End,
     failure::{from_store, is_missing_content},
-    throttle::Bucket,
+    throttle::{Bucket, Limited},
 };
 use crate::{
     failpoint,
@@ -33,7 +33,8 @@ pub(super) struct Copy<'a> {
     pub log: &'a Log,
     /// Blobs under way, over all children of an index.
     pub slots: Semaphore,
-    pub bucket: Option<Arc<Bucket>>,
+    /// The limits that the bytes keep to: the policy's, and that of the registry that is not ours.
+    pub buckets: [Arc<Bucket>; 2],
     /// Sessions begun and not ended at the destination.
     pub uploads: Mutex<Vec<Upload>>,
 }
@@ -109,7 +110,10 @@ impl<'a> Copy<'a> {
         destination: End,
         job: &'a Running,
     ) -> Self {
-        let speed = policy.spec.speed_kbps;
+        let limited = [
+            Limited::Policy(policy.id),
+            Limited::Registry(policy.spec.remote()),
+        ];
         Self {
             shared,
             policy,
@@ -118,7 +122,7 @@ impl<'a> Copy<'a> {
             job,
             log: &job.log,
             slots: Semaphore::new(shared.config.parallel_blobs.max(1)),
-            bucket: speed.map(|speed| shared.throttles.bucket(policy.id, speed)),
+            buckets: limited.map(|limited| shared.throttles.bucket(limited)),
             uploads: Mutex::default(),
         }
     }

@@ -35,7 +35,7 @@ use end::End;
 
 pub(in crate::replication) use failure::{Side, from_inner};
 pub(in crate::replication) use flights::Flights;
-pub(in crate::replication) use throttle::Throttles;
+pub(in crate::replication) use throttle::{Limited, Speeds, Throttles};
 
 /// The kind of these jobs.
 pub(in crate::replication) const KIND: &str = "replication.transfer";

@@ -1,84 +1,179 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-use crate::{replication::PolicyId, wire::BoxError};
+use crate::{
+    replication::{PolicyId, RegistryId},
+    wire::BoxError,
+};
 
-/// The speed limits of the policies that are copying, each shared by all their transfers.
-#[derive(Debug, Default)]
-pub(in crate::replication) struct Throttles {
-    /// As many as there are policies; entries without holders are replaced.
-    buckets: Mutex<HashMap<PolicyId, Weak<Bucket>>>,
+/// What a speed limit is set for: all copies of a policy in this process, or all to and from a
+/// registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::replication) enum Limited {
+    Policy(PolicyId),
+    Registry(RegistryId),
 }
 
-/// Hands out time for bytes.
+/// The limits as they are now, in kilobits (1024 bits) a second. Cheap to clone; all clones are
+/// one.
+#[derive(Debug, Clone, Default)]
+pub(in crate::replication) struct Speeds(Arc<ArcSwap<HashMap<Limited, Option<u32>>>>);
+
+impl Speeds {
+    /// Counts at once, for copies under way too.
+    pub(in crate::replication) fn set(&self, speeds: HashMap<Limited, Option<u32>>) {
+        self.0.store(Arc::new(speeds));
+    }
+
+    /// `None`: no limit.
+    pub(in crate::replication) fn of(&self, limited: Limited) -> Option<u32> {
+        self.0.load().get(&limited).copied().flatten()
+    }
+}
+
+/// The buckets of what is being copied for.
 #[derive(Debug)]
-pub(super) struct Bucket(Mutex<Schedule>);
+pub(in crate::replication) struct Throttles {
+    speeds: Speeds,
+    /// As many as there are policies and registries; entries without holders are replaced.
+    buckets: Mutex<HashMap<Limited, Weak<Bucket>>>,
+}
+
+/// Hands out bytes on credit, and nothing more until they are paid for by time.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    limited: Limited,
+    speeds: Speeds,
+    debt: Mutex<Debt>,
+}
 
 #[derive(Debug)]
-struct Schedule {
-    bytes_per_second: u64,
-    /// When the bytes handed out so far are paid for.
-    paid: Instant,
+struct Debt {
+    /// Less than 0 is what was saved up.
+    bytes: f64,
+    since: Instant,
 }
 
 impl Throttles {
-    /// The policy's bucket, with its present speed.
-    pub(super) fn bucket(&self, policy: PolicyId, speed_kbps: u32) -> Arc<Bucket> {
-        let bytes_per_second = u64::from(speed_kbps.max(1)) * BYTES_PER_KILOBIT;
+    pub(in crate::replication) fn new(speeds: Speeds) -> Self {
+        Self {
+            speeds,
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// The one bucket that all copies share which this limit is for, whether it is set or not.
+    pub(super) fn bucket(&self, limited: Limited) -> Arc<Bucket> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bucket) = buckets.get(&policy).and_then(Weak::upgrade) {
-            bucket.schedule().bytes_per_second = bytes_per_second;
+        if let Some(bucket) = buckets.get(&limited).and_then(Weak::upgrade) {
             return bucket;
         }
-        let bucket = Arc::new(Bucket(Mutex::new(Schedule {
-            bytes_per_second,
-            paid: Instant::now(),
-        })));
-        buckets.insert(policy, Arc::downgrade(&bucket));
+        let bucket = Arc::new(Bucket {
+            limited,
+            speeds: self.speeds.clone(),
+            debt: Mutex::new(Debt {
+                bytes: 0.0,
+                since: Instant::now(),
+            }),
+        });
+        buckets.insert(limited, Arc::downgrade(&bucket));
         bucket
     }
 }
 
 impl Bucket {
-    /// When the next bytes may follow these `count`.
-    fn pay(&self, count: u64) -> Instant {
-        let mut schedule = self.schedule();
-        let earliest = Instant::now().checked_sub(BURST);
-        let from = earliest.map_or(schedule.paid, |earliest| schedule.paid.max(earliest));
-        let nanos = count.saturating_mul(1_000_000_000) / schedule.bytes_per_second;
-        schedule.paid = from + Duration::from_nanos(nanos);
-        schedule.paid
+    fn bytes_per_second(&self) -> Option<f64> {
+        let kbps = self.speeds.of(self.limited)?;
+        Some(f64::from(kbps.max(1)) * BYTES_PER_KILOBIT)
     }
 
-    fn schedule(&self) -> std::sync::MutexGuard<'_, Schedule> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many bytes may go at once; `None`: any number.
+    fn portion(&self) -> Option<usize> {
+        let kbps = self.speeds.of(self.limited)?;
+        let bytes = u64::from(kbps) * PORTION_BYTES_PER_KBPS;
+        Some(usize::try_from(bytes).unwrap_or(usize::MAX).max(1))
+    }
+
+    fn pay(&self, bytes: usize) {
+        self.settled().bytes += f64::from(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// How long nothing more may go.
+    fn wait(&self) -> Duration {
+        let Some(speed) = self.bytes_per_second() else {
+            return Duration::ZERO;
+        };
+        Duration::try_from_secs_f64(self.settled().bytes / speed).unwrap_or_default()
+    }
+
+    /// The debt that the time since has left.
+    fn settled(&self) -> MutexGuard<'_, Debt> {
+        let mut debt = self.debt.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, speed) = (Instant::now(), self.bytes_per_second());
+        debt.bytes = speed.map_or(0.0, |speed| {
+            let paid = debt.bytes - speed * (now - debt.since).as_secs_f64();
+            paid.max(-speed * SAVED_SECONDS)
+        });
+        debt.since = now;
+        debt
     }
 }
 
-/// A body that keeps to a bucket's speed.
+/// A body that keeps to the speed of all its buckets.
 #[derive(Debug)]
 pub(super) struct Throttled<B> {
     body: B,
-    bucket: Arc<Bucket>,
-    wait: Option<Pin<Box<Sleep>>>,
+    buckets: [Arc<Bucket>; 2],
+    /// Of the frame whose first bytes have gone.
+    rest: Bytes,
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Throttled<B> {
-    pub(super) fn new(body: B, bucket: Arc<Bucket>) -> Self {
+    pub(super) fn new(body: B, buckets: [Arc<Bucket>; 2]) -> Self {
         Self {
             body,
-            bucket,
-            wait: None,
+            buckets,
+            rest: Bytes::new(),
+            sleep: None,
         }
+    }
+
+    /// Until the next bytes may go, by the limits as they are then.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(sleep) = &mut self.sleep {
+                ready!(sleep.as_mut().poll(context));
+                self.sleep = None;
+            }
+            let waits = self.buckets.iter().map(|bucket| bucket.wait());
+            let wait = waits.max().unwrap_or_default().min(LOOK_AGAIN);
+            if wait.is_zero() {
+                return Poll::Ready(());
+            }
+            self.sleep = Some(Box::pin(tokio::time::sleep(wait)));
+        }
+    }
+
+    /// As much of `data` as may go at once; the rest is kept.
+    fn portion(&mut self, mut data: Bytes) -> Bytes {
+        let portions = self.buckets.iter().filter_map(|bucket| bucket.portion());
+        let most = portions.min().unwrap_or(data.len());
+        self.rest = data.split_off(most.min(data.len()));
+        for bucket in &self.buckets {
+            bucket.pay(data.len());
+        }
+        data
     }
 }
 
@@ -93,35 +188,44 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(wait) = &mut self.wait {
-            ready!(wait.as_mut().poll(context));
-            self.wait = None;
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            let next = self.bucket.pay(data.len() as u64);
-            if next > Instant::now() {
-                self.wait = Some(Box::pin(tokio::time::sleep_until(next)));
+        let this = &mut *self;
+        ready!(this.poll_turn(context));
+        let mut data = std::mem::take(&mut this.rest);
+        if data.is_empty() {
+            let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(next))) => data = next,
+                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
             }
         }
-        Poll::Ready(frame)
+        Poll::Ready(Some(Ok(Frame::data(this.portion(data)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (inner, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 
 /// As Harbor counts: 1024 bits.
-const BYTES_PER_KILOBIT: u64 = 128;
-/// What may be saved up while nothing is copied.
-const BURST: Duration = Duration::from_millis(100);
+const BYTES_PER_KILOBIT: f64 = 128.0;
+/// What goes at once takes about 50 ms, so that the speed is even however large frames are.
+const PORTION_BYTES_PER_KBPS: u64 = 6;
+/// What may be saved up while nothing is copied, or while a timer is late.
+const SAVED_SECONDS: f64 = 0.05;
+/// How soon a changed limit is seen by who waits for long.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
@@ -129,30 +233,93 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn transfers_of_one_policy_share_its_speed() {
-        let throttles = Throttles::default();
-        let begun = Instant::now();
-        let copies = (0..2).map(|_| {
-            let chunks = (0..16).map(|_| Ok(Frame::data(Bytes::from(vec![0; 8192]))));
-            let body = StreamBody::new(futures_util::stream::iter(chunks));
-            // 1024 kbit/s are 128 KiB a second; two bodies of 128 KiB take two seconds.
-            Throttled::new(body, throttles.bucket(PolicyId(1), 1024)).collect()
-        });
-        for collected in futures_util::future::join_all(copies).await {
-            assert_eq!(collected.unwrap().to_bytes().len(), 16 * 8192);
-        }
-        let seconds = begun.elapsed().as_secs_f64();
-        assert!((1.7..=2.1).contains(&seconds), "{seconds}");
+    const POLICY: Limited = Limited::Policy(PolicyId(1));
+    const OTHER_POLICY: Limited = Limited::Policy(PolicyId(2));
+    const TARGET: Limited = Limited::Registry(RegistryId(1));
+
+    fn speeds(limits: &[(Limited, u32)]) -> Speeds {
+        let speeds = Speeds::default();
+        let some = limits.iter().map(|(limited, kbps)| (*limited, Some(*kbps)));
+        speeds.set(some.collect());
+        speeds
+    }
+
+    /// Copies `kib` KiB in frames of a quarter MiB.
+    async fn copy(throttles: &Throttles, policy: Limited, kib: usize) {
+        let bytes = Bytes::from(vec![7; kib * 1024]);
+        let frames: Vec<_> = bytes.chunks(256 * 1024).collect();
+        let frames = frames
+            .into_iter()
+            .map(|frame| Ok(Frame::data(Bytes::copy_from_slice(frame))));
+        let body = StreamBody::new(futures_util::stream::iter(frames.collect::<Vec<_>>()));
+        let buckets = [policy, TARGET].map(|limited| throttles.bucket(limited));
+        let copied = Throttled::new(body, buckets).collect().await.unwrap();
+        assert!(copied.to_bytes() == bytes);
+    }
+
+    fn assert_takes(seconds: f64, begun: Instant) {
+        let took = begun.elapsed().as_secs_f64();
+        let range = seconds * 0.95..=seconds * 1.05;
+        assert!(range.contains(&took), "{took} s instead of {seconds} s");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_changed_speed_counts_at_once() {
-        let throttles = Throttles::default();
-        let bucket = throttles.bucket(PolicyId(1), 8);
-        let same = throttles.bucket(PolicyId(1), 8000);
-        assert!(Arc::ptr_eq(&bucket, &same));
-        let paid = bucket.pay(1_024_000) - Instant::now();
-        assert!(paid <= Duration::from_secs(1), "{paid:?}");
+    async fn the_copies_of_all_policies_share_the_speed_of_their_target() {
+        // 1024 kbit/s are 128 KiB a second.
+        let throttles = Throttles::new(speeds(&[(TARGET, 1024)]));
+        let begun = Instant::now();
+        tokio::join!(
+            copy(&throttles, POLICY, 200),
+            copy(&throttles, POLICY, 100),
+            copy(&throttles, OTHER_POLICY, 212),
+        );
+        assert_takes(4.0, begun);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_copies_of_a_policy_share_its_speed_and_others_do_not() {
+        let throttles = Throttles::new(speeds(&[(POLICY, 1024), (TARGET, 8192)]));
+        let begun = Instant::now();
+        tokio::join!(
+            copy(&throttles, POLICY, 256),
+            copy(&throttles, POLICY, 256),
+            async {
+                copy(&throttles, OTHER_POLICY, 896 * 2).await;
+                assert_takes(2.0, begun);
+            },
+        );
+        assert_takes(4.0, begun);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_speed_counts_in_a_copy_under_way() {
+        let speeds = speeds(&[(TARGET, 1024)]);
+        let throttles = Throttles::new(speeds.clone());
+        let begun = Instant::now();
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            speeds.set([(TARGET, Some(4096))].into());
+        };
+        // Two seconds at 128 KiB/s, then two at 512 KiB/s.
+        tokio::join!(copy(&throttles, POLICY, 256 + 1024), change);
+        assert_takes(4.0, begun);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_lifted_holds_nobody_and_one_that_is_set_everybody() {
+        let speeds = speeds(&[(TARGET, 1)]);
+        let throttles = Throttles::new(speeds.clone());
+        let begun = Instant::now();
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            speeds.set(HashMap::new());
+        };
+        tokio::join!(copy(&throttles, POLICY, 1024), change);
+        let took = begun.elapsed().as_secs_f64();
+        assert!((5.0..5.5).contains(&took), "{took}");
+        speeds.set([(POLICY, Some(1024))].into());
+        let begun = Instant::now();
+        copy(&throttles, POLICY, 512).await;
+        assert_takes(4.0, begun);
     }
 }
