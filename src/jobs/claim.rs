@@ -1,12 +1,15 @@
 //! The taking of jobs that are due.
 
-use std::sync::{PoisonError, atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, atomic::Ordering},
+};
 
 use super::{
     Error,
     fairness::{Due, Fairness, Gate, Turn},
     lane::Lane,
-    queries::{self, JobRow, Lease},
+    queries::{self, Claimed, LaneTurn, Lease},
     queue::Inner,
 };
 use crate::clock::Timestamp;
@@ -16,7 +19,7 @@ impl Inner {
     /// of a target that does not answer are left, but for one now and then that tries it.
     ///
     /// May take fewer than there are: ask again until nothing comes.
-    pub(super) async fn claim(&self, kinds: &[&str], limit: usize) -> Result<Vec<JobRow>, Error> {
+    pub(super) async fn claim(&self, kinds: &[&str], limit: usize) -> Result<Vec<Claimed>, Error> {
         let now = self.clock.now();
         let due: Vec<Due> = queries::lanes(&self.db)
             .await?
@@ -41,27 +44,19 @@ impl Inner {
             .collect();
         let limits = self.config.limits();
         let turns = self.fairness().share(&due, &running, limit, limits);
-        let mut claimed = Vec::new();
-        for turn in turns {
-            match self.take_turn(&turn, now).await {
-                Ok(rows) => {
-                    self.fairness().refund(&turn.lane, turn.jobs - rows.len());
-                    claimed.extend(rows);
-                }
-                Err(error) if claimed.is_empty() => return Err(error),
-                // What was taken must not be forgotten.
-                Err(error) => {
-                    tracing::warn!("cannot read the job queue: {error}");
-                    break;
-                }
-            }
-        }
-        claimed.sort_by_key(|row: &JobRow| (row.run_at_ms, row.id));
-        Ok(claimed)
+        self.take_turns(turns, now).await
     }
 
-    async fn take_turn(&self, turn: &Turn, now: Timestamp) -> Result<Vec<JobRow>, Error> {
-        if turn.gate == Gate::Probe && !self.begin_probe(turn.lane.target(), now).await? {
+    async fn take_turns(&self, turns: Vec<Turn>, now: Timestamp) -> Result<Vec<Claimed>, Error> {
+        let mut allowed = Vec::with_capacity(turns.len());
+        for turn in turns {
+            if turn.gate == Gate::Probe && !self.begin_probe(turn.lane.target(), now).await? {
+                self.fairness().refund(&turn.lane, turn.jobs);
+            } else {
+                allowed.push(turn);
+            }
+        }
+        if allowed.is_empty() {
             return Ok(Vec::new());
         }
         let lease = Lease {
@@ -69,7 +64,24 @@ impl Inner {
             now,
             until: now.plus(self.config.lease()),
         };
-        Ok(queries::claim(&self.db, lease, turn.lane.as_str(), turn.jobs).await?)
+        let of_lanes: Vec<LaneTurn<'_>> = allowed.iter().map(Turn::of_lane).collect();
+        let mut claimed = queries::claim(&self.db, lease, &of_lanes).await?;
+        self.refund_unused(&allowed, &claimed);
+        claimed.sort_by_key(|row: &Claimed| (row.run_at_ms, row.id));
+        Ok(claimed)
+    }
+
+    /// Takes back the turns that other instances, or a stop, left without a job.
+    fn refund_unused(&self, turns: &[Turn], claimed: &[Claimed]) {
+        let mut taken: HashMap<&str, usize> = HashMap::new();
+        for row in claimed {
+            *taken.entry(&row.lane).or_default() += 1;
+        }
+        let mut fairness = self.fairness();
+        for turn in turns {
+            let taken = taken.get(turn.lane.as_str()).copied().unwrap_or(0);
+            fairness.refund(&turn.lane, turn.jobs.saturating_sub(taken));
+        }
     }
 
     /// Counts what running jobs have moved since the last time.
@@ -84,5 +96,14 @@ impl Inner {
 
     pub(super) fn fairness(&self) -> std::sync::MutexGuard<'_, Fairness> {
         self.fairness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    fn of_lane(&self) -> LaneTurn<'_> {
+        LaneTurn {
+            lane: self.lane.as_str(),
+            jobs: self.jobs,
+        }
     }
 }

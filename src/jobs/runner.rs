@@ -11,7 +11,7 @@ use super::{
     instance::ANNOUNCE_EVERY,
     metrics::DepthLabels,
     pause::SCHEDULER,
-    queries::{self, JobRow},
+    queries::{self, Claimed},
     queue::{BATCH, Inner},
     settler::Settler,
     slots::Reason,
@@ -142,7 +142,7 @@ impl Runner {
         }
     }
 
-    fn start(&self, row: JobRow, permit: OwnedSemaphorePermit) {
+    fn start(&self, row: Claimed, permit: OwnedSemaphorePermit) {
         let Some(handler) = self.handlers.get(row.kind.as_str()).cloned() else {
             return;
         };

@@ -9,7 +9,7 @@ use super::{
     lease::Ending,
     log::Bounds,
     metrics::{KindLabels, RunLabels},
-    queries::JobRow,
+    queries::Claimed,
     queue::Inner,
     settler::{Ended, Settler},
     slots::{Reason, Slot},
@@ -21,7 +21,7 @@ pub(super) struct Worker {
     pub inner: Arc<Inner>,
     pub handler: Arc<dyn Handler>,
     pub slot: Arc<Slot>,
-    pub row: JobRow,
+    pub row: Claimed,
     pub settler: Settler,
 }
 
@@ -157,7 +157,7 @@ impl Worker {
 
 impl Inner {
     /// Enters a claimed job among those that run here.
-    pub(super) fn occupy(&self, row: &JobRow) -> Arc<Slot> {
+    pub(super) fn occupy(&self, row: &Claimed) -> Arc<Slot> {
         let bounds = Bounds {
             lines: self.config.log_lines,
             line_bytes: self.config.log_line_bytes,

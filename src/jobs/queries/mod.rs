@@ -8,7 +8,8 @@ mod statements;
 use serde::Serialize;
 
 pub(super) use rows::{
-    Accepted, Beat, Depth, Entry, JobRow, LaneRow, LogRow, Next, ParkedRow, Settled, Wish,
+    Accepted, Beat, Claimed, Depth, Entry, JobRow, LaneRow, LaneTurn, LogRow, Next, ParkedRow,
+    Settled, Wish,
 };
 #[cfg(test)]
 pub(crate) use statements::ALL;
@@ -58,21 +59,19 @@ pub(super) async fn lanes(db: &Db) -> Result<Vec<LaneRow>> {
     }))
 }
 
-/// Takes up to `limit` jobs of a lane that are due, oldest first.
+/// Takes the jobs of each turn that are due, oldest first.
 pub(super) async fn claim(
     db: &Db,
     lease: Lease<'_>,
-    lane: &str,
-    limit: usize,
-) -> Result<Vec<JobRow>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    turns: &[LaneTurn<'_>],
+) -> Result<Vec<Claimed>> {
+    let turns = json(turns);
     Ok(write!(db, |pool, sql = JOB_CLAIM| {
         sqlx::query_as(sql)
             .bind(lease.now.millis())
             .bind(lease.owner)
             .bind(lease.until.millis())
-            .bind(lane)
-            .bind(limit)
+            .bind(turns)
             .fetch_all(pool)
             .await?
     }))

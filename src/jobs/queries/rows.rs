@@ -22,6 +22,13 @@ row! {
     }
 }
 row! { pub(in crate::jobs) Accepted { id: i64, kind: String, key: String, generation: i64 } }
+row! {
+    /// The part of a claimed job that its run needs.
+    pub(in crate::jobs) Claimed {
+        id: i64, kind: String, key: String, params: String, attempts: i64, run_at_ms: i64,
+        lane: String, epoch: i64,
+    }
+}
 row! { pub(in crate::jobs) Beat { id: i64, epoch: i64, stopping: bool } }
 row! { pub(in crate::jobs) LaneRow { lane: String, run_at_ms: i64 } }
 row! {
@@ -44,6 +51,13 @@ pub(in crate::jobs) struct Wish<'a> {
     pub lane: Lane,
     pub max_attempts: i64,
     pub run_at_ms: i64,
+}
+
+/// How many jobs of a lane may begin, as `JOB_CLAIM` reads it.
+#[derive(Debug, Serialize)]
+pub(in crate::jobs) struct LaneTurn<'a> {
+    pub lane: &'a str,
+    pub jobs: usize,
 }
 
 /// One line of a log, as `LOG_APPEND` reads it.
@@ -97,7 +111,7 @@ impl JobRow {
     }
 
     pub(in crate::jobs) fn params(&self) -> Result<serde_json::Value, Error> {
-        serde_json::from_str(&self.params).map_err(|_no_json| self.damaged("params", &self.params))
+        params(self.id, &self.params)
     }
 
     fn fault(&self) -> Result<Option<Fault>, Error> {
@@ -116,11 +130,21 @@ impl JobRow {
     }
 }
 
+impl Claimed {
+    pub(in crate::jobs) fn params(&self) -> Result<serde_json::Value, Error> {
+        params(self.id, &self.params)
+    }
+}
+
 impl Settled {
     pub(in crate::jobs) fn state(&self) -> Result<State, Error> {
         let state = self.state.parse();
         state.map_err(|_unknown| damaged(self.id, "state", &self.state))
     }
+}
+
+fn params(id: i64, text: &str) -> Result<serde_json::Value, Error> {
+    serde_json::from_str(text).map_err(|_no_json| damaged(id, "params", text))
 }
 
 fn damaged(id: i64, column: &'static str, value: &str) -> Error {

@@ -62,23 +62,35 @@ sqls! {
                  order by lane, run_at_ms, id limit 1) as following)
         select lane, run_at_ms from first";
     JOB_CLAIM = "
-        update jobs set state = 'running', lease_owner = $2, lease_until_ms = $3,
-               epoch = epoch + 1, rev = rev + 1, attempts = attempts + 1,
-               run_generation = generation, started_ms = $1, updated_ms = $1
-         where id in (select id from jobs
-                       where state in ('ready', 'retry') and lane = $4 and run_at_ms <= $1
-                       order by run_at_ms, id limit $5)
-        returning *"
-      | "
-        with due as materialized (
-            select id from jobs
-             where state in ('ready', 'retry') and lane = $4 and run_at_ms <= $1
-             order by run_at_ms, id limit $5 for update skip locked)
+        with recursive due (id, run_at_ms, lane, jobs) as (
+            select -1, -1, json_extract(value, '$.lane'), json_extract(value, '$.jobs')
+              from json_each($4)
+            union all
+            select following.id, following.run_at_ms, due.lane, due.jobs - 1
+              from due join jobs as following on following.id = (
+                   select id from jobs
+                    where state in ('ready', 'retry') and lane = due.lane and run_at_ms <= $1
+                      and (run_at_ms, id) > (due.run_at_ms, due.id)
+                    order by run_at_ms, id limit 1)
+             where due.jobs > 0)
         update jobs set state = 'running', lease_owner = $2, lease_until_ms = $3,
                epoch = epoch + 1, rev = rev + 1, attempts = attempts + 1,
                run_generation = generation, started_ms = $1, updated_ms = $1
          where id in (select id from due)
-        returning *";
+        returning id, kind, key, params, attempts, run_at_ms, lane, epoch"
+      | "
+        with due as materialized (
+            select job.id from jsonb_to_recordset($4::jsonb) as turn (lane text, jobs bigint),
+                   lateral (select id from jobs
+                             where state in ('ready', 'retry') and jobs.lane = turn.lane
+                               and run_at_ms <= $1
+                             order by run_at_ms, id limit turn.jobs
+                               for update skip locked) as job)
+        update jobs set state = 'running', lease_owner = $2, lease_until_ms = $3,
+               epoch = epoch + 1, rev = rev + 1, attempts = attempts + 1,
+               run_generation = generation, started_ms = $1, updated_ms = $1
+         where id in (select id from due)
+        returning id, kind, key, params, attempts, run_at_ms, lane, epoch";
     TARGETS_PARKED = "select * from job_targets";
     TARGET_PROBE = "
         update job_targets set until_ms = $3, probing = true where target = $1 and until_ms = $2";

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::{
-    Config, Enqueued, Job, JobId, Jobs, NewJob, Selected, State, lease::Ending, queries::JobRow,
+    Config, Enqueued, Job, JobId, Jobs, NewJob, Selected, State, lease::Ending, queries::Claimed,
     settler::Ended, slots::Slot,
 };
 use crate::{
@@ -57,13 +57,13 @@ pub(super) async fn enqueue(jobs: &Jobs, job: NewJob) -> Enqueued {
 }
 
 /// Claims the one job that is due, as a worker would.
-pub(super) async fn claim_one(jobs: &Jobs) -> (JobRow, Arc<Slot>) {
+pub(super) async fn claim_one(jobs: &Jobs) -> (Claimed, Arc<Slot>) {
     let row = try_claim(jobs).await.expect("a job is due");
     let slot = jobs.inner.occupy(&row);
     (row, slot)
 }
 
-pub(super) async fn try_claim(jobs: &Jobs) -> Option<JobRow> {
+pub(super) async fn try_claim(jobs: &Jobs) -> Option<Claimed> {
     let mut rows = jobs.inner.claim(&[KIND], 1).await.unwrap();
     assert!(rows.len() <= 1);
     rows.pop()

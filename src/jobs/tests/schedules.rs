@@ -39,7 +39,8 @@ async fn a_slot_fires_once_over_all_instances() {
             let (mine, yours) = tokio::join!(schedules.fire(), others.fire());
             assert_eq!(mine.unwrap() + yours.unwrap(), 1);
             let (row, slot) = claim_one(&one).await;
-            assert_eq!((row.key.as_str(), row.generation), ("policy-1", 1));
+            let job = one.job(slot.id).await.unwrap();
+            assert_eq!((row.key.as_str(), job.generation), ("policy-1", 1));
             assert!(settle(&one, &slot, Ending::Succeeded).await.is_some());
         }
     }
