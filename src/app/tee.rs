@@ -27,8 +27,8 @@ impl Following for Upload {
         self.0.take(data);
     }
 
-    fn claim(&self, digest: &Digest) {
-        self.0.claim(digest);
+    fn claim(&self, digest: &Digest, size_bytes: Option<u64>) {
+        self.0.claim(digest, size_bytes);
     }
 
     fn whole(&self) {

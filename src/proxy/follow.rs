@@ -11,6 +11,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
+use http_body::Body as _;
 
 use super::{Inner, authorise::Admitted};
 use crate::{
@@ -39,8 +40,9 @@ pub trait Following: Send + Sync {
     /// The next bytes.
     fn take(&self, data: &Bytes);
 
-    /// What the client says the digest of all bytes is; more may come.
-    fn claim(&self, digest: &Digest);
+    /// What the client says the digest of all bytes is, and how many they are if it says so; more
+    /// may come.
+    fn claim(&self, digest: &Digest, size_bytes: Option<u64>);
 
     /// That was the last byte.
     fn whole(&self);
@@ -71,11 +73,14 @@ impl Followed {
         }))
     }
 
-    fn begin_request(&self, digest: Option<&Digest>) {
+    /// `body_bytes`: how many the client says that it will send.
+    fn begin_request(&self, digest: Option<&Digest>, body_bytes: Option<u64>) {
         self.0.is_told.store(false, Ordering::Relaxed);
         if let Some(digest) = digest {
             self.0.is_claimed.store(true, Ordering::Relaxed);
-            self.0.following.claim(digest);
+            let told = self.0.told_bytes.load(Ordering::Relaxed);
+            let size_bytes = body_bytes.map(|body| told.saturating_add(body));
+            self.0.following.claim(digest, size_bytes);
         }
     }
 
@@ -105,7 +110,7 @@ impl Followed {
 
 impl Inner {
     /// What is to be told of this request.
-    pub(super) fn followed(&self, admitted: &Admitted) -> Option<Followed> {
+    pub(super) fn followed(&self, admitted: &Admitted, body: &Body) -> Option<Followed> {
         let asked = &admitted.asked;
         let (followed, digest) = match (&asked.route, &asked.method) {
             (
@@ -127,7 +132,7 @@ impl Inner {
             }
             _ => return None,
         };
-        followed.begin_request(digest);
+        followed.begin_request(digest, body.size_hint().exact());
         Some(followed)
     }
 

@@ -24,6 +24,8 @@ pub struct Config {
     pub tee: bool,
     /// Memory for bytes of pushes that destinations have yet to take, in MiB.
     pub tee_memory_mib: u32,
+    /// Room on disk, under `data_dir`, for those of them for which there is no memory, in MiB.
+    pub tee_disk_mib: u32,
     /// Blobs on their way to destinations at once while they are pushed, counted for each
     /// destination; more are left to the jobs.
     pub tee_uploads: usize,
@@ -56,7 +58,8 @@ impl Default for Config {
             dead_after_seconds: 15,
             max_spill_bytes: 64 * 1024 * 1024,
             tee: true,
-            tee_memory_mib: 16,
+            tee_memory_mib: 8,
+            tee_disk_mib: 1024,
             tee_uploads: 256,
             tee_idle_seconds: 30,
         }

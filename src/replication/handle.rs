@@ -101,7 +101,7 @@ impl Replication {
             places: Places::new(parts.db.clone(), Arc::clone(&parts.clock)),
             flights: Flights::default(),
             throttles: Throttles::new(speeds),
-            tee: Tee::new(&parts.config, tasks.clone(), stop.clone()),
+            tee: Tee::new(&parts.config, parts.data_dir, tasks.clone(), stop.clone()),
             schedules: Schedules::new(parts.jobs.clone()),
             config: parts.config,
             db: parts.db,

@@ -11,6 +11,7 @@ pub struct Metrics {
     pub(super) blobs: Family<BlobLabels, Counter>,
     pub(super) uploaded_bytes: Counter,
     pub(super) teed_bytes: Counter,
+    pub(super) overflow_bytes: Counter,
     pub(super) teed_blobs: Family<TeeLabels, Counter>,
     pub(super) intents: Counter,
     pub(super) spilled: Counter,
@@ -96,6 +97,11 @@ impl Metrics {
             "tidegate_replication_teed_bytes",
             "Bytes of blobs that destinations had from the push itself",
             self.teed_bytes.clone(),
+        );
+        registry.register(
+            "tidegate_replication_tee_overflow_bytes",
+            "Bytes of pushes written to disk until destinations could take them",
+            self.overflow_bytes.clone(),
         );
         registry.register(
             "tidegate_replication_teed_blobs",

@@ -20,7 +20,7 @@ impl Inner {
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
         let asked = &admitted.asked;
-        let followed = self.followed(&admitted);
+        let followed = self.followed(&admitted, &body);
         let (body, fault) = request::body(asked, body, followed.as_ref());
         let request = request::build(asked, &self.parts.address, body)?;
         let answer = self.parts.upstream.send(request).await;

@@ -44,9 +44,10 @@ impl Following for Notes {
         self.note(String::from_utf8_lossy(data));
     }
 
-    fn claim(&self, digest: &crate::oci::Digest) {
+    fn claim(&self, digest: &crate::oci::Digest, size_bytes: Option<u64>) {
         assert_eq!(digest.as_str(), DIGEST);
-        self.note("claim");
+        let size = size_bytes.map_or("?".to_owned(), |bytes| bytes.to_string());
+        self.note(format!("claim {size}"));
     }
 
     fn whole(&self) {
@@ -105,14 +106,14 @@ async fn every_way_to_upload_is_told_whole() {
     send("PUT", &put, Body::Empty, 201).await;
     assert_eq!(
         notes.take(),
-        ["begin here", "ab", "cd", "claim", "whole", "commit"]
+        ["begin here", "ab", "cd", "claim 4", "whole", "commit"]
     );
     // containerd
     send("POST", UPLOADS, Body::Empty, 202).await;
     send("PUT", &put, Body::from("abcd"), 201).await;
     assert_eq!(
         notes.take(),
-        ["begin here", "claim", "abcd", "whole", "commit"]
+        ["begin here", "claim 4", "abcd", "whole", "commit"]
     );
     // the last chunk comes with the PUT
     send("POST", UPLOADS, Body::Empty, 202).await;
@@ -120,14 +121,14 @@ async fn every_way_to_upload_is_told_whole() {
     send("PUT", &put, chunks(vec![Ok("ef")]), 201).await;
     assert_eq!(
         notes.take(),
-        ["begin here", "abcd", "claim", "ef", "whole", "commit"]
+        ["begin here", "abcd", "claim ?", "ef", "whole", "commit"]
     );
     // one request
     let monolithic = format!("{UPLOADS}?digest={DIGEST}");
     send("POST", &monolithic, Body::from("abcd"), 201).await;
     assert_eq!(
         notes.take(),
-        ["begin here", "claim", "abcd", "whole", "commit"]
+        ["begin here", "claim 4", "abcd", "whole", "commit"]
     );
 }
 
@@ -168,7 +169,7 @@ async fn a_refused_digest_is_not_committed() {
     let put = format!("{SESSION}&digest={DIGEST}");
     let answer = world.send(request("PUT", &put, &token, "abcd".into()));
     assert_eq!(answer.await.status, 400);
-    assert_eq!(notes.take(), ["begin here", "claim", "abcd", "whole"]);
+    assert_eq!(notes.take(), ["begin here", "claim 4", "abcd", "whole"]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::{
     line::{Gauge, Pieces},
 };
 use crate::{
+    oci::Digest,
     registry::{Client, Error, Upload},
     replication::{Origin, Shared, metrics::TeeOutcome, places},
     wire::{Body, ORIGIN_HEADER},
@@ -41,7 +42,7 @@ impl Relay {
 
     async fn relay(&self, pieces: Pieces) -> Result<(), TeeOutcome> {
         let client = self.client().await?;
-        let (upload, pieces) = self.begin(&client, pieces).await?;
+        let upload = self.begin(&client).await?;
         let sent = tokio::select! {
             biased;
             outcome = self.gauge.dropped() => Err(outcome),
@@ -60,48 +61,48 @@ impl Relay {
         sent
     }
 
-    /// Opens a session. Who gives the upload up meanwhile gets its memory back, but the answer is
-    /// waited for: a session that nobody knows of stays at the target until it expires.
-    async fn begin(&self, client: &Client, pieces: Pieces) -> Result<(Upload, Pieces), TeeOutcome> {
+    /// Opens a session. The answer is waited for even if somebody gives the upload up meanwhile:
+    /// a session that nobody knows of stays at the target until it expires.
+    async fn begin(&self, client: &Client) -> Result<Upload, TeeOutcome> {
         let begun = timeout(self.idle(), client.start_upload(&self.target.repository));
-        let mut begun = std::pin::pin!(begun);
-        let (begun, pieces) = tokio::select! {
-            begun = begun.as_mut() => (begun, pieces),
-            _outcome = self.gauge.dropped() => {
-                drop(pieces);
-                (begun.await, Pieces::none(&self.gauge))
-            }
+        let begun = tokio::select! {
+            begun = begun => begun,
             () = self.shared.tee.stop.cancelled() => return Err(TeeOutcome::Abandoned),
         };
         match begun {
-            Ok(Ok(upload)) => Ok((upload, pieces)),
+            Ok(Ok(upload)) => Ok(upload),
             Ok(Err(error)) => Err(self.refused(&error)),
             Err(_elapsed) => Err(TeeOutcome::Idle),
         }
     }
 
     /// Sends the bytes while they come, and ends the upload once the registry behind has them.
-    /// What is small goes whole with the last request.
     async fn send(
         &self,
         client: &Client,
         upload: &Upload,
-        mut pieces: Pieces,
+        pieces: Pieces,
     ) -> Result<(), TeeOutcome> {
-        let whole = self.patient(gather(&mut pieces)).await?;
-        let body = Body::boxed(pieces);
-        let (upload, left_bytes, body) = if let Some(size_bytes) = whole {
-            (upload.clone(), size_bytes, body)
-        } else {
-            let streamed = self.patient(client.stream_upload(upload, body)).await?;
-            let streamed = streamed.map_err(|error| self.refused(&error))?;
-            (streamed, 0, Body::Empty)
+        let gauge = &self.gauge;
+        self.patient(gauge.sendable()).await?;
+        let digest = match gauge.whole() {
+            Some((digest, size_bytes)) if size_bytes <= GATED_BYTES || gauge.is_committed() => {
+                self.put(client, upload, &digest, size_bytes, pieces)
+                    .await?;
+                digest
+            }
+            _unknown_or_large => {
+                let streamed = client.stream_upload(upload, pieces.streamed());
+                let streamed = self.patient(streamed).await?;
+                let streamed = streamed.map_err(|error| self.refused(&error))?;
+                let digest = gauge.committed().await?;
+                let put = client.put_upload(&streamed, &digest, 0, Body::Empty).await;
+                put.map_err(|error| self.refused(&error))?;
+                digest
+            }
         };
-        let digest = self.gauge.committed().await?;
-        let put = client.put_upload(&upload, &digest, left_bytes, body).await;
-        put.map_err(|error| self.refused(&error))?;
-        let bytes = self.gauge.taken_bytes() as u64;
-        self.shared.metrics.teed_bytes.inc_by(bytes);
+        let metrics = &self.shared.metrics;
+        metrics.teed_bytes.inc_by(gauge.taken_bytes());
         let place = places::Place {
             registry: self.target.registry,
             repository: &self.target.repository,
@@ -110,7 +111,28 @@ impl Relay {
         Ok(())
     }
 
-    /// Waits for a step as long as the target takes bytes.
+    /// One request less, and one way to the target and back less after the client's last byte.
+    async fn put(
+        &self,
+        client: &Client,
+        upload: &Upload,
+        digest: &Digest,
+        size_bytes: u64,
+        pieces: Pieces,
+    ) -> Result<(), TeeOutcome> {
+        let body = if size_bytes == 0 {
+            self.gauge.committed().await?;
+            Body::Empty
+        } else {
+            pieces.gated(size_bytes)
+        };
+        let put = client.put_upload(upload, digest, size_bytes, body);
+        let put = self.patient(put).await?;
+        put.map_err(|error| self.refused(&error))
+    }
+
+    /// Waits for a step as long as the target takes bytes. Once it has all, and the registry behind
+    /// too, it may take as long as the client lets it.
     async fn patient<T>(&self, step: impl Future<Output = T>) -> Result<T, TeeOutcome> {
         let mut step = std::pin::pin!(step);
         let mut taken = self.gauge.taken_bytes();
@@ -119,7 +141,7 @@ impl Relay {
                 return Ok(output);
             }
             let now = self.gauge.taken_bytes();
-            if now == taken {
+            if now == taken && !self.gauge.is_drained() {
                 return Err(TeeOutcome::Idle);
             }
             taken = now;
@@ -154,24 +176,8 @@ impl Relay {
     }
 }
 
-/// Takes pieces until there are more bytes than one request should hold back; the size if that
-/// was all.
-async fn gather(pieces: &mut Pieces) -> Option<u64> {
-    let (mut taken, mut bytes) = (Vec::new(), 0);
-    while bytes <= SMALL_BYTES {
-        let Some(piece) = pieces.next().await else {
-            pieces.put_back(taken);
-            return Some(bytes as u64);
-        };
-        bytes += piece.len();
-        taken.push(piece);
-    }
-    pieces.put_back(taken);
-    None
-}
-
-/// Blobs up to this size go with one request, most configurations among them; larger ones are
-/// worth a request more, for their bytes go ahead.
-const SMALL_BYTES: usize = 256 * 1024;
+/// The registry behind may take longer to store a larger blob than a target waits for the last
+/// bytes of a request.
+const GATED_BYTES: u64 = 64 * 1024 * 1024;
 /// The next push or the end of the process does not wait for a target that is slow to forget.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);

@@ -39,7 +39,7 @@ fn give(teed: &Teed, blob: &[u8]) {
 fn pass(rig: &Rig, repository: &str, blob: &[u8]) -> Digest {
     let (teed, digest) = (begin(rig, repository).unwrap(), Digest::sha256(blob));
     give(&teed, blob);
-    teed.claim(&digest);
+    teed.claim(&digest, None);
     teed.whole();
     teed.commit();
     digest
@@ -80,17 +80,80 @@ async fn blobs_of_every_size_arrive_as_they_are_pushed() {
         let rig = Rig::new(db).await;
         rig.policy(|_| {}).await;
         let large = 3 * 1024 * 1024 + 7;
-        for (turn, size, requests) in [(1, 0, 2), (2, 300, 2), (3, 256 * 1024, 2), (4, large, 3)] {
+        for (turn, size) in [(1, 0), (2, 300), (3, 256 * 1024), (4, large)] {
             let blob = blob(size);
             let digest = pass(&rig, "library/app", &blob);
             until_count(&rig, TeeOutcome::Committed, turn).await;
             assert!(content(&rig.remote, &digest).await == blob, "{size} bytes");
             let seen = rig.remote.requests("/uploads/");
-            assert_eq!(seen.len(), requests, "{seen:?}");
+            assert_eq!(seen.len(), 2, "{seen:?}");
         }
         assert_eq!(open_sessions(&rig.remote.folder), 0);
         assert_eq!(rig.remote.requests("DELETE"), [""; 0]);
     }
+}
+
+/// As docker does; and as containerd does, who says in advance how much will come.
+#[tokio::test]
+async fn bytes_go_ahead_of_the_digest_and_the_end_does_not_go_ahead_of_the_registry_behind() {
+    let rig = Rig::new(sqlite().await).await;
+    rig.policy(|_| {}).await;
+    let (unknown, known) = (blob(1024 * 1024), blob(1024 * 1024 + 1));
+    let digest = Digest::sha256(&unknown);
+    let teed = begin(&rig, "library/app").unwrap();
+    give(&teed, &unknown);
+    eventually(async || (rig.remote.requests("PATCH").len() == 1).then_some(())).await;
+    teed.claim(&digest, Some(unknown.len() as u64));
+    teed.whole();
+    teed.commit();
+    until_count(&rig, TeeOutcome::Committed, 1).await;
+    assert_eq!(rig.remote.requests("/uploads/").len(), 1);
+    assert!(content(&rig.remote, &digest).await == unknown);
+
+    let digest = Digest::sha256(&known);
+    let teed = begin(&rig, "library/app").unwrap();
+    teed.claim(&digest, Some(known.len() as u64));
+    give(&teed, &known);
+    teed.whole();
+    let line = &teed.lines[0].1;
+    eventually(async || (line.held_bytes() == 0).then_some(())).await;
+    assert_eq!(size(&rig.remote, &digest).await, None);
+    teed.commit();
+    until_count(&rig, TeeOutcome::Committed, 2).await;
+    assert_eq!(rig.remote.requests("/uploads/").len(), 2);
+    assert!(content(&rig.remote, &digest).await == known);
+}
+
+/// What does not fit into memory waits on disk, in order with what does.
+#[tokio::test]
+async fn a_target_that_lags_gets_the_rest_from_disk() {
+    for memory in [1, 2] {
+        let config = Config {
+            tee_memory_mib: memory,
+            ..Config::default()
+        };
+        let rig = Rig::with(sqlite().await, config).await;
+        rig.policy(|_| {}).await;
+        let blob = blob(8 * 1024 * 1024 + 3);
+        let digest = pass_slowly(&rig, &blob).await;
+        until_count(&rig, TeeOutcome::Committed, 1).await;
+        assert!(content(&rig.remote, &digest).await == blob);
+        assert!(rig.replication.metrics().overflow_bytes.get() > 0);
+    }
+}
+
+/// As fast as the disk takes it, which is faster than the target takes anything.
+async fn pass_slowly(rig: &Rig, blob: &[u8]) -> Digest {
+    let (teed, digest) = (begin(rig, "library/app").unwrap(), Digest::sha256(blob));
+    for piece in blob.chunks(PIECE_BYTES) {
+        let memory = &rig.replication.shared.tee.memory;
+        eventually(async || (memory.free_bytes() > 4 * PIECE_BYTES).then_some(())).await;
+        teed.take(&Bytes::copy_from_slice(piece));
+    }
+    teed.claim(&digest, None);
+    teed.whole();
+    teed.commit();
+    digest
 }
 
 #[tokio::test]
@@ -107,7 +170,7 @@ async fn nothing_stays_at_the_target_of_a_push_that_comes_to_nothing() {
             eventually(async || (!rig.remote.requests("PATCH").is_empty()).then_some(())).await;
         }
         if stage > 1 {
-            teed.claim(&digest);
+            teed.claim(&digest, None);
             teed.whole();
         }
         drop(teed);
@@ -128,7 +191,7 @@ async fn bytes_of_another_digest_do_not_become_a_blob_at_the_target() {
         let teed = begin(&rig, "library/app").unwrap();
         give(&teed, &blob(bytes));
         let other = Digest::sha256(b"something else");
-        teed.claim(&other);
+        teed.claim(&other, None);
         teed.whole();
         teed.commit();
         until_count(&rig, TeeOutcome::Refused, turn).await;
@@ -142,6 +205,7 @@ async fn bytes_of_another_digest_do_not_become_a_blob_at_the_target() {
 async fn a_target_that_takes_nothing_is_given_up() {
     let config = Config {
         tee_memory_mib: 2,
+        tee_disk_mib: 64,
         ..Config::default()
     };
     let rig = Rig::with(sqlite().await, config).await;
@@ -172,18 +236,39 @@ async fn a_target_that_takes_nothing_is_given_up() {
         teed.take(&piece.into());
         let is_taken = || {
             let healthy = &teed.lines[0].1;
-            (healthy.queued_bytes() == 0).then_some(())
+            (healthy.waiting_bytes() <= 256 * 1024).then_some(())
         };
         eventually(async || is_taken()).await;
     }
     let digest = Digest::sha256(&pushed);
-    teed.claim(&digest);
+    teed.claim(&digest, None);
     teed.whole();
     teed.commit();
     until_count(&rig, TeeOutcome::Committed, 1).await;
     assert_eq!(size(&rig.remote, &digest).await, Some(pushed.len() as u64));
     assert_eq!(count(&rig, TeeOutcome::Slow), 1);
     stop.cancel();
+}
+
+/// It is not tried again for a while, and no bytes are kept for it meanwhile.
+#[tokio::test]
+async fn a_target_that_takes_nothing_for_some_time_rests() {
+    let config = Config {
+        tee_memory_mib: 1,
+        ..Config::default()
+    };
+    let rig = Rig::with(sqlite().await, config).await;
+    rig.policy(|_| {}).await;
+    rig.remote
+        .script(|ask| ask.is_upload_of_data().then_some(Reply::Silence));
+    let teed = begin(&rig, "library/app").unwrap();
+    eventually(async || {
+        teed.take(&blob(PIECE_BYTES).into());
+        (count(&rig, TeeOutcome::Slow) == 1).then_some(())
+    })
+    .await;
+    assert!(begin(&rig, "library/app").is_none());
+    assert_eq!(count(&rig, TeeOutcome::Slow), 2);
 }
 
 #[tokio::test]
@@ -243,7 +328,7 @@ async fn the_job_finds_what_came_with_the_push_and_waits_for_the_rest() {
         pass(&rig, "library/app", &config);
         let teed = begin(&rig, "library/app").unwrap();
         give(&teed, &layer);
-        teed.claim(&Digest::sha256(&layer));
+        teed.claim(&Digest::sha256(&layer), None);
         rig.work();
         rig.happen(&push("library/app", "v1")).await;
         eventually(async || {
@@ -270,7 +355,7 @@ async fn two_pushes_of_one_blob_send_it_once() {
     let blob = blob(1024 * 1024);
     let first = begin(&rig, "library/app").unwrap();
     give(&first, &blob);
-    first.claim(&Digest::sha256(&blob));
+    first.claim(&Digest::sha256(&blob), None);
     pass(&rig, "library/other", &blob);
     until_count(&rig, TeeOutcome::Elsewhere, 1).await;
     first.whole();

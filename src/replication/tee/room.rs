@@ -3,18 +3,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The memory for all bytes that targets have yet to take, counted in KiB: a piece that several
-/// targets wait for counts once, and small pieces count as one KiB, for they keep larger buffers.
+/// Room for all bytes that targets have yet to take, counted in KiB: a piece that several targets
+/// wait for counts once, and small pieces count as one KiB, for they keep larger buffers.
 #[derive(Debug)]
-pub(super) struct Memory(Arc<Semaphore>);
+pub(super) struct Room(Arc<Semaphore>);
 
-/// Bytes that hold their share of the memory until their last copy is dropped.
+/// Part of a room, given back when dropped.
+pub(super) type Share = OwnedSemaphorePermit;
+
+/// Bytes in memory that hold their share of it until their last copy is dropped.
 struct Held {
     data: Bytes,
-    _share: OwnedSemaphorePermit,
+    _share: Share,
 }
 
-impl Memory {
+impl Room {
     pub(super) fn new(mib: u32) -> Self {
         let kib = usize::try_from(mib).unwrap_or(usize::MAX) * 1024;
         Self(Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))))
@@ -24,10 +27,15 @@ impl Memory {
         self.0.available_permits() * 1024
     }
 
-    /// `None` when there is not so much memory left.
+    /// `None` when there is not so much room left.
+    pub(super) fn share(&self, bytes: usize) -> Option<Share> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
+        Arc::clone(&self.0).try_acquire_many_owned(kib).ok()
+    }
+
+    /// The bytes with their share of the room; `None` when there is not so much left.
     pub(super) fn hold(&self, data: &Bytes) -> Option<Bytes> {
-        let kib = u32::try_from(data.len().div_ceil(1024)).ok()?;
-        let share = Arc::clone(&self.0).try_acquire_many_owned(kib).ok()?;
+        let share = self.share(data.len())?;
         let data = data.clone();
         Some(Bytes::from_owner(Held {
             data,
@@ -48,7 +56,7 @@ mod tests {
 
     #[test]
     fn memory_is_held_until_the_last_copy_goes() {
-        let memory = Memory::new(1);
+        let memory = Room::new(1);
         let first = memory.hold(&Bytes::from(vec![0; 1024 * 1024 - 1])).unwrap();
         assert_eq!((memory.free_bytes(), first.len()), (0, 1024 * 1024 - 1));
         assert!(memory.hold(&Bytes::from_static(b"a")).is_none());
