@@ -1,12 +1,12 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{ByHand, Failure, JobId, Log};
+use super::{
+    ByHand, Failure, JobId, Log,
+    slots::{Reason, Slot},
+};
 
 /// What runs the jobs of one kind.
 ///
@@ -39,13 +39,21 @@ pub struct Running {
     pub stop: CancellationToken,
     /// What people read to learn what happened.
     pub log: Log,
-    pub(super) moved: Arc<AtomicU64>,
+    pub(super) slot: Arc<Slot>,
 }
 
 impl Running {
     /// Says that the job has moved bytes to or from its target: who moves much waits longer for
     /// the next turn.
     pub fn moved(&self, bytes: u64) {
-        self.moved.fetch_add(bytes, Ordering::Relaxed);
+        self.slot.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether `stop` was cancelled for the sake of the process, so that another run follows.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(
+            self.slot.reason(),
+            Some(Reason::Shutdown | Reason::LeaseLost)
+        )
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Slot {
     pub log: Log,
     pub stop: CancellationToken,
     /// Bytes moved and not yet charged.
-    pub moved: Arc<AtomicU64>,
+    pub moved: AtomicU64,
     reason: OnceLock<Reason>,
 }
 
@@ -71,7 +71,7 @@ impl Slot {
             lane,
             log,
             stop: CancellationToken::new(),
-            moved: Arc::default(),
+            moved: AtomicU64::default(),
             reason: OnceLock::new(),
         }
     }

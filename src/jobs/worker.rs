@@ -76,7 +76,7 @@ impl Worker {
             attempt: u32::try_from(self.row.attempts).unwrap_or(1),
             stop: self.slot.stop.clone(),
             log: self.slot.log.clone(),
-            moved: self.slot.moved.clone(),
+            slot: self.slot.clone(),
         })
     }
 

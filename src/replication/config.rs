@@ -10,6 +10,8 @@ pub struct Config {
     pub mode: Mode,
     /// Blobs of one artifact that are copied at once.
     pub parallel_blobs: usize,
+    /// Size of the chunks in which blobs of at least four of them go up, in MiB; 0: none does.
+    pub chunk_mib: u32,
     /// Changes that may wait to be written down; more are refused.
     pub max_waiting_changes: usize,
     /// An intent whose outcome nobody learnt becomes a job after this time.
@@ -52,6 +54,7 @@ impl Default for Config {
             mode: Mode::default(),
             // An image of usual size goes in one round of requests.
             parallel_blobs: 10,
+            chunk_mib: 16,
             max_waiting_changes: 4096,
             unknown_after_seconds: 15,
             unknown_for_seconds: 900,

@@ -11,6 +11,7 @@ use super::{
     registries::{self, Clients},
     tee::Tee,
     transfer::{Flights, Speeds, Throttles},
+    uploads::Uploads,
 };
 use crate::{
     clock::SharedClock,
@@ -61,6 +62,7 @@ pub(super) struct Shared {
     pub spill: Spill,
     pub places: Places,
     pub flights: Flights,
+    pub uploads: Uploads,
     pub throttles: Throttles,
     pub tee: Tee,
     pub metrics: Metrics,
@@ -100,6 +102,11 @@ impl Replication {
             spill: Spill::new(spill_path, parts.config.max_spill_bytes),
             places: Places::new(parts.db.clone(), Arc::clone(&parts.clock)),
             flights: Flights::default(),
+            uploads: Uploads::new(
+                parts.db.clone(),
+                Arc::clone(&parts.clock),
+                Arc::clone(&parts.sealing),
+            ),
             throttles: Throttles::new(speeds),
             tee: Tee::new(&parts.config, parts.data_dir, tasks.clone(), stop.clone()),
             schedules: Schedules::new(parts.jobs.clone()),

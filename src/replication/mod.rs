@@ -26,6 +26,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod transfer;
+pub(crate) mod uploads;
 
 pub use change::{Change, ChangeKind};
 pub use config::{Config, Mode};

@@ -1,4 +1,4 @@
-use super::{executions, intents, places, policies, registries};
+use super::{executions, intents, places, policies, registries, uploads};
 use crate::store::testing;
 
 #[tokio::test]
@@ -9,6 +9,7 @@ async fn every_statement_is_valid_on_both_databases() {
         policies::queries::ALL,
         registries::queries::ALL,
         places::queries::ALL,
+        uploads::queries::ALL,
     ] {
         testing::prepare(statements).await;
     }

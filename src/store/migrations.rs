@@ -36,6 +36,7 @@ const ENTRIES: &[Entry] = &[
     entry!(10, "0010_tee"),
     entry!(11, "0011_schedule_firings"),
     entry!(16, "0016_registry_speed"),
+    entry!(17, "0017_copying"),
 ];
 
 /// How many migrations are still to be applied.

@@ -27,5 +27,6 @@ mod no_lost_push;
 mod notifications;
 mod refusals;
 mod rest;
+mod resume;
 mod tee;
 mod tokens;

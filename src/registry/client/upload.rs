@@ -150,7 +150,17 @@ impl Client {
             Ok(range) => call.header(header::CONTENT_RANGE, range),
             Err(_impossible) => call,
         };
-        self.patched(upload, call).await
+        let next = self.patched(upload, call).await?;
+        if next.offset_bytes != last + 1 {
+            let operation = format!("PATCH of an upload to {}", upload.name);
+            let reason = format!(
+                "the registry has {} bytes of the {} that were sent",
+                next.offset_bytes,
+                last + 1
+            );
+            return Err(Error::malformed(&operation, reason));
+        }
+        Ok(next)
     }
 
     /// Sends a whole blob, or all the rest, of unknown size into a session, as docker does.

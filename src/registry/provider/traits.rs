@@ -10,6 +10,9 @@ pub struct Traits {
     pub lists: Listed,
     /// Why manifests cannot be deleted through the registry API; absent where they can.
     pub keeps_manifests: Option<&'static str>,
+    /// Whether blobs can come in chunks of any size from the first try on (OCI distribution-spec
+    /// end-5).
+    pub takes_chunks: bool,
 }
 
 /// Where registries of a type are. Each address has a name to show.
@@ -63,11 +66,14 @@ const DOCKER_REGISTRY: Traits = Traits {
     access_key: AccessKey::Any,
     lists: Listed::Catalog,
     keeps_manifests: None,
+    takes_chunks: true,
 };
 
 const AWS_ECR: Traits = Traits {
     name: "aws-ecr",
     keeps_manifests: Some("Amazon ECR deletes images through its own API only"),
+    // Loses all but the first.
+    takes_chunks: false,
     ..DOCKER_REGISTRY
 };
 
@@ -93,6 +99,8 @@ const GITHUB_GHCR: Traits = Traits {
         "GitHub does not list its repositories; give the policy a name filter without wildcards",
     ),
     keeps_manifests: Some("GitHub deletes packages through its own API only"),
+    // Limits their size, and does not say to what.
+    takes_chunks: false,
     ..DOCKER_REGISTRY
 };
 
@@ -115,6 +123,7 @@ const GOOGLE_GCR: Traits = Traits {
     access_key: AccessKey::KeyFile("_json_key"),
     lists: Listed::Catalog,
     keeps_manifests: None,
+    takes_chunks: false,
 };
 
 const HARBOR: Traits = Traits {
@@ -125,6 +134,7 @@ const HARBOR: Traits = Traits {
 
 const JFROG_ARTIFACTORY: Traits = Traits {
     name: "jfrog-artifactory",
+    takes_chunks: false,
     ..DOCKER_REGISTRY
 };
 

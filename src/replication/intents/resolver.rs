@@ -56,6 +56,7 @@ async fn round(shared: &Shared, number: u64) -> Result<usize, Error> {
     if number.is_multiple_of(SWEEP_EVERY) {
         executions::queries::sweep(&shared.db, now.minus(KEEP_EMPTY)).await?;
         tombstone::sweep(shared, now).await?;
+        shared.uploads.sweep(now).await?;
     }
     settle(shared, now).await
 }

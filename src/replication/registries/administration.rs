@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     registry::{self, Credential, Endpoint, EndpointUrl, Pong, Provider, Proxies},
-    replication::{Error, RegistryId, Replication, places, policies},
+    replication::{Error, RegistryId, Replication, places, policies, uploads},
     secret::{SealingKey, Secret},
     store::{self, Listing, Page},
 };
@@ -102,6 +102,7 @@ impl Replication {
         queries::set_secret(&mut tx, id, sealed.as_deref()).await?;
         if is_moved {
             places::queries::forget_registry(&mut tx, id).await?;
+            uploads::queries::forget_registry(&mut tx, id).await?;
         }
         policies::queries::bump_revision(&mut tx).await?;
         tx.commit().await?;

@@ -6,7 +6,7 @@ use std::{
 use super::{administration::endpoint_of, queries};
 use crate::{
     clock::Timestamp,
-    registry::{Client, Remote},
+    registry::{Client, Provider, Remote},
     replication::{Error, RegistryId, Shared},
     wire::Exchange,
 };
@@ -56,5 +56,12 @@ impl Shared {
             .remote()
             .insert(id, (updated, exchange.clone()));
         Ok(Client::new(exchange))
+    }
+
+    /// Whether registries of this one's type take blobs in chunks.
+    pub(in crate::replication) async fn takes_chunks(&self, id: RegistryId) -> Result<bool, Error> {
+        let row = queries::by_id(&self.db, id).await?;
+        let provider = row.and_then(|row| Provider::named(&row.kind));
+        Ok(provider.is_some_and(|provider| provider.traits().takes_chunks))
     }
 }

@@ -100,19 +100,29 @@ impl Copy<'_> {
     }
 
     async fn bring(&self, blob: &Descriptor) -> Result<Arrival, Failure> {
-        match self.mount(&blob.digest).await? {
+        let in_chunks = self.goes_in_chunks(blob).await?;
+        if in_chunks && let Some(upload) = self.half_upload(blob).await? {
+            return self.upload_in_chunks(upload, blob).await;
+        }
+        let upload = match self.mount(&blob.digest).await? {
             Some(Mounted::Done) => {
                 failpoint::hit("replication.blob_mounted");
-                Ok(Arrival::Mounted)
+                return Ok(Arrival::Mounted);
             }
-            Some(Mounted::Session(upload)) => self.upload(upload, blob).await,
-            None => {
-                let end = &self.destination;
-                let upload = end.client.start_upload(&end.repository).await;
-                let upload = upload.map_err(|error| end.failure(&error))?;
-                self.upload(upload, blob).await
-            }
+            Some(Mounted::Session(upload)) => upload,
+            None => self.start_upload().await?,
+        };
+        if in_chunks {
+            self.upload_in_chunks(upload, blob).await
+        } else {
+            self.upload_whole(upload, blob).await
         }
+    }
+
+    pub(super) async fn start_upload(&self) -> Result<Upload, Failure> {
+        let end = &self.destination;
+        let upload = end.client.start_upload(&end.repository).await;
+        upload.map_err(|error| end.failure(&error))
     }
 
     /// Tries to mount from where the blob is known to be, else from the repository itself: that
@@ -141,11 +151,15 @@ impl Copy<'_> {
     }
 
     /// Streams the blob from the source into the session; the bytes are verified on the way.
-    async fn upload(&self, upload: Upload, blob: &Descriptor) -> Result<Arrival, Failure> {
-        self.open_uploads().push(upload.clone());
+    pub(super) async fn upload_whole(
+        &self,
+        upload: Upload,
+        blob: &Descriptor,
+    ) -> Result<Arrival, Failure> {
+        self.upload_is_open(blob, &upload, false);
         failpoint::hit("replication.upload_started");
         let source = &self.source;
-        let body = download(source, &blob.digest, blob.size).await;
+        let body = download(source, &blob.digest, 0..blob.size).await;
         let body = body.map_err(|error| source.failure(&error))?;
         let body = verified(body, &blob.digest, blob.size);
         let body = Body::boxed(Throttled::new(body, self.buckets.clone()));
@@ -155,10 +169,15 @@ impl Copy<'_> {
             .await
             .map_err(|error| end.failure(&error))?;
         failpoint::hit("replication.blob_uploaded");
-        self.shared.metrics.uploaded_bytes.inc_by(blob.size);
-        self.job.moved(blob.size);
-        self.open_uploads().retain(|open| *open != upload);
+        self.moved(blob.size);
+        self.upload_ended(blob);
         Ok(Arrival::Uploaded)
+    }
+
+    /// The destination has taken so many bytes more.
+    pub(super) fn moved(&self, bytes: u64) {
+        self.shared.metrics.uploaded_bytes.inc_by(bytes);
+        self.job.moved(bytes);
     }
 }
 
@@ -171,7 +190,7 @@ fn is_no_to_mounting(kind: Kind) -> bool {
 }
 
 /// Bytes as people read them, in units of 1024.
-fn size_text(bytes: u64) -> String {
+pub(super) fn size_text(bytes: u64) -> String {
     let mut whole = bytes;
     let mut tenths = 0;
     for unit in ["bytes", "KiB", "MiB", "GiB"] {

@@ -1,5 +1,6 @@
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     failpoint,
     jobs::{Failure, Log, Running},
-    oci::{Digest, ErrorCode, Manifest, Reference},
+    oci::{Descriptor, Digest, ErrorCode, Manifest, Reference},
     registry::{Error, Kind, Upload},
     replication::{Origin, Policy, Shared},
     wire::ORIGIN_HEADER,
@@ -35,8 +36,16 @@ pub(super) struct Copy<'a> {
     pub slots: Semaphore,
     /// The limits that the bytes keep to: the policy's, and that of the registry that is not ours.
     pub buckets: [Arc<Bucket>; 2],
-    /// Sessions begun and not ended at the destination.
-    pub uploads: Mutex<Vec<Upload>>,
+    /// Begun and not ended at the destination, by blob.
+    uploads: Mutex<HashMap<Digest, OpenUpload>>,
+}
+
+/// An upload under way.
+#[derive(Debug)]
+pub(super) struct OpenUpload {
+    pub upload: Upload,
+    /// Whether another run can go on with it.
+    is_kept: bool,
 }
 
 /// How the copying of an artifact ended well.
@@ -148,12 +157,24 @@ impl<'a> Copy<'a> {
         self.walk(Step::Initialize(look)).await
     }
 
-    /// Gives up the sessions that are open at the destination, for a bounded time.
-    pub(super) async fn abandon(&self) {
-        let open = std::mem::take(&mut *self.open_uploads());
-        let cancels = open
-            .iter()
-            .map(|upload| self.destination.client.cancel_upload(upload));
+    /// Gives up the uploads that are open at the destination, for a bounded time. Those that the
+    /// next run can go on with stay, if there is one.
+    pub(super) async fn abandon(&self, failure: &Failure) {
+        let goes_on = match failure {
+            Failure::Stopped => self.job.is_interrupted(),
+            Failure::Permanent { .. } => false,
+            Failure::Retryable { .. } | Failure::Throttled { .. } | Failure::TargetDown { .. } => {
+                true
+            }
+        };
+        let mut open = std::mem::take(&mut *self.open_uploads());
+        open.retain(|_digest, open| !(open.is_kept && goes_on));
+        let cancels = open.iter().map(|(digest, open)| async move {
+            if open.is_kept {
+                self.shared.uploads.forget(self.job.id, digest).await;
+            }
+            self.destination.client.cancel_upload(&open.upload).await
+        });
         let all = futures_util::future::join_all(cancels);
         if tokio::time::timeout(ABANDON_WITHIN, all).await.is_err() {
             self.log
@@ -161,7 +182,18 @@ impl<'a> Copy<'a> {
         }
     }
 
-    pub(super) fn open_uploads(&self) -> std::sync::MutexGuard<'_, Vec<Upload>> {
+    /// Notes where an upload of the blob is; another run can go on with it if `is_kept`.
+    pub(super) fn upload_is_open(&self, blob: &Descriptor, upload: &Upload, is_kept: bool) {
+        let upload = upload.clone();
+        let open = OpenUpload { upload, is_kept };
+        self.open_uploads().insert(blob.digest.clone(), open);
+    }
+
+    pub(super) fn upload_ended(&self, blob: &Descriptor) -> Option<OpenUpload> {
+        self.open_uploads().remove(&blob.digest)
+    }
+
+    fn open_uploads(&self) -> MutexGuard<'_, HashMap<Digest, OpenUpload>> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

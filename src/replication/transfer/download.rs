@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -27,21 +27,29 @@ struct Download {
     breaks: u32,
 }
 
-/// The bytes of a blob, not yet verified. Silence is bounded by the client, the whole is not.
+/// The bytes of a blob from a place in it to its end, not yet verified. Silence is bounded by the
+/// client, the whole is not.
 pub(super) async fn download(
     source: &End,
     digest: &Digest,
-    size_bytes: u64,
+    bytes: Range<u64>,
 ) -> Result<Body, Error> {
-    let blob = source.client.blob(&source.repository, digest).await?;
+    let (client, repository) = (&source.client, &source.repository);
+    let blob = match bytes.start {
+        0 => client.blob(repository, digest).await?,
+        start => {
+            let range = BlobRange { start, end: None };
+            client.blob_range(repository, digest, range).await?
+        }
+    };
     let download = Download {
         client: source.client.clone(),
         repository: source.repository.clone(),
         digest: digest.clone(),
-        size_bytes,
+        size_bytes: bytes.end,
         body: blob.body,
-        got_bytes: 0,
-        skip_bytes: 0,
+        got_bytes: bytes.start,
+        skip_bytes: bytes.start.saturating_sub(blob.start_bytes),
         breaks: 0,
     };
     let frames = stream::try_unfold(download, |mut download| async move {

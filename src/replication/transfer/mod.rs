@@ -1,11 +1,12 @@
 //! The job that makes a destination's reference equal to what the source has now.
 //!
 //! `copy.rs` holds the steps of one artifact, `check.rs` what of it the destination has,
-//! `blob.rs` how its blobs travel, `companions.rs` how signatures come along, `deletion.rs` what happens when the source has nothing. Pushing and pulling policies take the same way: both
+//! `blob.rs` how its blobs travel, `chunks.rs` how large ones do, `companions.rs` how signatures come along, `deletion.rs` what happens when the source has nothing. Pushing and pulling policies take the same way: both
 //! sides are clients of a registry, one of which is the one behind this gateway.
 
 mod blob;
 mod check;
+mod chunks;
 mod companions;
 mod copy;
 mod deletion;
@@ -13,6 +14,7 @@ mod download;
 mod end;
 mod failure;
 mod flights;
+mod portions;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -83,7 +85,7 @@ impl Transfers {
                 .await
                 .map_err(|error| from_inner(&error.into())),
             Err(failure) => {
-                copy.abandon().await;
+                copy.abandon(&failure).await;
                 Err(failure)
             }
         }

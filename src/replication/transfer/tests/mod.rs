@@ -6,6 +6,7 @@ mod companions;
 mod distribution;
 mod downloads;
 mod places;
+mod resume;
 mod speed;
 
 use std::time::Duration;
