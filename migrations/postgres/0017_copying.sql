@@ -14,3 +14,5 @@ create table replication_uploads (
 );
 create index replication_uploads_registry on replication_uploads (registry_id);
 create index replication_uploads_saved on replication_uploads (saved_ms);
+
+alter table replication_policies add column copy_foreign_layers boolean not null default false;

@@ -76,6 +76,8 @@ struct PolicyShape {
     runs_delete: bool,
     max_deletions: Option<u32>,
     max_deletions_percent: Option<u8>,
+    /// Ours: whether layers that registries need not hold are copied too.
+    copy_foreign_layers: bool,
 }
 
 /// `ReplicationTrigger`.
@@ -155,6 +157,7 @@ impl<'a> Registries<'a> {
             runs_delete: spec.runs_delete,
             max_deletions: spec.deletion_limit.count,
             max_deletions_percent: spec.deletion_limit.percent,
+            copy_foreign_layers: spec.copy_foreign_layers,
         }
     }
 }
@@ -229,6 +232,8 @@ pub(super) struct PolicyRequest {
     max_deletions: Option<u32>,
     #[serde(default)]
     max_deletions_percent: Option<u8>,
+    #[serde(default)]
+    copy_foreign_layers: bool,
 }
 
 /// Of a `Registry` only the id counts; none or 0 is the registry behind this gateway.
@@ -276,6 +281,7 @@ impl TryFrom<PolicyRequest> for PolicySpec {
                 count: request.max_deletions,
                 percent: request.max_deletions_percent,
             },
+            copy_foreign_layers: request.copy_foreign_layers,
         })
     }
 }

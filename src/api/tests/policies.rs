@@ -51,6 +51,7 @@ async fn policies_are_made_shown_changed_and_deleted() {
             "runs_delete",
             "max_deletions",
             "max_deletions_percent",
+            "copy_foreign_layers",
         ];
         assert_fields(&shown, &fields);
         assert_eq!(

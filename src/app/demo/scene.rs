@@ -89,6 +89,7 @@ fn policy(mirror: RegistryId) -> PolicySpec {
         tee: true,
         runs_delete: false,
         deletion_limit: DeletionLimit::default(),
+        copy_foreign_layers: false,
     }
 }
 

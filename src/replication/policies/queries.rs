@@ -11,25 +11,28 @@ sqls! {
     POLICY_ALL = "select id, name, description, source_id, destination_id, trigger_kind, cron, \
         filters, namespace, replace_count, deletion, overwrite, enabled, speed_kbps, \
         copy_by_chunk, single_active, bidirectional, tee, runs_delete, max_deletions, \
-        max_deletions_percent, created_ms, updated_ms from replication_policies order by id";
+        max_deletions_percent, copy_foreign_layers, created_ms, updated_ms \
+        from replication_policies order by id";
     POLICY_BY_ID = "select id, name, description, source_id, destination_id, trigger_kind, cron, \
         filters, namespace, replace_count, deletion, overwrite, enabled, speed_kbps, \
         copy_by_chunk, single_active, bidirectional, tee, runs_delete, max_deletions, \
-        max_deletions_percent, created_ms, updated_ms from replication_policies \
+        max_deletions_percent, copy_foreign_layers, created_ms, updated_ms \
+        from replication_policies \
         where id = $1";
     POLICY_INSERT = "insert into replication_policies (name, description, source_id, \
         destination_id, trigger_kind, cron, filters, namespace, replace_count, deletion, \
         overwrite, enabled, speed_kbps, copy_by_chunk, single_active, updated_ms, created_ms, \
-        bidirectional, tee, runs_delete, max_deletions, max_deletions_percent) \
+        bidirectional, tee, runs_delete, max_deletions, max_deletions_percent, \
+        copy_foreign_layers) \
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, \
-        $18, $19, $20, $21) \
+        $18, $19, $20, $21, $22) \
         returning id";
     POLICY_UPDATE = "update replication_policies set name = $1, description = $2, \
         source_id = $3, destination_id = $4, trigger_kind = $5, cron = $6, filters = $7, \
         namespace = $8, replace_count = $9, deletion = $10, overwrite = $11, enabled = $12, \
         speed_kbps = $13, copy_by_chunk = $14, single_active = $15, updated_ms = $16, \
         bidirectional = $17, tee = $18, runs_delete = $19, max_deletions = $20, \
-        max_deletions_percent = $21 where id = $22 returning id";
+        max_deletions_percent = $21, copy_foreign_layers = $22 where id = $23 returning id";
     POLICY_EXISTS = "select id from replication_policies where id = $1";
     POLICY_DELETE = "delete from replication_policies where id = $1";
     REVISION = "select revision from replication_revision where id = 1";
@@ -60,6 +63,7 @@ row! {
         runs_delete: bool,
         max_deletions: Option<i64>,
         max_deletions_percent: Option<i64>,
+        copy_foreign_layers: bool,
         created_ms: i64,
         updated_ms: i64,
     }
@@ -70,7 +74,7 @@ pub(super) const POLICIES: Selection = Selection {
     columns: "id, name, description, source_id, destination_id, trigger_kind, cron, filters, \
         namespace, replace_count, deletion, overwrite, enabled, speed_kbps, copy_by_chunk, \
         single_active, bidirectional, tee, runs_delete, max_deletions, max_deletions_percent, \
-        created_ms, updated_ms",
+        copy_foreign_layers, created_ms, updated_ms",
     from: "replication_policies",
     condition: "1 = 1",
     fields: &[
@@ -135,6 +139,7 @@ impl TryFrom<PolicyRow> for Policy {
                         .max_deletions_percent
                         .and_then(|most| u8::try_from(most).ok()),
                 },
+                copy_foreign_layers: row.copy_foreign_layers,
             },
             created: Timestamp::from_millis(row.created_ms),
             updated: Timestamp::from_millis(row.updated_ms),
@@ -161,7 +166,7 @@ pub(in crate::replication) async fn by_id(
     }))
 }
 
-/// Binds `$1` to `$21` of the statements that write a policy.
+/// Binds `$1` to `$22` of the statements that write a policy.
 macro_rules! bind_spec {
     ($query:expr, $spec:expr, $now:expr) => {{
         let (spec, filters) = ($spec, filters_text(&$spec.filters));
@@ -192,6 +197,7 @@ macro_rules! bind_spec {
             .bind(spec.runs_delete)
             .bind(spec.deletion_limit.count.map(i64::from))
             .bind(spec.deletion_limit.percent.map(i64::from))
+            .bind(spec.copy_foreign_layers)
     }};
 }
 

@@ -37,6 +37,7 @@ async fn a_policy_reads_back_as_it_was_written() {
                     speed_kbps: Some(1024),
                     single_active: true,
                     tee: false,
+                    copy_foreign_layers: true,
                     ..spec.clone()
                 };
                 written = Some(spec.clone());

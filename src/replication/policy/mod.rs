@@ -60,6 +60,9 @@ pub struct PolicySpec {
     /// that it still has; only with `deletion`.
     pub runs_delete: bool,
     pub deletion_limit: DeletionLimit,
+    /// Whether layers that registries need not hold are copied like others, where the source
+    /// holds them.
+    pub copy_foreign_layers: bool,
 }
 
 /// How much of what it sees at the destination a run may delete; beyond it deletes nothing.

@@ -28,6 +28,7 @@ pub(crate) fn spec() -> PolicySpec {
         tee: true,
         runs_delete: false,
         deletion_limit: DeletionLimit::default(),
+        copy_foreign_layers: false,
     }
 }
 

@@ -31,10 +31,8 @@ impl Copy<'_> {
     ) -> Result<(), Failure> {
         let mut wanted: Vec<&Descriptor> = Vec::with_capacity(blobs.len());
         for blob in blobs {
-            if blob.is_foreign() {
-                self.log
-                    .line(format!("blob {}: foreign, not copied", blob.digest));
-            } else if !wanted.iter().any(|other| other.digest == blob.digest) {
+            let is_new = !wanted.iter().any(|other| other.digest == blob.digest);
+            if is_new && (!blob.is_foreign() || self.takes_foreign(blob).await?) {
                 wanted.push(blob);
             }
         }
@@ -51,6 +49,21 @@ impl Copy<'_> {
             .buffer_unordered(self.shared.config.parallel_blobs.max(1))
             .try_for_each(|()| async { Ok(()) })
             .await
+    }
+
+    /// Registries need not hold such a layer, clients fetch it from where its manifest says. We
+    /// do not go there: what a manifest names may be any address.
+    async fn takes_foreign(&self, blob: &Descriptor) -> Result<bool, Failure> {
+        let reason = if !self.policy.spec.copy_foreign_layers {
+            "not copied"
+        } else if self.source.has_blob(&blob.digest).await? {
+            return Ok(true);
+        } else {
+            "the source does not hold it"
+        };
+        self.log
+            .line(format!("blob {}: foreign, {reason}", blob.digest));
+        Ok(false)
     }
 
     async fn known(&self, blobs: &[&Descriptor], trust: Trust) -> Result<HashSet<Digest>, Failure> {

@@ -5,6 +5,7 @@ mod changes;
 mod companions;
 mod distribution;
 mod downloads;
+mod foreign;
 mod places;
 mod resume;
 mod speed;
