@@ -1,5 +1,6 @@
 """The cases. Each builds its own servers, and gives rows of the table: title, unit, skopeo, Tidegate."""
 
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +8,9 @@ from ..servers import PROJECT
 from . import image as images
 from .scene import PATIENCE_SECONDS, Target, replicate, requests_of, skopeo
 from ..processes import free_port
+
+# Less than half a gigabit line, so that two cores serve all servers of a scene.
+LINE_MIB_PER_SECOND = 40
 
 
 class Scene:
@@ -32,10 +36,10 @@ class Scene:
     def headers(self):
         return self.gateway.client.authorization(self.gateway)
 
-    def push(self, tag, image, known=()):
+    def push(self, tag, image, known=(), mib_per_second=None):
         """Pushes; the moment of the manifest's 201."""
         client, repository = self.gateway.client, self.gateway.repository
-        images.push(client, repository, tag, image, self.headers(), known)
+        images.push(client, repository, tag, image, self.headers(), known, mib_per_second)
         return time.monotonic()
 
     def arrivals(self, tag, image):
@@ -107,20 +111,26 @@ def reads(bench, options):
 
 
 def push(bench, options):
-    """The client's push with three targets, one of them stalled, beside one with none."""
-    alone, busy = Scene(bench, "push-alone", []), Scene(bench, "push-tee", [0, 0, 0])
-    busy.targets[2].reach("stall")
-    seconds = {alone: [], busy: []}
-    for turn in range(options.rounds):
-        for scene in (alone, busy):
-            image = images.Image.random(options.layers, options.layer_bytes)
-            start = time.monotonic()
-            seconds[scene].append(scene.push(f"v{turn}", image) - start)
-    rows = [
-        ("push without targets", "s", None, seconds[alone]),
-        ("push with 3 targets, one stalled", "s", None, seconds[busy]),
-    ]
-    for title, scene in (("without targets", alone), ("with 3 targets, one stalled", busy)):
+    """The client's push with three targets, one of them stalled, beside one with none: as fast as
+    it goes, where all compete for the same cores, and at the pace of a line, where they do not."""
+    scenes = {
+        "without targets": Scene(bench, "push-alone", []),
+        "with 3 targets, one stalled": Scene(bench, "push-tee", [0, 0, 0]),
+    }
+    scenes["with 3 targets, one stalled"].targets[2].reach("stall")
+    rows, turns = [], itertools.count()
+    for pace, mib_per_second in ("", None), (f" at {LINE_MIB_PER_SECOND} MiB/s", LINE_MIB_PER_SECOND):
+        seconds = {title: [] for title in scenes}
+        for _ in range(options.rounds):
+            for title, scene in scenes.items():
+                image, tag = images.Image.random(options.layers, options.layer_bytes), f"v{next(turns)}"
+                start = time.monotonic()
+                pushed = scene.push(tag, image, mib_per_second=mib_per_second)
+                seconds[title].append(pushed - start)
+                for target in scene.targets[:2]:
+                    target.wait_for(scene.gateway.repository, tag, image.digest)
+        rows += [(f"push{pace} {title}", "s", None, seconds[title]) for title in scenes]
+    for title, scene in scenes.items():
         _push_at_once(scene, options, 8)
         peak = [scene.gateway.process.peak_rss_mib()]
         rows.append((f"peak RSS, 8 pushes at once, {title}", "MiB", None, peak))

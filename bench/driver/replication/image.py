@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import time
 
 from ..cases import MANIFEST_TYPE
+
+PACED_BYTES = 64 * 1024
 
 
 class Blob:
@@ -53,12 +56,22 @@ def _layer(size_bytes):
     return Blob(os.urandom(size_bytes), "application/vnd.oci.image.layer.v1.tar")
 
 
-def push(client, repository, tag, image, headers, known=()):
-    """Blobs that are not `known`, one after the other, then the manifest."""
+def push(client, repository, tag, image, headers, known=(), mib_per_second=None):
+    """Blobs that are not `known`, one after the other, then the manifest; as fast as it goes, or
+    at the pace of a client's line."""
     for blob in image.blobs():
         if blob not in known:
-            client.put_blob(repository, blob.digest, [blob.content], len(blob.content), headers)
+            pieces = _paced(blob.content, mib_per_second) if mib_per_second else [blob.content]
+            client.put_blob(repository, blob.digest, pieces, len(blob.content), headers)
     put_manifest(client, repository, tag, image, headers)
+
+
+def _paced(content, mib_per_second):
+    start = time.monotonic()
+    for at in range(0, len(content), PACED_BYTES):
+        due = start + at / (mib_per_second * 1024 * 1024)
+        time.sleep(max(0, due - time.monotonic()))
+        yield content[at:at + PACED_BYTES]
 
 
 def put_manifest(client, repository, tag, image, headers):
