@@ -61,7 +61,7 @@ impl Default for Config {
             dead_after_seconds: 15,
             max_spill_bytes: 64 * 1024 * 1024,
             tee: true,
-            tee_memory_mib: 8,
+            tee_memory_mib: 12,
             tee_disk_mib: 1024,
             tee_uploads: 256,
             tee_idle_seconds: 30,

@@ -145,10 +145,11 @@ impl Replication {
 
 impl Teed {
     /// The next bytes. Once a target lags by more than half of the memory that is left, they go
-    /// by disk for all: however many lag, some memory stays for other uploads.
+    /// by disk for all: however many lag, some memory stays for other uploads. Half of all memory
+    /// is for bytes on their way to the disk.
     pub fn take(&self, data: &Bytes) {
         let memory = &self.shared.tee.memory;
-        let most = memory.free_bytes() / 2;
+        let most = memory.free_bytes().saturating_sub(memory.bytes() / 2) / 2;
         let lags = |line: &&Line| line.held_bytes() + data.len() > most;
         self.give_up_stalled(lags);
         let open: Vec<_> = self.lines().filter(|line| line.is_open()).collect();

@@ -150,8 +150,9 @@ impl Stretch {
         let start = self.start;
         let bytes = (end.min(self.end) - start).min(READ_BYTES);
         self.start += bytes;
+        // Allocated here: what each of many threads allocates stays with it.
+        let mut data = vec![0; usize::try_from(bytes).unwrap_or_default()];
         let read = move || {
-            let mut data = vec![0; usize::try_from(bytes).unwrap_or_default()];
             file.read_exact_at(&mut data, start)?;
             Ok(Bytes::from(data))
         };
@@ -175,7 +176,7 @@ async fn write(place: Place, mut pieces: mpsc::UnboundedReceiver<Bytes>, spool: 
     while pieces.recv_many(&mut batch, BATCH_PIECES).await > 0 {
         let (place, batch) = (place.clone(), std::mem::take(&mut batch));
         let written = spool.written.borrow().clone();
-        let wrote = spawn_blocking(move || append(written, &place, &batch)).await;
+        let wrote = spawn_blocking(move || append(written, &place, batch)).await;
         let written = wrote.map_err(io::Error::other).and_then(|written| written);
         let written = written.unwrap_or_else(|error| {
             tracing::warn!(%error, "bytes for targets cannot be kept on disk");
@@ -189,22 +190,22 @@ async fn write(place: Place, mut pieces: mpsc::UnboundedReceiver<Bytes>, spool: 
     }
 }
 
-fn append(written: Written, place: &Place, batch: &[Bytes]) -> io::Result<Written> {
+fn append(written: Written, place: &Place, batch: Vec<Bytes>) -> io::Result<Written> {
     let (file, mut end) = match written {
         Written::To(file, end) => (file, end),
         Written::Nothing | Written::Broken => (Arc::new(place.make_file()?), 0),
     };
     for piece in batch {
-        (&*file).write_all(piece)?;
+        (&*file).write_all(&piece)?;
         end += piece.len() as u64;
     }
     Ok(Written::To(file, end))
 }
 
 /// What is read at once, for each target.
-const READ_BYTES: u64 = 128 * 1024;
+const READ_BYTES: u64 = 64 * 1024;
 /// A thread is asked for once per so many pieces, if they are there.
-const BATCH_PIECES: usize = 64;
+const BATCH_PIECES: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Room for all bytes that targets have yet to take, counted in KiB: a piece that several targets
 /// wait for counts once, and small pieces count as one KiB, for they keep larger buffers.
 #[derive(Debug)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct Room {
+    kib: usize,
+    free_kib: Arc<Semaphore>,
+}
 
 /// Part of a room, given back when dropped.
 pub(super) type Share = OwnedSemaphorePermit;
@@ -20,17 +23,26 @@ struct Held {
 impl Room {
     pub(super) fn new(mib: u32) -> Self {
         let kib = usize::try_from(mib).unwrap_or(usize::MAX) * 1024;
-        Self(Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))))
+        let kib = kib.min(Semaphore::MAX_PERMITS);
+        Self {
+            kib,
+            free_kib: Arc::new(Semaphore::new(kib)),
+        }
+    }
+
+    /// All there is, taken or not.
+    pub(super) fn bytes(&self) -> usize {
+        self.kib * 1024
     }
 
     pub(super) fn free_bytes(&self) -> usize {
-        self.0.available_permits() * 1024
+        self.free_kib.available_permits() * 1024
     }
 
     /// `None` when there is not so much room left.
     pub(super) fn share(&self, bytes: usize) -> Option<Share> {
         let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
-        Arc::clone(&self.0).try_acquire_many_owned(kib).ok()
+        Arc::clone(&self.free_kib).try_acquire_many_owned(kib).ok()
     }
 
     /// The bytes with their share of the room; `None` when there is not so much left.
