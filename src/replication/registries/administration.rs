@@ -83,32 +83,42 @@ impl Replication {
         let (old_url, reconnects) = (row.url.clone(), change.reconnects());
         let mut registry = changed(row.into(), change);
         registry.updated = self.shared.clock.now();
-        let is_moved = registry.url != old_url;
         let tried = NewRegistry::from_parts(&registry, secret.clone());
         check(&tried)?;
         if reconnects {
             registry.installation = self.ask(&tried).await?.installation;
             registry.health = Health::Healthy;
         }
+        self.write(&registry, &secret, &old_url).await?;
+        self.shared.snapshot.refresh(&self.shared.db).await?;
+        tracing::info!(registry.name = registry.name, "registry changed");
+        Ok(())
+    }
+
+    /// Writes a changed registry. Nothing is believed of one that is at another address now.
+    async fn write(
+        &self,
+        registry: &Registry,
+        secret: &Secret,
+        old_url: &str,
+    ) -> Result<(), Error> {
+        let id = registry.id;
         let mut tx = self.shared.db.begin().await?;
-        queries::update(&mut tx, &registry)
+        queries::update(&mut tx, registry)
             .await
             .map_err(|error| name_taken(error, &registry.name))?;
         let sealed = if secret.is_empty() {
             None
         } else {
-            Some(seal(&self.shared.sealing, id, &secret)?)
+            Some(seal(&self.shared.sealing, id, secret)?)
         };
         queries::set_secret(&mut tx, id, sealed.as_deref()).await?;
-        if is_moved {
+        if registry.url != old_url {
             places::queries::forget_registry(&mut tx, id).await?;
             uploads::queries::forget_registry(&mut tx, id).await?;
         }
         policies::queries::bump_revision(&mut tx).await?;
-        tx.commit().await?;
-        self.shared.snapshot.refresh(&self.shared.db).await?;
-        tracing::info!(registry.name = registry.name, "registry changed");
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     /// Refused while a policy uses the registry.

@@ -15,7 +15,10 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -40,9 +43,12 @@ pub(in crate::replication) struct RemoteRegistry {
     pub is_gateway: Arc<AtomicBool>,
 }
 
+type Answering = dyn Fn(&Ask) -> Option<Reply> + Send + Sync;
+type Change = dyn FnOnce(&mut Response<Body>) + Send;
+
 /// What is done with requests instead of the registry's work.
 struct Script {
-    reply: Box<dyn Fn(&Ask) -> Option<Reply> + Send + Sync>,
+    reply: Box<Answering>,
     /// Requests so far, by method and kind of thing.
     counts: Mutex<HashMap<String, usize>>,
 }
@@ -59,7 +65,7 @@ pub(in crate::replication) struct Ask {
 pub(in crate::replication) enum Reply {
     Answer(Response<Body>),
     /// The registry's work, and then another answer.
-    Work(Box<dyn FnOnce(&mut Response<Body>) + Send>),
+    Work(Box<Change>),
     /// The connection is closed in the middle of the request's body.
     HangUp,
     /// Nothing, until there is another script.
@@ -105,17 +111,7 @@ impl RemoteRegistry {
         };
         tokio::spawn(stop.run_until_cancelled_owned(async move {
             while let Ok((stream, _peer)) = listener.accept().await {
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let answer = |request| {
-                        let service = service.clone();
-                        async move { service.answer(request).await }
-                    };
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer))
-                        .await
-                        .ok();
-                });
+                tokio::spawn(service.clone().serve(stream));
             }
         }));
         remote
@@ -157,6 +153,16 @@ impl RemoteRegistry {
 }
 
 impl Service {
+    async fn serve(self, stream: TcpStream) {
+        let answer = hyper::service::service_fn(|request| {
+            let service = self.clone();
+            async move { service.answer(request).await }
+        });
+        let connection = hyper::server::conn::http1::Builder::new();
+        let served = connection.serve_connection(TokioIo::new(stream), answer);
+        served.await.ok();
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Body>> {
         let line = format!("{} {}", request.method(), request.uri().path());
         self.seen.lock().unwrap().push(line);

@@ -21,7 +21,7 @@ use crate::{
         testing::{Ask, RemoteRegistry, Reply, Rig, eventually, push, push_image},
     },
     secret::Secret,
-    store::testing::databases,
+    store::{Listing, testing::databases},
 };
 
 /// A target's trouble.
@@ -287,7 +287,7 @@ async fn a_target_without_name_or_good_certificate_is_waited_for_with_its_reason
         let nameless = rig.policy(|_| {}).await;
         let _mirror = rig.another_mirror().await;
         let tls = Distribution::start(Setup::Tls).await;
-        let policies = rig.replication.policies(&Default::default()).await.unwrap();
+        let policies = rig.replication.policies(&Listing::default()).await.unwrap();
         let untrusted = policies.items.iter().find(|policy| policy.id != nameless);
         let untrusted = untrusted.unwrap();
         let (url, ca) = (rig.remote.url.clone(), tls.ca());
@@ -373,6 +373,15 @@ async fn policy_with_credential(rig: &Rig) -> PolicyId {
     rig.replication.create_policy(&spec).await.unwrap()
 }
 
+/// Begins an upload that goes on at this address.
+fn leading_to(elsewhere: String) -> Reply {
+    Reply::Work(Box::new(move |answer| {
+        let location = answer.headers()[header::LOCATION].to_str().unwrap();
+        let there = format!("{elsewhere}{location}").parse().unwrap();
+        answer.headers_mut().insert(header::LOCATION, there);
+    }))
+}
+
 #[tokio::test]
 async fn an_upload_that_goes_on_at_another_host_takes_no_credentials_there() {
     for db in databases().await {
@@ -392,14 +401,7 @@ async fn an_upload_that_goes_on_at_another_host_takes_no_credentials_there() {
                 let refusal = Reply::refusal(401, "UNAUTHORIZED", "sign in");
                 return Some(refusal.and(header::WWW_AUTHENTICATE, challenge));
             }
-            let elsewhere = elsewhere.clone();
-            is_start(ask).then(|| {
-                Reply::Work(Box::new(move |answer| {
-                    let location = answer.headers()[header::LOCATION].to_str().unwrap();
-                    let there = format!("{elsewhere}{location}").parse().unwrap();
-                    answer.headers_mut().insert(header::LOCATION, there);
-                }))
-            })
+            is_start(ask).then(|| leading_to(elsewhere.clone()))
         });
         let policy = policy_with_credential(&rig).await;
         let digest = push_image(&rig.local, "a/b", "v1", &["one", "two"]).await;

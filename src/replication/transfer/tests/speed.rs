@@ -4,15 +4,15 @@ use std::time::{Duration, Instant};
 
 use crate::{
     replication::{
-        Config, RegistryChange, RegistryId, Status,
+        Config, Origin, RegistryChange, RegistryId, Status,
         testing::{Rig, push, push_image},
     },
-    store::testing::databases,
+    store::{Listing, testing::databases},
 };
 
 /// The only registry of the rig.
 async fn target(rig: &Rig) -> RegistryId {
-    let page = rig.replication.registries(&Default::default()).await;
+    let page = rig.replication.registries(&Listing::default()).await;
     page.unwrap().items[0].id
 }
 
@@ -49,7 +49,7 @@ async fn all_copies_to_a_target_share_its_speed() {
         rig.remote.mend();
         assert!(
             rig.replication
-                .tee(&"a/b".parse().unwrap(), &Default::default())
+                .tee(&"a/b".parse().unwrap(), &Origin::default())
                 .is_none()
         );
         happens(&rig, "v1", 512).await;
