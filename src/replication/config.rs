@@ -10,7 +10,8 @@ pub struct Config {
     pub mode: Mode,
     /// Blobs of one artifact that are copied at once.
     pub parallel_blobs: usize,
-    /// Size of the chunks in which blobs of at least four of them go up, in MiB; 0: none does.
+    /// Size of the first chunk of blobs that go up in chunks, those of at least four such, in MiB;
+    /// 0: none does.
     pub chunk_mib: u32,
     /// Changes that may wait to be written down; more are refused.
     pub max_waiting_changes: usize,

@@ -1,5 +1,9 @@
 //! Large blobs go up in chunks, and after a break where they were.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::{
     blob::size_text,
     copy::Copy,
@@ -98,9 +102,11 @@ impl Copy<'_> {
     ) -> Result<Result<(), Error>, Failure> {
         let client = &self.destination.client;
         let rest = self.rest_of(blob, upload.offset_bytes).await?;
+        let least = upload.min_chunk_bytes.unwrap_or(0);
+        let mut chunk_bytes = self.chunk_bytes().max(least);
         while upload.offset_bytes < blob.size {
-            let most = self.chunk_bytes().max(upload.min_chunk_bytes.unwrap_or(0));
-            let bytes = most.min(blob.size - upload.offset_bytes);
+            let bytes = chunk_bytes.min(blob.size - upload.offset_bytes);
+            let begun = Instant::now();
             match client.patch_upload(&upload, bytes, rest.next(bytes)).await {
                 Ok(next) => upload = next,
                 Err(error) => return Ok(Err(error)),
@@ -108,6 +114,11 @@ impl Copy<'_> {
             self.keep_upload(blob, &upload).await;
             self.moved(bytes);
             failpoint::hit("replication.chunk_kept");
+            if begun.elapsed() < QUICK {
+                chunk_bytes = (2 * chunk_bytes)
+                    .min(GROWTH * self.chunk_bytes())
+                    .max(least);
+            }
         }
         let put = client.put_upload(&upload, &blob.digest, 0, Body::Empty);
         if let Err(error) = put.await {
@@ -159,6 +170,11 @@ fn is_no_to_chunks(kind: Kind) -> bool {
     matches!(kind, Kind::Unsupported | Kind::Invalid | Kind::NotFound)
 }
 
+/// A chunk that takes less is followed by a larger one: neither the wait for its answer nor what is
+/// written down with it should count beside its bytes.
+const QUICK: Duration = Duration::from_secs(1);
+/// How many times as large as the first a chunk may become, for what breaks off is sent again.
+const GROWTH: u64 = 16;
 /// Blobs of fewer chunks go in one piece: sending them again costs little, and a request less is
 /// worth more.
 const CHUNKS_AT_LEAST: u64 = 4;
