@@ -23,7 +23,8 @@ fn speed(kbps: u32) -> RegistryChange {
     }
 }
 
-/// Pushes an image with a layer of so many KiB, which differs from all others.
+/// Pushes an image with a layer of so many KiB, which differs from all others, and a configuration
+/// that is as large.
 async fn happens(rig: &Rig, tag: &str, kib: usize) {
     let layer = tag.repeat(kib * 1024 / tag.len());
     push_image(&rig.local, "a/b", tag, &[&layer]).await;
@@ -59,9 +60,9 @@ async fn all_copies_to_a_target_share_its_speed() {
         for execution in rig.settled().await {
             assert_eq!(execution.status, Status::Succeed);
         }
-        // More is no fault of the limit: the machine may be busy.
+        // Two MiB in all. More is no fault of the limit: the machine may be busy.
         let took = begun.elapsed();
-        assert!(took > Duration::from_millis(1900), "{took:?}");
+        assert!(took > Duration::from_millis(3800), "{took:?}");
     }
 }
 
