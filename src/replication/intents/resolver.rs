@@ -13,7 +13,9 @@ use crate::{
     clock::Timestamp,
     failpoint,
     oci::{Reference, RepositoryName},
-    replication::{Error, IntentId, Operation, Policy, PolicyId, RegistryId, Shared, executions},
+    replication::{
+        Error, IntentId, Operation, Policy, PolicyId, RegistryId, Shared, executions, uploads,
+    },
     store::Db,
 };
 
@@ -56,9 +58,13 @@ async fn round(shared: &Shared, number: u64) -> Result<usize, Error> {
     if number.is_multiple_of(SWEEP_EVERY) {
         executions::queries::sweep(&shared.db, now.minus(KEEP_EMPTY)).await?;
         tombstone::sweep(shared, now).await?;
-        shared.uploads.sweep(now).await?;
     }
-    settle(shared, now).await
+    let settled = settle(shared, now).await?;
+    if number.is_multiple_of(SWEEP_EVERY) {
+        // Asks other registries, for which no push should wait.
+        uploads::sweep(shared, now).await?;
+    }
+    Ok(settled)
 }
 
 /// Takes over the changes in the file, and looks at what is due; how many intents became jobs.

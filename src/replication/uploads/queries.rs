@@ -18,12 +18,29 @@ sqls! {
         where job_id = $1 and digest = $2 and registry_id = $3 and repository = $4";
     UPLOAD_FORGET = "delete from replication_uploads where job_id = $1 and digest = $2";
     UPLOADS_FORGET = "delete from replication_uploads where registry_id = $1";
-    UPLOADS_SWEEP = "delete from replication_uploads where saved_ms < $1";
+    UPLOADS_ORPHANED = "select u.job_id, u.digest, u.registry_id, u.repository, u.location, \
+        u.offset_bytes, u.min_chunk_bytes from replication_uploads u \
+        left join jobs j on j.id = u.job_id \
+        where u.saved_ms < $1 or j.id is null or j.state in ('done', 'stopped') \
+        order by u.saved_ms limit 1000";
 }
 
 row! {
     /// An upload under way.
     pub(super) UploadRow {
+        location: Vec<u8>,
+        offset_bytes: i64,
+        min_chunk_bytes: Option<i64>,
+    }
+}
+
+row! {
+    /// An upload under way, and whose.
+    pub(super) OrphanRow {
+        job_id: i64,
+        digest: String,
+        registry_id: i64,
+        repository: String,
         location: Vec<u8>,
         offset_bytes: i64,
         min_chunk_bytes: Option<i64>,
@@ -70,11 +87,11 @@ pub(super) async fn recall(
     }))
 }
 
-pub(super) async fn forget(db: &Db, job: JobId, digest: &Digest) -> Result<(), Error> {
+pub(super) async fn forget(db: &Db, job: JobId, digest: &str) -> Result<(), Error> {
     write!(db, |pool, sql = UPLOAD_FORGET| {
         sqlx::query(sql)
             .bind(job.0)
-            .bind(digest.as_str())
+            .bind(digest)
             .execute(pool)
             .await
             .map(drop)?;
@@ -97,13 +114,12 @@ pub(in crate::replication) async fn forget_registry(
     Ok(())
 }
 
-pub(super) async fn sweep(db: &Db, before: Timestamp) -> Result<(), Error> {
-    write!(db, |pool, sql = UPLOADS_SWEEP| {
-        sqlx::query(sql)
+/// Uploads of jobs that will not run again, and those that were written down before `before`.
+pub(super) async fn orphaned(db: &Db, before: Timestamp) -> Result<Vec<OrphanRow>, Error> {
+    Ok(read!(db, |pool, sql = UPLOADS_ORPHANED| {
+        sqlx::query_as(sql)
             .bind(before.millis())
-            .execute(pool)
-            .await
-            .map(drop)?;
-    });
-    Ok(())
+            .fetch_all(pool)
+            .await?
+    }))
 }

@@ -8,19 +8,20 @@ use std::{
     time::Duration,
 };
 
+use http::header;
 use serde_json::json;
 
 use crate::{
-    jobs::JobId,
     oci::{
-        Digest, RepositoryName,
+        Digest,
         media_type::{OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST},
     },
-    registry::{Client, Upload},
+    registry::Client,
     replication::{
-        Config, Status,
+        Config, ExecutionId, Status,
         places::Place,
         testing::{Reply, Rig, eventually, name, push, push_manifest},
+        uploads::sweep,
     },
     store::{
         Listing,
@@ -77,24 +78,16 @@ async fn copied(rig: &Rig) -> String {
 /// Whether the upload of the layer is written down.
 async fn is_remembered(rig: &Rig) -> bool {
     let execution = rig.all_executions().await.remove(0);
-    is_remembered_of(rig, rig.tasks(execution.id).await[0].job_id).await
-}
-
-async fn is_remembered_of(rig: &Rig, job: JobId) -> bool {
+    let job = rig.tasks(execution.id).await[0].job_id;
     let uploads = &rig.replication.shared.uploads;
     let digest = Digest::sha256(layer().as_bytes());
-    let repository = name("a/b");
-    let kept = uploads.recall(job, place(rig, &repository).await, &digest);
-    kept.await.unwrap().is_some()
-}
-
-/// A repository of the rig's only target.
-async fn place<'a>(rig: &Rig, repository: &'a RepositoryName) -> Place<'a> {
     let registries = rig.replication.registries(&Listing::default()).await;
-    Place {
+    let place = Place {
         registry: registries.unwrap().items[0].id,
-        repository,
-    }
+        repository: &name("a/b"),
+    };
+    let kept = uploads.recall(job, place, &digest).await;
+    kept.unwrap().is_some()
 }
 
 #[tokio::test]
@@ -194,26 +187,49 @@ async fn a_copy_that_is_stopped_leaves_no_half_upload() {
     }
 }
 
+/// Lets the job of the image wait after its first chunk.
+async fn waiting(rig: &Rig) -> ExecutionId {
+    let busy = || Reply::refusal(429, "TOOMANYREQUESTS", "busy").and(header::RETRY_AFTER, "900");
+    rig.remote
+        .script(move |ask| (ask.is("PATCH", "/uploads/") && ask.number == 1).then(busy));
+    push_large(&rig.local).await;
+    rig.happen(&push("a/b", "v1")).await;
+    eventually(async || {
+        let execution = rig.all_executions().await.remove(0);
+        let task = rig.tasks(execution.id).await.remove(0);
+        task.status_text.contains("busy").then_some(execution.id)
+    })
+    .await
+}
+
 #[tokio::test]
-async fn uploads_that_nobody_goes_on_with_are_forgotten_after_a_day() {
+async fn half_uploads_of_jobs_that_are_stopped_while_they_wait_are_swept() {
     for db in databases().await {
         let rig = rig(db).await;
-        let (job, digest) = (JobId(7), Digest::sha256(layer().as_bytes()));
-        let upload = Upload {
-            name: name("a/b"),
-            location: "/v2/a/b/blobs/uploads/1?_state=x".to_owned(),
-            offset_bytes: 5,
-            min_chunk_bytes: None,
-        };
+        let execution = waiting(&rig).await;
         let shared = &rig.replication.shared;
-        let place = place(&rig, &upload.name).await;
-        shared.uploads.remember(job, place, &digest, &upload).await;
-        let recalled = shared.uploads.recall(job, place, &digest).await.unwrap();
-        assert_eq!(recalled, Some(upload.clone()));
+        sweep(shared, shared.clock.now()).await.unwrap();
+        assert!(is_remembered(&rig).await);
+        rig.replication.stop_execution(execution).await.unwrap();
+        rig.finished(execution).await;
+        rig.remote.requests("");
+        sweep(shared, shared.clock.now()).await.unwrap();
+        assert!(!is_remembered(&rig).await);
+        let cancels = rig.remote.requests("DELETE /v2/a/b/blobs/uploads/");
+        assert_eq!(cancels.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn half_uploads_that_nobody_goes_on_with_are_swept_after_a_day() {
+    for db in databases().await {
+        let rig = rig(db).await;
+        waiting(&rig).await;
+        let shared = &rig.replication.shared;
         for (hours, is_kept) in [(23, true), (25, false)] {
             let later = shared.clock.now().plus(Duration::from_hours(hours));
-            shared.uploads.sweep(later).await.unwrap();
-            assert_eq!(is_remembered_of(&rig, job).await, is_kept);
+            sweep(shared, later).await.unwrap();
+            assert_eq!(is_remembered(&rig).await, is_kept);
         }
     }
 }
