@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
+use url::form_urlencoded;
 
 use crate::{
     audit, notification,
@@ -30,7 +31,7 @@ impl Observer for Watcher {
     fn intend(&self, change: Arc<proxy::Change>) -> BoxFuture<'_, Result<Ticket, Refusal>> {
         Box::pin(async move {
             match self.replication.intend(&watched(&change)).await {
-                Ok(intent) => Ok(self.ticket(intent)),
+                Ok(intent) => Ok(self.ticket(&change, intent)),
                 Err(error @ replication::Error::Superseded { .. }) => {
                     Err(Refusal::new(ErrorCode::Superseded, error.to_string()))
                 }
@@ -65,13 +66,31 @@ impl notification::Observer for Watcher {
 
 impl Watcher {
     /// Tells replication how the change ends, on a task of its own: the client has its answer.
-    fn ticket(&self, intent: replication::Ticket) -> Ticket {
+    fn ticket(&self, change: &proxy::Change, intent: replication::Ticket) -> Ticket {
         let (replication, tasks) = (self.replication.clone(), self.tasks.clone());
-        Ticket::new(move |outcome| {
+        let follow_up = follow_up(change).filter(|_| !intent.is_empty());
+        let ticket = Ticket::new(move |outcome| {
             let outcome = outcome.clone();
             tasks.spawn(async move { settle(&replication, intent, &outcome).await });
-        })
+        });
+        match follow_up {
+            Some(path) => ticket.followed_up_at(path),
+            None => ticket,
+        }
     }
+}
+
+/// Where the API tells whether a push has arrived at its mirrors.
+fn follow_up(change: &proxy::Change) -> Option<String> {
+    let proxy::ChangeKind::Push(push) = &change.kind else {
+        return None;
+    };
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("repository", change.repository.as_str())
+        .append_pair("reference", push.reference.as_str())
+        .append_pair("digest", push.digest.as_str())
+        .finish();
+    Some(format!("/api/v1/replication/wait?{query}"))
 }
 
 /// What a client is told when a change cannot be written down.

@@ -1,7 +1,7 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 
 use super::Refusal;
 use crate::{
@@ -89,16 +89,36 @@ pub enum Outcome {
 /// An intent that was written down; tells its keeper how the change ended.
 ///
 /// Dropped unsettled it stays as [`Outcome::Unknown`] does: somebody has to look.
-pub struct Ticket(Box<dyn FnOnce(&Outcome) + Send>);
+pub struct Ticket {
+    settle: Box<dyn FnOnce(&Outcome) + Send>,
+    follow_up: Option<String>,
+}
 
 impl Ticket {
     /// `settle` must not wait.
     pub fn new(settle: impl FnOnce(&Outcome) + Send + 'static) -> Self {
-        Self(Box::new(settle))
+        Self {
+            settle: Box::new(settle),
+            follow_up: None,
+        }
+    }
+
+    /// `path`, with its query, tells what follows from the change; the client learns it
+    /// ([`FOLLOW_UP_HEADER`]).
+    #[must_use]
+    pub fn followed_up_at(self, path: String) -> Self {
+        Self {
+            follow_up: Some(path),
+            ..self
+        }
+    }
+
+    pub(super) fn follow_up(&self) -> Option<&str> {
+        self.follow_up.as_deref()
     }
 
     pub(super) fn settle(self, outcome: &Outcome) {
-        (self.0)(outcome);
+        (self.settle)(outcome);
     }
 }
 
@@ -107,3 +127,6 @@ impl fmt::Debug for Ticket {
         f.debug_struct("Ticket").finish_non_exhaustive()
     }
 }
+
+/// In the answer to a push: where to ask what becomes of it.
+pub(super) const FOLLOW_UP_HEADER: HeaderName = HeaderName::from_static("tidegate-replication");

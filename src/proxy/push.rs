@@ -9,7 +9,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Change, ChangeKind, Inner, Outcome, Push, Refusal, Ticket, authorise::Admitted,
-    conclude::outcome, intend::gated,
+    conclude::outcome, intend::gated, observer::FOLLOW_UP_HEADER,
 };
 use crate::{
     failpoint,
@@ -116,10 +116,15 @@ impl Inner {
             Outcome::Refused { .. } if is_second => Outcome::Unknown,
             other => other,
         };
+        let follow_up = ticket
+            .as_ref()
+            .and_then(Ticket::follow_up)
+            .map(str::to_owned);
         self.conclude(&change, ticket, &outcome);
         failpoint::hit("proxy.push_concluded");
         let mut response = self.relay(admitted, answer?)?;
         name_digest(&mut response, &digest);
+        name_follow_up(&mut response, follow_up);
         Ok(response)
     }
 
@@ -239,6 +244,13 @@ fn name_digest(response: &mut Response<Body>, digest: &Digest) {
     }
     if let Ok(value) = HeaderValue::from_str(digest.as_str()) {
         response.headers_mut().insert(NAME, value);
+    }
+}
+
+fn name_follow_up(response: &mut Response<Body>, path: Option<String>) {
+    let path = path.filter(|_| response.status().is_success());
+    if let Some(Ok(path)) = path.map(HeaderValue::try_from) {
+        response.headers_mut().insert(FOLLOW_UP_HEADER, path);
     }
 }
 

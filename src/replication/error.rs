@@ -12,6 +12,16 @@ pub enum Error {
     NoExecution(ExecutionId),
     #[error("task {0} does not exist")]
     NoTask(TaskId),
+    #[error("{repository} has no {reference} here")]
+    NotHere {
+        repository: String,
+        reference: String,
+    },
+    /// No policy is concerned; the text says what with.
+    #[error("no enabled policy with the trigger event_based sends {0} anywhere")]
+    NotMirrored(String),
+    #[error("too many wait for references to arrive")]
+    TooManyWait,
     /// The name is taken; the text names it.
     #[error("{0}")]
     Duplicate(String),
@@ -82,15 +92,19 @@ pub enum Kind {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoRegistry(_) | Self::NoPolicy(_) | Self::NoExecution(_) | Self::NoTask(_) => {
-                Kind::NotFound
-            }
+            Self::NoRegistry(_)
+            | Self::NoPolicy(_)
+            | Self::NoExecution(_)
+            | Self::NoTask(_)
+            | Self::NotHere { .. }
+            | Self::NotMirrored(_) => Kind::NotFound,
             Self::Duplicate(_) => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
             Self::Precondition(_) | Self::Superseded { .. } => Kind::Precondition,
-            Self::Overloaded | Self::Unrecorded(_) | Self::ChangeListFull { .. } => {
-                Kind::Unavailable
-            }
+            Self::Overloaded
+            | Self::TooManyWait
+            | Self::Unrecorded(_)
+            | Self::ChangeListFull { .. } => Kind::Unavailable,
             Self::Store(error) if error.retryable() => Kind::Unavailable,
             Self::Unusable(_) | Self::Registry(_) | Self::Unplannable(_) => Kind::Registry,
             _ => Kind::Internal,

@@ -1,5 +1,6 @@
 use std::{path::PathBuf, sync::Arc};
 
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -9,6 +10,7 @@ use super::{
     places::Places,
     policies::{self, Snapshot},
     registries::{self, Clients},
+    standing::MAX_WAITING,
     tee::Tee,
     transfer::{Flights, Speeds, Throttles},
     uploads::Uploads,
@@ -65,6 +67,8 @@ pub(super) struct Shared {
     pub uploads: Uploads,
     pub throttles: Throttles,
     pub tee: Tee,
+    /// Places for those who wait for a reference to arrive.
+    pub waiting: Semaphore,
     pub metrics: Metrics,
     /// Names this life of the process; random, so that no restart inherits its intents.
     pub boot: Arc<str>,
@@ -109,6 +113,7 @@ impl Replication {
             ),
             throttles: Throttles::new(speeds),
             tee: Tee::new(&parts.config, parts.data_dir, tasks.clone(), stop.clone()),
+            waiting: Semaphore::new(MAX_WAITING),
             schedules: Schedules::new(parts.jobs.clone()),
             config: parts.config,
             db: parts.db,

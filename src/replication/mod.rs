@@ -20,6 +20,7 @@ mod places;
 pub(crate) mod policies;
 pub mod policy;
 pub(crate) mod registries;
+mod standing;
 mod tee;
 #[cfg(test)]
 mod testing;
@@ -40,6 +41,7 @@ pub use metrics::Metrics;
 pub use origin::Origin;
 pub use policy::{Policy, PolicySpec, Trigger};
 pub use registries::{Health, NewCredential, NewRegistry, Registry, RegistryChange};
+pub use standing::{Awaited, Progress, Standing, TargetStanding};
 pub use tee::Teed;
 
 use handle::Shared;

@@ -1,4 +1,4 @@
-use super::{executions, intents, places, policies, registries, uploads};
+use super::{executions, intents, places, policies, registries, standing, uploads};
 use crate::store::testing;
 
 #[tokio::test]
@@ -10,6 +10,7 @@ async fn every_statement_is_valid_on_both_databases() {
         registries::queries::ALL,
         places::queries::ALL,
         uploads::queries::ALL,
+        standing::queries::ALL,
     ] {
         testing::prepare(statements).await;
     }

@@ -30,3 +30,4 @@ mod rest;
 mod resume;
 mod tee;
 mod tokens;
+mod waiting;

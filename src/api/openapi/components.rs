@@ -64,6 +64,17 @@ fn schemas() -> Value {
             "status": {"enum": ["Healthy", "Dead"]},
         }))}})),
         "PlanRequest": object(&json!({"policy_id": integer, "policy": {"type": "object"}})),
+        "Standing": object(&json!({
+            "repository": text(), "reference": text(), "digest": text(),
+            "complete": {"type": "boolean"},
+            "targets": {"type": "array", "items": object(&json!({
+                "policy_id": integer, "policy": text(), "registry_id": integer,
+                "repository": text(), "job_id": integer, "message": text(),
+                "status": {"enum": [
+                    "there", "waiting", "running", "retrying", "unknown", "missing",
+                ]},
+            }))},
+        })),
         "Plan": object(&json!({
             "copy": integer, "delete": integer, "keep": integer,
             "truncated": {"type": "boolean"}, "objection": text(),

@@ -1,6 +1,8 @@
-//! `/api/v1/replication`: what Harbor's API has no words for, for system administrators.
+//! `/api/v1/replication`: what Harbor's API has no words for, for system administrators; waiting is for
+//! whoever may pull.
 
 mod plan;
+mod wait;
 
 use super::openapi::Routes;
 
@@ -14,4 +16,10 @@ pub(super) fn routes() -> Routes {
         )
         .takes("PlanRequest")
         .answers("Plan")
+        .get(
+            "/api/v1/replication/wait",
+            "Wait until a tag or digest is at its targets",
+            wait::wait,
+        )
+        .answers("Standing")
 }

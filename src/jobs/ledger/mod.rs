@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Error, Job, JobId, Jobs, log, queries::LogRow, queue::Inner};
+use super::{Error, Job, JobId, Jobs, NewJob, log, queries::LogRow, queue::Inner};
 use crate::{
     clock::Timestamp,
     store::{Listing, Page},
@@ -73,6 +73,13 @@ impl Jobs {
             items: jobs.collect::<Result<_, _>>()?,
             total: page.total,
         })
+    }
+
+    /// The jobs among `meant`, by kind and key, that are not over.
+    pub async fn live(&self, meant: &[NewJob]) -> Result<Vec<Job>, Error> {
+        let keys: Vec<[&str; 2]> = meant.iter().map(|job| [&*job.kind, &*job.key]).collect();
+        let rows = queries::live(&self.inner.db, &keys).await?;
+        rows.into_iter().map(Job::try_from).collect()
     }
 
     /// A page of schedules by their keys; filtered and sorted by `vendor_type` (the kind), `cron`

@@ -2,12 +2,20 @@ use crate::{
     clock::Timestamp,
     jobs::{
         JobId,
-        queries::{JobRow, LogRow},
+        queries::{JobRow, LogRow, json},
     },
     store::{Db, Error, Field, Listing, Page, Selection, Value, read, row, sqls, write},
 };
 
 sqls! {
+    LIVE = "
+        select jobs.* from json_each($1) meant join jobs
+            on jobs.kind = json_extract(meant.value, '$[0]')
+           and jobs.key = json_extract(meant.value, '$[1]')
+           and finished_ms is null"
+      | "
+        select jobs.* from jsonb_array_elements($1::jsonb) meant join jobs
+            on jobs.kind = meant->>0 and jobs.key = meant->>1 and finished_ms is null";
     LOG_BEHIND = "select seq, at_ms, line from job_logs where job_id = $1 and seq > $2
         order by seq limit $3";
     INSTANCE_ANNOUNCE = "
@@ -107,6 +115,14 @@ pub(super) async fn page(
     let selection = Selection { condition, ..JOBS };
     db.page(&selection, fixed.into_iter().collect(), listing)
         .await
+}
+
+/// Of the jobs with these kinds and keys, those that are not over.
+pub(super) async fn live(db: &Db, keys: &[[&str; 2]]) -> Result<Vec<JobRow>, Error> {
+    let keys = json(keys);
+    Ok(read!(db, |pool, sql = LIVE| {
+        sqlx::query_as(sql).bind(&keys).fetch_all(pool).await?
+    }))
 }
 
 /// Lines of a log with numbers above `last`.
