@@ -165,7 +165,9 @@ impl Inner {
                     let parked = Parked::after(before.as_ref(), failure, now, longest);
                     news.insert(target.to_owned(), parked);
                 }
-                Ending::Succeeded | Ending::Failed(Failure::Permanent { .. })
+                Ending::Succeeded
+                | Ending::Partial(_)
+                | Ending::Failed(Failure::Permanent { .. })
                     if before.is_some() =>
                 {
                     news.insert(target.to_owned(), None);

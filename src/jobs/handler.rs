@@ -1,4 +1,7 @@
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +50,13 @@ impl Running {
     /// the next turn.
     pub fn moved(&self, bytes: u64) {
         self.slot.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Says that this run does a part: if it returns `Ok` and nobody has stopped the job, another
+    /// one follows after `pause`, without an attempt spent. The worker is free meanwhile.
+    pub fn leave_rest(&self, pause: Duration) {
+        // The first pause stands.
+        let _ = self.slot.rest_after.set(pause);
     }
 
     /// Whether `stop` was cancelled for the sake of the process, so that another run follows.

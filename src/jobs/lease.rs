@@ -17,6 +17,8 @@ use crate::{backoff::Backoff, clock::Timestamp, failpoint, secret, store::Db};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
     Succeeded,
+    /// Did its part; the rest is due after this time.
+    Partial(Duration),
     Failed(Failure),
     /// Handed back because the process shuts down.
     Released,

@@ -106,6 +106,21 @@ impl Lifecycle {
         Ok(next)
     }
 
+    /// The run `epoch` did a part of the work; the rest is due at `rest_at`.
+    pub(super) fn go_on(&self, epoch: i64, rest_at: Timestamp) -> Result<Self, Refused> {
+        let mut next = self.end(epoch)?;
+        next.fault = None;
+        if self.stop_requested() {
+            next.end_stopped(self.owes_a_run());
+            return Ok(next);
+        }
+        if !self.owes_a_run() {
+            next.run_at = rest_at;
+        }
+        next.begin_anew();
+        Ok(next)
+    }
+
     /// The run `epoch` failed; `retry_at` is when another would begin.
     pub(super) fn fail(
         &self,

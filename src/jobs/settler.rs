@@ -142,6 +142,7 @@ impl Inner {
                 let epoch = run.slot.epoch;
                 match &run.ending {
                     Ending::Succeeded => job.succeed(epoch),
+                    Ending::Partial(pause) => job.go_on(epoch, now.plus(*pause)),
                     Ending::Released => job.release(epoch),
                     Ending::Failed(failure) => job.fail(
                         epoch,

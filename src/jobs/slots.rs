@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicU64},
+    time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,8 @@ pub(super) struct Slot {
     pub stop: CancellationToken,
     /// Bytes moved and not yet charged.
     pub moved: AtomicU64,
+    /// How long to wait for the run that goes on where this one ends.
+    pub rest_after: OnceLock<Duration>,
     reason: OnceLock<Reason>,
 }
 
@@ -72,6 +75,7 @@ impl Slot {
             log,
             stop: CancellationToken::new(),
             moved: AtomicU64::default(),
+            rest_after: OnceLock::new(),
             reason: OnceLock::new(),
         }
     }

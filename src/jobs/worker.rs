@@ -82,7 +82,10 @@ impl Worker {
 
     /// Writes down how the run ended, unless another instance has taken the job.
     async fn end(&self, result: Result<(), Failure>, took: Duration) {
-        let ending = ending(result, self.slot.reason());
+        let ending = match ending(result, self.slot.reason()) {
+            Ending::Succeeded => self.slot.succeeded(),
+            other => other,
+        };
         let ended = Ended {
             slot: self.slot.clone(),
             log: self.slot.log.close(last_line(&ending).as_deref()),
@@ -99,7 +102,7 @@ impl Worker {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match ending {
             Ending::Failed(failure) => self.report(failure, state, duration_ms),
-            Ending::Succeeded | Ending::Released => tracing::debug!(
+            Ending::Succeeded | Ending::Partial(_) | Ending::Released => tracing::debug!(
                 job.id = self.slot.id.0,
                 kind = self.handler.kind(),
                 duration_ms,
@@ -171,10 +174,18 @@ impl Inner {
     }
 }
 
+impl Slot {
+    fn succeeded(&self) -> Ending {
+        let rest = self.rest_after.get().copied();
+        rest.map_or(Ending::Succeeded, Ending::Partial)
+    }
+}
+
 impl Ending {
     fn outcome(&self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::Partial(_) => "partial",
             Self::Released => "released",
             Self::Failed(failure) => failure.class().as_str(),
         }
@@ -197,7 +208,7 @@ fn ending(result: Result<(), Failure>, reason: Option<Reason>) -> Ending {
 /// The engine's own line at the end of a run's log.
 fn last_line(ending: &Ending) -> Option<String> {
     match ending {
-        Ending::Succeeded => None,
+        Ending::Succeeded | Ending::Partial(_) => None,
         Ending::Released => {
             Some("interrupted: the gateway shut down or lost touch with the database".to_owned())
         }

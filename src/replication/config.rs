@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::Deserialize;
 
 /// The `[replication]` section.
@@ -34,6 +36,16 @@ pub struct Config {
     pub tee_uploads: usize,
     /// A destination, or a push, that stands still for this time is given up.
     pub tee_idle_seconds: u64,
+    /// How often both sides of an event-based policy are compared, in hours; 0: never.
+    pub audit_interval_hours: u32,
+    /// What the comparison of one policy may ask of both registries, together.
+    pub audit_requests_per_second: u32,
+}
+
+impl Config {
+    pub(super) fn audit_interval(&self) -> Duration {
+        Duration::from_hours(self.audit_interval_hours.into())
+    }
 }
 
 /// What happens to pushes while the database is away.
@@ -66,6 +78,8 @@ impl Default for Config {
             tee_disk_mib: 1024,
             tee_uploads: 256,
             tee_idle_seconds: 30,
+            audit_interval_hours: 24,
+            audit_requests_per_second: 10,
         }
     }
 }

@@ -132,6 +132,10 @@ impl Replication {
             following.snapshot.follow(db, &following_stop).await;
         });
         tasks.spawn(registries::watch_health(Arc::clone(&shared), stop.clone()));
+        tasks.spawn(super::execute::keep_auditing(
+            Arc::clone(&shared),
+            stop.clone(),
+        ));
         tasks.spawn(intents::resolve(Arc::clone(&shared), stop));
         Ok(Self { shared })
     }
@@ -160,6 +164,7 @@ impl Replication {
         vec![
             Arc::new(super::transfer::Transfers::new(Arc::clone(&self.shared))),
             Arc::new(super::execute::Executor::new(Arc::clone(&self.shared))),
+            Arc::new(super::execute::Auditor::new(Arc::clone(&self.shared))),
         ]
     }
 }

@@ -16,6 +16,23 @@ pub struct Metrics {
     pub(super) intents: Counter,
     pub(super) spilled: Counter,
     pub(super) settled: Counter,
+    pub(super) audits: Counter,
+    audited: Family<AuditLabels, Counter>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuditLabels {
+    sight: AuditSight,
+}
+
+/// How an audit found a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(super) enum AuditSight {
+    Equal,
+    Missing,
+    Different,
+    /// The source has none.
+    Extra,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,6 +94,11 @@ impl Metrics {
         self.teed_blobs.get_or_create(&TeeLabels { outcome }).inc();
     }
 
+    pub(super) fn count_audited(&self, sight: AuditSight, tags: u64) {
+        let labels = AuditLabels { sight };
+        self.audited.get_or_create(&labels).inc_by(tags);
+    }
+
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "tidegate_replication_artifacts",
@@ -122,6 +144,16 @@ impl Metrics {
             "tidegate_replication_settled_intents",
             "Changes of unknown outcome that the resolver made into jobs",
             self.settled.clone(),
+        );
+        registry.register(
+            "tidegate_replication_audits",
+            "Comparisons of both sides of a policy that came to their end",
+            self.audits.clone(),
+        );
+        registry.register(
+            "tidegate_replication_audit_tags",
+            "Tags at which such comparisons looked, by how they found them",
+            self.audited.clone(),
         );
     }
 }

@@ -1,9 +1,10 @@
-use super::{executions, intents, places, policies, registries, standing, uploads};
+use super::{execute, executions, intents, places, policies, registries, standing, uploads};
 use crate::store::testing;
 
 #[tokio::test]
 async fn every_statement_is_valid_on_both_databases() {
     for statements in [
+        execute::queries::ALL,
         executions::queries::ALL,
         intents::queries::ALL,
         policies::queries::ALL,

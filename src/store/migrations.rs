@@ -37,6 +37,7 @@ const ENTRIES: &[Entry] = &[
     entry!(11, "0011_schedule_firings"),
     entry!(16, "0016_registry_speed"),
     entry!(17, "0017_copying"),
+    entry!(18, "0018_audits"),
 ];
 
 /// How many migrations are still to be applied.

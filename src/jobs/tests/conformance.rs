@@ -106,6 +106,10 @@ impl World {
                 self.settle(id, before, *stale, ending).await;
             }
             Step::Release => self.settle(id, before, false, Ending::Released).await,
+            Step::GoOn => {
+                let ending = Ending::Partial(Duration::ZERO);
+                self.settle(id, before, false, ending).await
+            }
             Step::Crash => {
                 // The lease ended long ago on this clock.
                 self.other.inner.rescue().await.unwrap();

@@ -15,6 +15,7 @@ pub(super) enum Step {
     Succeed { stale: bool },
     Fail { failure: Failure, stale: bool },
     Release,
+    GoOn,
     Crash,
     Stop,
     Retry,
@@ -38,6 +39,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => stale().prop_map(|stale| Step::Succeed { stale }),
         4 => (failure, stale()).prop_map(|(failure, stale)| Step::Fail { failure, stale }),
         1 => Just(Step::Release),
+        1 => Just(Step::GoOn),
         2 => Just(Step::Crash),
         1 => Just(Step::Stop),
         1 => Just(Step::Retry),
@@ -61,6 +63,7 @@ pub(super) fn take(
         Step::Succeed { stale } => job.succeed(epoch(*stale)),
         Step::Fail { failure, stale } => job.fail(epoch(*stale), failure, retry_at),
         Step::Release => job.release(job.epoch),
+        Step::GoOn => job.go_on(job.epoch, now),
         Step::Crash => job.crash(retry_at),
         Step::Stop => job.stop(),
         Step::Retry => job.retry(now),
@@ -81,7 +84,8 @@ impl Promise {
             Step::Push => self.owed += 1,
             Step::Retry => (self.owed, self.failures) = (1, 0),
             Step::Claim | Step::Stop => self.owed = 0,
-            Step::Crash | Step::Release | Step::Succeed { .. } | Step::Fail { .. } => {}
+            Step::Crash | Step::Release | Step::GoOn | Step::Succeed { .. } | Step::Fail { .. } => {
+            }
         }
         if matches!(step, Step::Push) && before != State::Running {
             self.failures = 0;

@@ -24,6 +24,8 @@ struct Run {
 
 enum Outcome {
     Returns(Result<(), Failure>),
+    /// Leaves the rest to a run after this time.
+    Leaves(Duration),
     Panics(&'static str),
     /// Goes on whatever happens.
     Hangs,
@@ -49,6 +51,10 @@ impl Handler for Puppet {
             self.0.send(run).unwrap();
             match ended.await {
                 Ok(Outcome::Returns(result)) => result,
+                Ok(Outcome::Leaves(pause)) => {
+                    job.leave_rest(pause);
+                    Ok(())
+                }
                 Ok(Outcome::Panics(message)) => panic!("{message}"),
                 Ok(Outcome::Hangs) => std::future::pending().await,
                 // The test let go of the run: wait to be told to end.
@@ -137,6 +143,43 @@ async fn no_more_jobs_run_at_once_than_there_are_workers() {
         assert_eq!(waiting.len(), 2);
         end(running.pop().unwrap(), Outcome::Returns(Ok(())));
         stage.next_run().await;
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_run_leaves_is_due_later_and_can_be_stopped_meanwhile() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let id = enqueue(&stage.jobs, wish("long", 1)).await.id;
+        for _part in 0..3 {
+            let run = stage.next_run().await;
+            assert_eq!((run.id, run.attempt), (id, 1));
+            end(run, Outcome::Leaves(Duration::ZERO));
+        }
+        end(
+            stage.next_run().await,
+            Outcome::Leaves(Duration::from_mins(1)),
+        );
+        becomes(&stage.jobs, id, State::Ready).await;
+        let job = stage.jobs.job(id).await.unwrap();
+        assert_eq!(job.run_at, job.updated.plus(Duration::from_mins(1)));
+        assert_eq!((job.error, job.generation), (None, 1));
+        stage.jobs.stop(id).await.unwrap();
+        assert_eq!(state(&stage.jobs, id).await, State::Stopped);
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_leaves_nothing() {
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let id = enqueue(&stage.jobs, wish("long", 1)).await.id;
+        let run = stage.next_run().await;
+        stage.jobs.stop(id).await.unwrap();
+        end(run, Outcome::Leaves(Duration::ZERO));
+        becomes(&stage.jobs, id, State::Stopped).await;
         stage.shut_down().await;
     }
 }

@@ -1,5 +1,5 @@
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Client, call::Call};
 use crate::{
@@ -18,7 +18,8 @@ pub enum PageOf {
 }
 
 /// Where a listing goes on; the registry's own words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Cursor(String);
 
 /// A page of a listing.

@@ -1,13 +1,15 @@
 //! What running a policy would do now, without doing it.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
-use super::{gone::Gone, survey::Survey};
+use super::{
+    gone::Gone,
+    sight::Sight,
+    survey::Survey,
+    walk::{Position, Stage, Walk},
+};
 use crate::{
     jobs::Failure,
-    oci::{Digest, Reference, RepositoryName, Tag},
-    registry::Client,
-    replication::{Error, PolicySpec, Replication, executions::artifact_name, transfer::Side},
+    oci::{RepositoryName, Tag},
+    replication::{Error, PolicySpec, Replication, executions::artifact_name},
 };
 
 /// What a run would do. The counts stop where the looking does.
@@ -78,18 +80,20 @@ impl Plan {
     async fn fill(&mut self, survey: &Survey<'_>, spec: &PolicySpec) -> Result<(), Failure> {
         let mut gone = Gone::default();
         let mut left = MAX_TAGS;
-        let mut repositories = survey.repositories();
-        while let Some(page) = repositories.next().await? {
-            for repository in page {
-                let mut tags = survey.tags(&repository).await?;
-                if spec.runs_delete {
-                    gone.compare(survey, spec, &repository, &tags).await?;
-                }
-                self.is_whole &= tags.len() <= left;
-                tags.truncate(left);
-                left -= tags.len();
-                self.copies(survey, spec, &repository, tags).await?;
+        let mut walk = Walk::new(survey, Position::default());
+        while let Some(stage) = walk.next().await? {
+            let Stage {
+                repository,
+                mut tags,
+                ..
+            } = stage;
+            if spec.runs_delete {
+                gone.compare(survey, spec, &repository, &tags).await?;
             }
+            self.is_whole &= tags.len() <= left;
+            tags.truncate(left);
+            left -= tags.len();
+            self.copies(survey, spec, &repository, &tags).await?;
             if left == 0 {
                 self.is_whole = false;
                 break;
@@ -114,31 +118,18 @@ impl Plan {
         survey: &Survey<'_>,
         spec: &PolicySpec,
         repository: &RepositoryName,
-        tags: Vec<Tag>,
+        tags: &[Tag],
     ) -> Result<(), Failure> {
         let there = spec.namespace.map(repository);
         let there = there.map_err(|error| Failure::permanent(error.to_string()))?;
-        let looks = tags.into_iter().map(|tag| {
-            let there = &there;
-            async move {
-                let here = digest(&survey.source, Side::Source, repository, &tag);
-                let held = digest(&survey.destination, Side::Destination, there, &tag);
-                let (here, held) = tokio::try_join!(here, held)?;
-                let fate = match (here, held) {
-                    (None, _) => (Deed::Keep, "gone at the source meanwhile"),
-                    (Some(_), None) => (Deed::Copy, "missing at the destination"),
-                    (Some(here), Some(held)) if here == held => (Deed::Keep, "equal"),
-                    _ if spec.overwrite => (Deed::Copy, "different at the destination"),
-                    _ => (Deed::Keep, "different, and the policy does not overwrite"),
-                };
-                Ok::<_, Failure>((tag, fate))
-            }
-        });
-        let fates: Vec<_> = stream::iter(looks)
-            .buffered(LOOKS_AT_ONCE)
-            .try_collect()
-            .await?;
-        for (tag, fate) in fates {
+        for (tag, sight) in survey.sights((repository, &there), tags).await? {
+            let fate = match sight {
+                Sight::Gone => (Deed::Keep, "gone at the source meanwhile"),
+                Sight::Missing => (Deed::Copy, "missing at the destination"),
+                Sight::Equal => (Deed::Keep, "equal"),
+                Sight::Different if spec.overwrite => (Deed::Copy, "different at the destination"),
+                Sight::Different => (Deed::Keep, "different, and the policy does not overwrite"),
+            };
             self.add((repository, &there), &tag, fate);
         }
         Ok(())
@@ -169,21 +160,7 @@ impl Plan {
     }
 }
 
-async fn digest(
-    client: &Client,
-    side: Side,
-    repository: &RepositoryName,
-    tag: &Tag,
-) -> Result<Option<Digest>, Failure> {
-    let reference = Reference::Tag(tag.clone());
-    let head = client.head_manifest(repository, &reference).await;
-    Ok(head
-        .map_err(|error| side.failure(&error))?
-        .map(|head| head.digest))
-}
-
 /// What a person reads through, or a script checks, in one answer.
 const MAX_STEPS: usize = 1000;
 /// Two requests each: a plan of so many takes a minute or two.
 const MAX_TAGS: usize = 10_000;
-const LOOKS_AT_ONCE: usize = 16;

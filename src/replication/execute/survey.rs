@@ -3,7 +3,7 @@
 use crate::{
     jobs::Failure,
     oci::{Reference, RepositoryName, Tag},
-    registry::{Client, Kind, PageOf},
+    registry::{Client, Cursor, Kind, PageOf},
     replication::{
         PolicySpec, Shared,
         transfer::{Side, from_inner},
@@ -44,10 +44,12 @@ impl<'a> Survey<'a> {
         })
     }
 
-    pub(super) fn repositories(&self) -> Repositories<'_> {
+    /// From the page `cursor` on; `None` is the first.
+    pub(super) fn repositories(&self, cursor: Option<Cursor>) -> Repositories<'_> {
+        let first = PageOf::First { items: PAGE_ITEMS };
         let place = match self.spec.only_repository() {
             Some(name) => Place::Named(name),
-            None => Place::Catalog(PageOf::First { items: PAGE_ITEMS }),
+            None => Place::Catalog(cursor.map_or(first, PageOf::Next)),
         };
         Repositories {
             survey: self,
@@ -83,6 +85,14 @@ impl<'a> Survey<'a> {
 }
 
 impl Repositories<'_> {
+    /// Where the next page is; `None` for the first.
+    pub(super) fn cursor(&self) -> Option<Cursor> {
+        match &self.place {
+            Place::Catalog(PageOf::Next(cursor)) => Some(cursor.clone()),
+            Place::Catalog(PageOf::First { .. }) | Place::Named(_) | Place::End => None,
+        }
+    }
+
     /// The accepted repositories of the next page, which may be none; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<RepositoryName>>, Failure> {
         let page = match std::mem::replace(&mut self.place, Place::End) {

@@ -17,7 +17,7 @@ use super::{ExecutionId, PolicyId, TaskId};
 pub struct Execution {
     pub id: ExecutionId,
     pub policy_id: PolicyId,
-    /// `manual`, `scheduled` or `event_based`.
+    /// `manual`, `scheduled`, `event_based` or `audit`.
     pub trigger: String,
     pub status: Status,
     /// Why it was skipped or failed as a whole; else empty.

@@ -2,6 +2,7 @@ use super::{Counts, Execution, Operation, Status, Task, artifact_name};
 use crate::{
     clock::Timestamp,
     jobs::JobId,
+    oci::RepositoryName,
     replication::{Error, ExecutionId, PolicyId, TaskId},
     store::{self, Db, Field, Listing, Page, Selection, Tx, Value, read, row, run, sqls, write},
 };
@@ -12,8 +13,8 @@ sqls! {
         select id, $2, $3, $4, $5 from replication_policies where id = $1 returning id";
     EXECUTION_OF_JOB = "select id from replication_executions where job_id = $1";
     EXECUTION_LIVE = "select e.id from replication_executions e where e.policy_id = $1 \
-        and e.id <> $2 and (exists (select 1 from jobs j where j.id = e.job_id \
-            and j.finished_ms is null) \
+        and e.id <> $2 and (e.trigger_kind <> 'audit' \
+            and exists (select 1 from jobs j where j.id = e.job_id and j.finished_ms is null) \
         or exists (select 1 from replication_tasks t join jobs j on j.id = t.job_id \
             where t.execution_id = e.id and j.finished_ms is null)) limit 1";
     EXECUTION_LIVE_JOBS = "select j.id from replication_executions e join jobs j on j.id = e.job_id \
@@ -27,8 +28,8 @@ sqls! {
         where e.policy_id = $1 and j.state in ('ready', 'retry')";
     TASK_INSERT = "insert into replication_tasks (execution_id, job_id, operation, repository, \
         reference, destination, started_ms) values ($1, $2, $3, $4, $5, $6, $7)";
-    TASKS_OF_EXECUTION = "select repository, reference from replication_tasks \
-        where execution_id = $1";
+    TASKS_OF_REPOSITORY = "select reference from replication_tasks \
+        where execution_id = $1 and repository = $2";
     TASK_NOTE = "update replication_tasks set note = $2 where job_id = $1";
     TASK_SWEEP = "delete from replication_tasks \
         where not exists (select 1 from jobs j where j.id = job_id)";
@@ -73,11 +74,6 @@ row! {
         started_ms: i64,
         finished_ms: Option<i64>,
     }
-}
-
-row! {
-    /// What a task is about.
-    pub(crate) ArtifactRow { repository: String, reference: String }
 }
 
 /// Executions, with their state derived as Harbor does: in progress while any job is, failed
@@ -304,7 +300,8 @@ pub(in crate::replication) async fn of_job(
     Ok(id.map(ExecutionId))
 }
 
-/// An execution of the policy, other than `except`, that has work left.
+/// An execution of the policy, other than `except`, that has work left. An audit that only
+/// compares does not count: nobody has asked for it.
 pub(in crate::replication) async fn live_one(
     tx: &mut Tx,
     policy: PolicyId,
@@ -342,13 +339,18 @@ pub(in crate::replication) async fn waiting_jobs(
     Ok(ids.into_iter().map(JobId).collect())
 }
 
-/// Repositories and references that an execution has tasks for.
-pub(in crate::replication) async fn artifacts(
+/// The references of a repository that an execution has tasks for.
+pub(in crate::replication) async fn references(
     db: &Db,
     execution: ExecutionId,
-) -> Result<Vec<ArtifactRow>, store::Error> {
-    Ok(read!(db, |pool, sql = TASKS_OF_EXECUTION| {
-        sqlx::query_as(sql).bind(execution.0).fetch_all(pool).await?
+    repository: &RepositoryName,
+) -> Result<Vec<String>, store::Error> {
+    Ok(read!(db, |pool, sql = TASKS_OF_REPOSITORY| {
+        sqlx::query_scalar(sql)
+            .bind(execution.0)
+            .bind(repository.as_str())
+            .fetch_all(pool)
+            .await?
     }))
 }
 

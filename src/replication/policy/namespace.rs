@@ -55,6 +55,13 @@ impl Namespace {
     }
 }
 
+impl Namespace {
+    /// Whether no two repositories get the same name.
+    pub fn keeps_apart(&self) -> bool {
+        self.path.is_empty() || self.replace == Replace::First(0)
+    }
+}
+
 impl Replace {
     /// From Harbor's `dest_namespace_replace_count`; `None` below −1.
     pub fn from_count(count: i8) -> Option<Self> {
