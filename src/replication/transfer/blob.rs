@@ -1,12 +1,12 @@
 use std::collections::HashSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use super::{
     copy::{Copy, Trust},
     download::download,
     failure::from_store,
+    side_by_side::side_by_side,
     throttle::Throttled,
 };
 use crate::{
@@ -45,10 +45,7 @@ impl Copy<'_> {
                 copies.push(self.copy_blob(blob, trust));
             }
         }
-        stream::iter(copies)
-            .buffer_unordered(self.shared.config.parallel_blobs.max(1))
-            .try_for_each(|()| async { Ok(()) })
-            .await
+        side_by_side(copies, self.shared.config.parallel_blobs).await
     }
 
     /// Registries need not hold such a layer, clients fetch it from where its manifest says. We

@@ -1,9 +1,11 @@
 //! Signatures, attestations and the like: what refers to an artifact comes along with it.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
-use super::copy::{Artifact, Copy};
+use super::{
+    copy::{Artifact, Copy},
+    side_by_side::side_by_side,
+};
 use crate::{
     jobs::Failure,
     oci::{Digest, Manifest, Reference, companion_subject, companion_tags},
@@ -65,10 +67,7 @@ impl Copy<'_> {
                 .line(format!("companion: {reference} belongs to it"));
             copies.push(self.child(Artifact::below(reference, digest, depth)));
         }
-        stream::iter(copies)
-            .buffer_unordered(self.shared.config.parallel_blobs.max(1))
-            .try_for_each(|()| async { Ok(()) })
-            .await
+        side_by_side(copies, self.shared.config.parallel_blobs).await
     }
 
     /// Lists a manifest as a referrer of its subject at a destination that does not do so by

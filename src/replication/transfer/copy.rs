@@ -5,13 +5,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
+use futures_util::{FutureExt, future::BoxFuture};
 use http::{HeaderName, HeaderValue};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     end::End,
     failure::{from_store, is_missing_content},
+    side_by_side::side_by_side,
     throttle::{Bucket, Limited},
 };
 use crate::{
@@ -294,10 +295,7 @@ impl<'a> Copy<'a> {
                 ..Artifact::below(reference, digest.clone(), pulled.artifact.depth)
             }));
         }
-        stream::iter(copies)
-            .buffer_unordered(self.shared.config.parallel_blobs.max(1))
-            .try_for_each(|()| async { Ok(()) })
-            .await?;
+        side_by_side(copies, self.shared.config.parallel_blobs).await?;
         self.copy_blobs(&pulled.manifest.blobs, pulled.artifact.trust)
             .await?;
         failpoint::hit("replication.blobs_copied");

@@ -15,6 +15,7 @@ mod end;
 mod failure;
 mod flights;
 mod portions;
+mod side_by_side;
 #[cfg(test)]
 mod tests;
 mod throttle;

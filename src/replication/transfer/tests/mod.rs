@@ -8,6 +8,7 @@ mod downloads;
 mod foreign;
 mod places;
 mod resume;
+mod siblings;
 mod speed;
 
 use std::time::Duration;
