@@ -48,7 +48,7 @@ pub use handler::{Handler, Running};
 pub use instance::{Instance, Work};
 pub use job::{Enqueued, Job, JobId, NewJob};
 pub use launch::{ByHand, Launch};
-pub use ledger::{Schedule, Selected};
+pub use ledger::{Backlog, ParkedTarget, Schedule, Selected};
 pub use log::Log;
 pub use metrics::Metrics;
 pub use pause::{Queue, SCHEDULER};

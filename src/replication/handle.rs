@@ -6,6 +6,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Change, Config, Error, Policy, PolicyId,
     intents::{self, Desk, InFlight, Spill, Writer},
+    lag,
     metrics::Metrics,
     places::Places,
     policies::{self, Snapshot},
@@ -131,6 +132,7 @@ impl Replication {
             let db = &following.db;
             following.snapshot.follow(db, &following_stop).await;
         });
+        tasks.spawn(lag::watch(Arc::clone(&shared), stop.clone()));
         tasks.spawn(registries::watch_health(Arc::clone(&shared), stop.clone()));
         tasks.spawn(super::execute::keep_auditing(
             Arc::clone(&shared),

@@ -1,6 +1,6 @@
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
@@ -18,6 +18,8 @@ pub struct Metrics {
     pub(super) settled: Counter,
     pub(super) audits: Counter,
     audited: Family<AuditLabels, Counter>,
+    pub(super) behind: Family<LagLabels, Gauge>,
+    pub(super) lag_seconds: Family<LagLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -33,6 +35,13 @@ pub(super) enum AuditSight {
     Different,
     /// The source has none.
     Extra,
+}
+
+/// A policy and the registry at its other end, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LagLabels {
+    pub policy: i64,
+    pub registry: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -139,6 +148,16 @@ impl Metrics {
             "tidegate_replication_spilled_intents",
             "Changes kept in the local file because the database was away",
             self.spilled.clone(),
+        );
+        registry.register(
+            "tidegate_replication_behind",
+            "Artifacts that a policy has yet to bring to where they belong",
+            self.behind.clone(),
+        );
+        registry.register(
+            "tidegate_replication_lag_seconds",
+            "Age of the oldest change that a policy has yet to bring to where it belongs",
+            self.lag_seconds.clone(),
         );
         registry.register(
             "tidegate_replication_settled_intents",

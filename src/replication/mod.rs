@@ -14,6 +14,7 @@ pub(crate) mod executions;
 mod handle;
 mod id;
 pub(crate) mod intents;
+mod lag;
 mod metrics;
 mod origin;
 mod places;
@@ -37,6 +38,7 @@ pub use executions::{Counts, Execution, Operation, Status, Task};
 pub use handle::{Parts, Replication};
 pub use id::{ExecutionId, IntentId, PolicyId, RegistryId, TaskId};
 pub use intents::Ticket;
+pub use lag::{Lag, PolicyLag, TargetLag};
 pub use metrics::Metrics;
 pub use origin::Origin;
 pub use policy::{Policy, PolicySpec, Trigger};
@@ -45,3 +47,8 @@ pub use standing::{Awaited, Progress, Standing, TargetStanding};
 pub use tee::Teed;
 
 use handle::Shared;
+
+/// Whose limits and breaker the jobs of a registry fall under.
+fn job_target(registry: RegistryId) -> String {
+    format!("registry/{registry}")
+}

@@ -67,7 +67,7 @@ async fn the_time_of_a_wait_is_bounded_and_says_what_is_in_the_way() {
     let gateway = Gateway::start().await;
     gateway.create_project("team").await;
     let mirror = Distribution::start().await;
-    let policy = gateway.mirror_to(&mirror.url()).await;
+    let (port, policy) = (mirror.port(), gateway.mirror_to(&mirror.url()).await);
     drop(mirror);
     let image = Image::new(&[b"a layer"]);
     let name = format!("{}/team/app:v1", gateway.host());
@@ -80,4 +80,21 @@ async fn the_time_of_a_wait_is_bounded_and_says_what_is_in_the_way() {
         (target["message"] != serde_json::Value::Null).then_some(())
     })
     .await;
+    let lag = async || {
+        let answer = gateway.admin().get("/api/v1/replication/lag").await;
+        answer.expect(200).json()
+    };
+    let behind = lag().await;
+    let (of_policy, of_target) = (&behind["policies"][0], &behind["targets"][0]);
+    assert_eq!(of_policy["policy_id"], policy);
+    assert!(of_policy["oldest"].is_string(), "{behind:#}");
+    assert!(of_target["parked"]["reason"].is_string(), "{behind:#}");
+    assert_eq!(of_target["registry"], "mirror");
+
+    let _mirror = Distribution::on_port(port).await;
+    let path = path.replace("timeout=1", "timeout=60");
+    gateway.admin().get(&path).await.expect(200);
+    let behind = lag().await;
+    assert_eq!(behind["policies"][0]["lag_seconds"], 0);
+    assert_eq!(behind["targets"][0]["parked"], serde_json::Value::Null);
 }

@@ -64,6 +64,16 @@ fn schemas() -> Value {
             "status": {"enum": ["Healthy", "Dead"]},
         }))}})),
         "PlanRequest": object(&json!({"policy_id": integer, "policy": {"type": "object"}})),
+        "Lag": object(&json!({
+            "policies": {"type": "array", "items": backlog(&json!({
+                "policy_id": integer, "policy": text(), "enabled": {"type": "boolean"},
+                "registry_id": integer,
+            }))},
+            "targets": {"type": "array", "items": backlog(&json!({
+                "registry_id": integer, "registry": text(),
+                "parked": object(&json!({"reason": text(), "until": time()})),
+            }))},
+        })),
         "Standing": object(&json!({
             "repository": text(), "reference": text(), "digest": text(),
             "complete": {"type": "boolean"},
@@ -84,6 +94,19 @@ fn schemas() -> Value {
             }))},
         })),
     })
+}
+
+/// An object that also counts jobs.
+fn backlog(properties: &Value) -> Value {
+    let integer = json!({"type": "integer"});
+    let mut all = json!({
+        "waiting": integer, "running": integer, "retrying": integer, "failed_last_day": integer,
+        "oldest": time(), "lag_seconds": integer,
+    });
+    if let (Some(all), Some(properties)) = (all.as_object_mut(), properties.as_object()) {
+        all.extend(properties.clone());
+    }
+    object(&all)
 }
 
 fn object(properties: &Value) -> Value {

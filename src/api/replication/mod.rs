@@ -1,6 +1,7 @@
 //! `/api/v1/replication`: what Harbor's API has no words for, for system administrators; waiting is for
 //! whoever may pull.
 
+mod lag;
 mod plan;
 mod wait;
 
@@ -16,6 +17,12 @@ pub(super) fn routes() -> Routes {
         )
         .takes("PlanRequest")
         .answers("Plan")
+        .get(
+            "/api/v1/replication/lag",
+            "How far policies and targets are behind",
+            lag::lag,
+        )
+        .answers("Lag")
         .get(
             "/api/v1/replication/wait",
             "Wait until a tag or digest is at its targets",

@@ -1,5 +1,6 @@
 //! Jobs as people read them: pages of them, and their logs as they grow.
 
+mod backlog;
 pub(super) mod queries;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::{
     store::{Listing, Page},
 };
 
+pub use backlog::{Backlog, ParkedTarget};
 #[cfg(test)]
 pub(crate) use queries::ALL;
 

@@ -30,6 +30,26 @@ sqls! {
     WAITING = "
         select kind, count(*) as jobs, min(run_at_ms) as oldest_ms from jobs
          where state in ('ready', 'retry') and run_at_ms <= $1 group by kind";
+    BACKLOGS = "
+        select substr(key, 1, instr(key, '/') - 1) as prefix,
+               count(case when state = 'ready' then 1 end) as waiting,
+               count(case when state = 'running' then 1 end) as running,
+               count(case when state = 'retry' then 1 end) as retrying,
+               0 as failed, min(created_ms) as oldest_ms
+          from jobs where kind = $1 and finished_ms is null group by 1
+        union all
+        select substr(key, 1, instr(key, '/') - 1), 0, 0, 0, count(*), null
+          from jobs where kind = $1 and state = 'failed' and finished_ms >= $2 group by 1"
+      | "
+        select split_part(key, '/', 1) as prefix,
+               count(case when state = 'ready' then 1 end) as waiting,
+               count(case when state = 'running' then 1 end) as running,
+               count(case when state = 'retry' then 1 end) as retrying,
+               0::bigint as failed, min(created_ms) as oldest_ms
+          from jobs where kind = $1 and finished_ms is null group by 1
+        union all
+        select split_part(key, '/', 1), 0, 0, 0, count(*), null
+          from jobs where kind = $1 and state = 'failed' and finished_ms >= $2 group by 1";
     PAUSED = "select kind from job_pauses";
     PAUSE = "
         insert into job_pauses (kind, since_ms) values ($1, $2) on conflict (kind) do nothing";
@@ -51,6 +71,13 @@ row! {
 row! {
     /// The jobs of a kind that are due.
     pub(in crate::jobs) WaitingRow { kind: String, jobs: i64, oldest_ms: i64 }
+}
+row! {
+    /// Jobs of one kind whose keys begin alike.
+    pub(super) BacklogRow {
+        prefix: String, waiting: i64, running: i64, retrying: i64, failed: i64,
+        oldest_ms: Option<i64>,
+    }
 }
 row! {
     pub(in crate::jobs) ScheduleRow {
@@ -199,6 +226,21 @@ pub(in crate::jobs) async fn work(db: &Db) -> Result<Vec<WorkRow>, Error> {
 pub(in crate::jobs) async fn waiting(db: &Db, now: Timestamp) -> Result<Vec<WaitingRow>, Error> {
     Ok(read!(db, |pool, sql = WAITING| {
         sqlx::query_as(sql).bind(now.millis()).fetch_all(pool).await?
+    }))
+}
+
+/// Jobs of a kind that are not over, and that failed since; more than one row for some prefixes.
+pub(super) async fn backlogs(
+    db: &Db,
+    kind: &str,
+    since: Timestamp,
+) -> Result<Vec<BacklogRow>, Error> {
+    Ok(read!(db, |pool, sql = BACKLOGS| {
+        sqlx::query_as(sql)
+            .bind(kind)
+            .bind(since.millis())
+            .fetch_all(pool)
+            .await?
     }))
 }
 

@@ -6,7 +6,9 @@ use serde_json::json;
 use crate::{
     jobs::NewJob,
     oci::{Digest, Reference, RepositoryName},
-    replication::{Change, ChangeKind, Operation, Origin, Policy, PolicyId, RegistryId, transfer},
+    replication::{
+        Change, ChangeKind, Operation, Origin, Policy, PolicyId, RegistryId, job_target, transfer,
+    },
 };
 
 /// That a policy's destination equals its source in one reference.
@@ -59,7 +61,7 @@ impl Wish {
         });
         let project = repository.split('/').next().unwrap_or_default();
         NewJob::new(transfer::KIND, key, params)
-            .for_target(format!("registry/{}", self.remote))
+            .for_target(job_target(self.remote))
             .in_project(project)
     }
 }

@@ -151,7 +151,7 @@ pub(super) async fn list(db: &Db, listing: &Listing) -> Result<Page<PolicyRow>, 
     db.page(&POLICIES, Vec::new(), listing).await
 }
 
-pub(super) async fn all(db: &Db) -> Result<Vec<PolicyRow>, store::Error> {
+pub(in crate::replication) async fn all(db: &Db) -> Result<Vec<PolicyRow>, store::Error> {
     Ok(read!(db, |pool, sql = POLICY_ALL| {
         sqlx::query_as(sql).fetch_all(pool).await?
     }))
