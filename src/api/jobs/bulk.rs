@@ -25,8 +25,8 @@ pub(super) struct Meant {
 
 /// How many jobs were changed.
 #[derive(Debug, Serialize)]
-pub(super) struct Changed {
-    count: u64,
+pub(in crate::api) struct Changed {
+    pub(in crate::api) count: u64,
 }
 
 pub(super) async fn stop(

@@ -23,6 +23,7 @@ use crate::{
     jobs::{self, JobId, Selected},
     store::Test,
 };
+pub(super) use bulk::Changed;
 use shape::JobShape;
 
 /// The routes by their whole paths, for they do not lie below the contract's root.

@@ -64,6 +64,10 @@ fn schemas() -> Value {
             "status": {"enum": ["Healthy", "Dead"]},
         }))}})),
         "PlanRequest": object(&json!({"policy_id": integer, "policy": {"type": "object"}})),
+        "Firings": {"type": "array", "items": object(&json!({
+            "slot": time(), "fired": time(), "outcome": {"enum": ["fired", "joined", "missed"]},
+            "job_id": integer,
+        }))},
         "Lag": object(&json!({
             "policies": {"type": "array", "items": backlog(&json!({
                 "policy_id": integer, "policy": text(), "enabled": {"type": "boolean"},

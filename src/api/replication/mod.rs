@@ -3,6 +3,7 @@
 
 mod lag;
 mod plan;
+mod runs;
 mod wait;
 
 use super::openapi::Routes;
@@ -17,6 +18,24 @@ pub(super) fn routes() -> Routes {
         )
         .takes("PlanRequest")
         .answers("Plan")
+        .post(
+            "/api/v1/replication/executions/{id}/retry",
+            "Try again what failed of a run",
+            runs::retry,
+        )
+        .answers("JobsChanged")
+        .post(
+            "/api/v1/replication/policies/{id}/stop",
+            "Stop all that a policy has under way",
+            runs::stop,
+        )
+        .answers("JobsChanged")
+        .get(
+            "/api/v1/replication/policies/{id}/firings",
+            "What became of the slots of a policy's schedule",
+            runs::firings,
+        )
+        .answers("Firings")
         .get(
             "/api/v1/replication/lag",
             "How far policies and targets are behind",

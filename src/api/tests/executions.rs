@@ -142,6 +142,31 @@ async fn executions_are_listed_and_stopped() {
         api.post(executions, ADMIN, unknown)
             .await
             .refused(404, "NOT_FOUND");
+        // Nothing of it failed, and nothing is under way.
+        let (run, policy) = (run.execution, run.policy);
+        for (path, unknown) in [
+            (
+                format!("{OURS}/executions/{run}/retry"),
+                format!("{OURS}/executions/999/retry"),
+            ),
+            (
+                format!("{OURS}/policies/{policy}/stop"),
+                format!("{OURS}/policies/999/stop"),
+            ),
+        ] {
+            let answer = api.post(&path, ADMIN, Value::Null).await;
+            assert_eq!(
+                (answer.status, &answer.json()["count"]),
+                (200, &json!(0)),
+                "{path}"
+            );
+            let answer = api.post(&unknown, ADMIN, Value::Null).await;
+            answer.refused(404, "NOT_FOUND");
+        }
+        let firings = api
+            .get(&format!("{OURS}/policies/{policy}/firings"), ADMIN)
+            .await;
+        assert_eq!((firings.status, firings.json()), (200, json!([])));
     })
     .await;
 }
@@ -172,6 +197,14 @@ async fn replication_is_for_system_administrators() {
             ("PUT", "/replication/executions/1", Value::Null),
             ("GET", "/replication/executions/1/tasks", Value::Null),
             ("GET", "/replication/executions/1/tasks/1/log", Value::Null),
+            ("GET", "/api/v1/replication/lag", Value::Null),
+            (
+                "POST",
+                "/api/v1/replication/executions/1/retry",
+                Value::Null,
+            ),
+            ("POST", "/api/v1/replication/policies/1/stop", Value::Null),
+            ("GET", "/api/v1/replication/policies/1/firings", Value::Null),
         ];
         for (method, path, body) in operations {
             let method: Method = method.parse().unwrap();
@@ -271,3 +304,4 @@ async fn a_plan_says_what_a_run_would_do() {
     })
     .await;
 }
+const OURS: &str = "/api/v1/replication";

@@ -60,20 +60,42 @@ impl Jobs {
         self.retry_where(&failed).await
     }
 
+    /// Stops those of these jobs that are not over, as [`Jobs::stop_where`] does. Returns how many.
+    pub async fn stop_these(&self, ids: &[JobId]) -> Result<u64, Error> {
+        self.change_these(Verb::Stop, None, ids).await
+    }
+
+    /// Retries those of these jobs that failed, as [`Jobs::retry_where`] does. Returns how many.
+    pub async fn retry_failed(&self, ids: &[JobId]) -> Result<u64, Error> {
+        self.change_these(Verb::Retry, Some(State::Failed), ids)
+            .await
+    }
+
     async fn change_all(&self, verb: Verb, filter: &Filter) -> Result<u64, Error> {
         let mut changed = 0;
         let mut behind = JobId(0);
         loop {
             let db = &self.inner.db;
             let ids = queries::matching(db, verb, filter, behind, IDS_AT_ONCE).await?;
-            for batch in ids.chunks(BATCH_ROWS) {
-                changed += self.change_batch(verb, filter.state, batch).await?;
-            }
+            changed += self.change_these(verb, filter.state, &ids).await?;
             match ids.last() {
                 Some(last) if ids.len() == IDS_AT_ONCE => behind = *last,
                 _ => return Ok(changed),
             }
         }
+    }
+
+    async fn change_these(
+        &self,
+        verb: Verb,
+        wanted: Option<State>,
+        ids: &[JobId],
+    ) -> Result<u64, Error> {
+        let mut changed = 0;
+        for batch in ids.chunks(BATCH_ROWS) {
+            changed += self.change_batch(verb, wanted, batch).await?;
+        }
+        Ok(changed)
     }
 
     async fn change_batch(

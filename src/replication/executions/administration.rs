@@ -88,6 +88,29 @@ impl Replication {
         Ok(())
     }
 
+    /// Tries again what failed of an execution, and no more; how many artifacts that is.
+    pub async fn retry_execution(&self, id: ExecutionId) -> Result<u64, Error> {
+        self.execution(id).await?;
+        let failed = queries::failed_jobs(&self.shared.db, id).await?;
+        Ok(self.shared.jobs.retry_failed(&failed).await?)
+    }
+
+    /// Stops all that a policy has under way, whichever execution it belongs to; how many jobs
+    /// that is. Pushes that come later are copied as before.
+    pub async fn stop_policy(&self, id: PolicyId) -> Result<u64, Error> {
+        let shared = &self.shared;
+        shared.policy(id).await?.ok_or(Error::NoPolicy(id))?;
+        let mut stopped = 0;
+        loop {
+            // What lists the source may make some more until it ends.
+            let live = queries::live_jobs_of(&shared.db, id).await?;
+            match shared.jobs.stop_these(&live).await? {
+                0 => return Ok(stopped),
+                more => stopped += more,
+            }
+        }
+    }
+
     /// Tasks of an execution, oldest first; filtered and sorted by `id`, `status`, `operation`,
     /// `src_resource`, `dst_resource`, `job_id`, `start_time` and `end_time`.
     pub async fn tasks(&self, id: ExecutionId, listing: &Listing) -> Result<Page<Task>, Error> {

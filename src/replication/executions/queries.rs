@@ -26,6 +26,15 @@ sqls! {
         union select j.id from replication_executions e \
         join replication_tasks t on t.execution_id = e.id join jobs j on j.id = t.job_id \
         where e.policy_id = $1 and j.state in ('ready', 'retry')";
+    POLICY_LIVE_JOBS = "select j.id from replication_executions e join jobs j on j.id = e.job_id \
+        where e.policy_id = $1 and j.finished_ms is null \
+        union select j.id from replication_executions e \
+        join replication_tasks t on t.execution_id = e.id join jobs j on j.id = t.job_id \
+        where e.policy_id = $1 and j.finished_ms is null order by 1";
+    EXECUTION_FAILED_JOBS = "select j.id from replication_executions e \
+        join jobs j on j.id = e.job_id where e.id = $1 and j.state = 'failed' \
+        union select j.id from replication_tasks t join jobs j on j.id = t.job_id \
+        where t.execution_id = $1 and j.state = 'failed'";
     TASK_INSERT = "insert into replication_tasks (execution_id, job_id, operation, repository, \
         reference, destination, started_ms) values ($1, $2, $3, $4, $5, $6, $7)";
     TASKS_OF_REPOSITORY = "select reference from replication_tasks \
@@ -352,6 +361,28 @@ pub(in crate::replication) async fn references(
             .fetch_all(pool)
             .await?
     }))
+}
+
+/// The jobs of a policy that are not over, those that list the source before what they made.
+pub(super) async fn live_jobs_of(db: &Db, policy: PolicyId) -> Result<Vec<JobId>, store::Error> {
+    let ids: Vec<i64> = read!(db, |pool, sql = POLICY_LIVE_JOBS| {
+        sqlx::query_scalar(sql).bind(policy.0).fetch_all(pool).await?
+    });
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
+/// The jobs of an execution that failed.
+pub(super) async fn failed_jobs(
+    db: &Db,
+    execution: ExecutionId,
+) -> Result<Vec<JobId>, store::Error> {
+    let ids: Vec<i64> = read!(db, |pool, sql = EXECUTION_FAILED_JOBS| {
+        sqlx::query_scalar(sql)
+            .bind(execution.0)
+            .fetch_all(pool)
+            .await?
+    });
+    Ok(ids.into_iter().map(JobId).collect())
 }
 
 /// Forgets tasks whose jobs are forgotten, and executions before `before` without any left.

@@ -1,10 +1,13 @@
+use http::Method;
+
 use super::{Operation, Status, artifact_name, queries};
 use crate::{
     replication::{
-        Kind, TaskId,
-        testing::{Rig, push, where_is},
+        ExecutionId, Kind, TaskId,
+        testing::{Reply, Rig, push, push_image, where_is},
     },
     store::{Listing, Sort, testing::databases},
+    wire::Body,
 };
 
 #[tokio::test]
@@ -91,6 +94,63 @@ async fn stopping_an_execution_stops_the_jobs_that_wait() {
         );
         let error = rig.replication.task_log(id, TaskId(999)).await.unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn what_failed_of_an_execution_is_tried_again_and_nothing_else() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let policy = rig.policy(|_| {}).await;
+        for tag in ["good", "bad"] {
+            push_image(&rig.local, "library/app", tag, &[tag]).await;
+        }
+        rig.remote.script(|ask| {
+            let no = http::Response::builder().status(403).body(Body::Empty);
+            let is_bad = ask.path.ends_with("/manifests/bad") && ask.method == Method::PUT;
+            is_bad.then(|| Reply::Answer(no.unwrap()))
+        });
+        let id = rig.replication.run_policy(policy).await.unwrap();
+        rig.work();
+        let run = rig.finished(id).await;
+        assert_eq!((run.counts.succeed, run.counts.failed), (1, 1), "{run:?}");
+        rig.remote.mend();
+        assert_eq!(rig.replication.retry_execution(id).await.unwrap(), 1);
+        let run = rig.finished(id).await;
+        assert_eq!((run.counts.succeed, run.counts.failed), (2, 0), "{run:?}");
+        assert_eq!(rig.replication.retry_execution(id).await.unwrap(), 0);
+        let none = rig.replication.retry_execution(ExecutionId(999)).await;
+        assert_eq!(none.unwrap_err().kind(), Kind::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn stopping_a_policy_stops_all_of_it_and_nothing_else() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let policy = rig.policy(|_| {}).await;
+        let _other = rig.another_mirror().await;
+        for tag in ["v1", "v2"] {
+            rig.happen(&push("a/b", tag)).await;
+        }
+        rig.replication.run_policy(policy).await.unwrap();
+        assert_eq!(rig.replication.stop_policy(policy).await.unwrap(), 3);
+        assert_eq!(rig.replication.stop_policy(policy).await.unwrap(), 0);
+        for execution in rig.all_executions().await {
+            let is_meant = execution.policy_id == policy;
+            assert_eq!(
+                execution.status == Status::Stopped,
+                is_meant,
+                "{execution:?}"
+            );
+        }
+        rig.happen(&push("a/b", "v3")).await;
+        let newest = &rig.all_executions().await[..2];
+        assert!(
+            newest
+                .iter()
+                .all(|execution| execution.status == Status::InProgress)
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     failpoint,
-    jobs::Cron,
+    jobs::{Cron, Firing},
     store::{self, Listing, Page, Tx},
 };
 
@@ -78,6 +78,13 @@ impl Replication {
             }
         }
         Ok(())
+    }
+
+    /// The newest slots of the policy's schedule and what became of them, newest first.
+    pub async fn firings(&self, id: PolicyId) -> Result<Vec<Firing>, Error> {
+        self.policy(id).await?;
+        let schedules = &self.shared.schedules;
+        Ok(schedules.firings(&schedule_key(id), FIRINGS).await?)
     }
 
     /// Refused while an execution of the policy is in progress. Its history goes with it.
@@ -187,3 +194,6 @@ fn refusal(error: store::Error, spec: &PolicySpec) -> Error {
 fn schedule_key(id: PolicyId) -> String {
     format!("policy/{id}")
 }
+
+/// A day of a schedule that fires every quarter of an hour.
+const FIRINGS: u16 = 100;
