@@ -35,6 +35,7 @@ const ENTRIES: &[Entry] = &[
     entry!(9, "0009_job_api"),
     entry!(10, "0010_tee"),
     entry!(11, "0011_schedule_firings"),
+    entry!(14, "0014_task_pages"),
     entry!(16, "0016_registry_speed"),
     entry!(17, "0017_copying"),
     entry!(18, "0018_audits"),

@@ -114,7 +114,9 @@ impl Replication {
     /// Tasks of an execution, oldest first; filtered and sorted by `id`, `status`, `operation`,
     /// `src_resource`, `dst_resource`, `job_id`, `start_time` and `end_time`.
     pub async fn tasks(&self, id: ExecutionId, listing: &Listing) -> Result<Page<Task>, Error> {
-        self.execution(id).await?;
+        if !queries::exists(&self.shared.db, id).await? {
+            return Err(Error::NoExecution(id));
+        }
         let page = queries::tasks(&self.shared.db, id, listing).await?;
         Ok(Page {
             items: page

@@ -1,16 +1,22 @@
+use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
+
 use super::{Counts, Execution, Operation, Status, Task, artifact_name};
 use crate::{
     clock::Timestamp,
     jobs::JobId,
     oci::RepositoryName,
     replication::{Error, ExecutionId, PolicyId, TaskId},
-    store::{self, Db, Field, Listing, Page, Selection, Tx, Value, read, row, run, sqls, write},
+    store::{
+        self, Db, Field, Filter, Listing, Page, Selection, Test, Tx, Value, read, row, run, sqls,
+        write,
+    },
 };
 
 sqls! {
     EXECUTION_INSERT = "insert into replication_executions \
         (policy_id, trigger_kind, job_id, skipped, started_ms) \
         select id, $2, $3, $4, $5 from replication_policies where id = $1 returning id";
+    EXECUTION_EXISTS = "select id from replication_executions where id = $1";
     EXECUTION_OF_JOB = "select id from replication_executions where job_id = $1";
     EXECUTION_LIVE = "select e.id from replication_executions e where e.policy_id = $1 \
         and e.id <> $2 and (e.trigger_kind <> 'audit' \
@@ -85,6 +91,41 @@ row! {
     }
 }
 
+row! {
+    /// A row on a page, to be read whole afterwards.
+    pub(crate) KeyRow { id: i64 }
+}
+
+/// Executions by what is stored of them. Their states are counted for those on a page only.
+const EXECUTION_KEYS: Selection = Selection {
+    columns: "id",
+    from: "replication_executions",
+    condition: "1 = 1",
+    fields: &[
+        Field::integer("id", "id"),
+        Field::integer("policy_id", "policy_id"),
+        Field::text("trigger", "trigger_kind"),
+        Field::time("start_time", "started_ms"),
+    ],
+    key: "id desc",
+};
+
+/// Tasks of one execution (`$1`) by what is stored of them. Those whose jobs are forgotten count
+/// until the next sweep.
+const TASK_KEYS: Selection = Selection {
+    columns: "id",
+    from: "replication_tasks",
+    condition: "execution_id = $1",
+    fields: &[
+        Field::integer("id", "id"),
+        Field::text("operation", "operation"),
+        Field::text("src_resource", "repository"),
+        Field::text("dst_resource", "destination"),
+        Field::integer("job_id", "job_id"),
+    ],
+    key: "id",
+};
+
 /// Executions, with their state derived as Harbor does: in progress while any job is, failed
 /// if any failed, stopped if any was stopped.
 pub(super) const EXECUTIONS: Selection = Selection {
@@ -108,7 +149,7 @@ pub(super) const EXECUTIONS: Selection = Selection {
             left join replication_tasks t on t.execution_id = e.id \
             left join jobs j on j.id = t.job_id \
             group by e.id, o.id) c) x",
-    condition: "(id = $1 or $1 = 0)",
+    condition: "1 = 1",
     fields: &[
         Field::integer("id", "id"),
         Field::integer("policy_id", "policy_id"),
@@ -203,14 +244,23 @@ fn status_of(table: &'static str, id: i64, text: &str) -> Result<Status, Error> 
 }
 
 pub(super) async fn list(db: &Db, listing: &Listing) -> Result<Page<ExecutionRow>, store::Error> {
-    db.page(&EXECUTIONS, vec![Value::Integer(0)], listing).await
+    page(db, (&EXECUTION_KEYS, &EXECUTIONS), Vec::new(), listing).await
 }
 
 pub(super) async fn by_id(db: &Db, id: ExecutionId) -> Result<Option<ExecutionRow>, store::Error> {
-    let page: Page<ExecutionRow> = db
-        .page(&EXECUTIONS, vec![Value::Integer(id.0)], &Listing::default())
-        .await?;
+    let one = Listing {
+        filters: vec![of_keys(vec![id.to_string()])],
+        ..Listing::default()
+    };
+    let page: Page<ExecutionRow> = db.page(&EXECUTIONS, Vec::new(), &one).await?;
     Ok(page.items.into_iter().next())
+}
+
+pub(super) async fn exists(db: &Db, id: ExecutionId) -> Result<bool, store::Error> {
+    let found: Option<i64> = read!(db, |pool, sql = EXECUTION_EXISTS| {
+        sqlx::query_scalar(sql).bind(id.0).fetch_optional(pool).await?
+    });
+    Ok(found.is_some())
 }
 
 pub(super) async fn tasks(
@@ -218,9 +268,49 @@ pub(super) async fn tasks(
     execution: ExecutionId,
     listing: &Listing,
 ) -> Result<Page<TaskRow>, store::Error> {
-    db.page(&TASKS, vec![Value::Integer(execution.0)], listing)
-        .await
+    let fixed = vec![Value::Integer(execution.0)];
+    page(db, (&TASK_KEYS, &TASKS), fixed, listing).await
 }
+
+/// A page of the second selection. As far as the first one, of stored rows alone, has the fields
+/// that are asked for, it says which rows are on the page and how many there are, so that no job
+/// of another page is read.
+async fn page<T>(
+    db: &Db,
+    (keys, whole): (&Selection, &Selection),
+    fixed: Vec<Value>,
+    listing: &Listing,
+) -> Result<Page<T>, store::Error>
+where
+    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let is_page = listing.limit.is_some_and(|rows| rows <= MOST_KEYS);
+    if !is_page || !keys.covers(listing) {
+        return db.page(whole, fixed, listing).await;
+    }
+    let on_page: Page<KeyRow> = db.page(keys, fixed.clone(), listing).await?;
+    let ids = on_page.items.iter().map(|row| row.id.to_string());
+    let same_order = Listing {
+        filters: vec![of_keys(ids.collect())],
+        sort: listing.sort.clone(),
+        ..Listing::default()
+    };
+    let page: Page<T> = db.page(whole, fixed, &same_order).await?;
+    Ok(Page {
+        items: page.items,
+        total: on_page.total,
+    })
+}
+
+fn of_keys(ids: Vec<String>) -> Filter {
+    Filter {
+        field: "id".to_owned(),
+        test: Test::AnyOf(ids),
+    }
+}
+
+/// Twice what a page of Harbor's API may have, far below what a statement may bind.
+const MOST_KEYS: i64 = 200;
 
 /// A new execution's columns.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use crate::{
         ExecutionId, Kind, TaskId,
         testing::{Reply, Rig, push, push_image, where_is},
     },
-    store::{Listing, Sort, testing::databases},
+    store::{Filter, Listing, Sort, Test, testing::databases},
     wire::Body,
 };
 
@@ -192,4 +192,56 @@ fn words_read_back() {
     assert_eq!(Status::parse("succeed"), None);
     assert_eq!(artifact_name("a/b", "v1"), "a/b:v1");
     assert_eq!(artifact_name("a/b", "sha256:00"), "a/b@sha256:00");
+}
+
+#[tokio::test]
+async fn pages_show_the_same_whether_jobs_are_asked_or_not() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        for tag in ["v1", "v2", "v3"] {
+            rig.happen(&push("a/b", tag)).await;
+        }
+        let executions = rig.all_executions().await;
+        let task = rig.tasks(executions[0].id).await.remove(0);
+        rig.jobs.stop(task.job_id).await.unwrap();
+
+        let two = Listing {
+            offset: 1,
+            limit: Some(2),
+            ..where_is("trigger", "event_based")
+        };
+        let mut by_end = two.clone();
+        by_end.filters.push(Filter {
+            field: "end_time".to_owned(),
+            test: Test::Range {
+                min: None,
+                max: None,
+            },
+        });
+        let stored = rig.replication.executions(&two).await.unwrap();
+        let derived = rig.replication.executions(&by_end).await.unwrap();
+        assert_eq!((stored.total, stored.items.len()), (3, 2));
+        assert_eq!((derived.total, derived.items), (3, stored.items));
+
+        let id = executions[0].id;
+        for (field, value) in [("src_resource", "a/b"), ("status", "Stopped")] {
+            let one = Listing {
+                limit: Some(10),
+                ..where_is(field, value)
+            };
+            let tasks = rig.replication.tasks(id, &one).await.unwrap();
+            assert_eq!((tasks.total, tasks.items.len()), (1, 1), "{field}");
+            assert_eq!(tasks.items[0].status, Status::Stopped);
+        }
+        let none = Listing {
+            offset: 5,
+            limit: Some(10),
+            ..Listing::default()
+        };
+        let past = rig.replication.tasks(id, &none).await.unwrap();
+        assert_eq!((past.total, past.items.len()), (1, 0));
+        let unknown = rig.replication.tasks(ExecutionId(999), &none).await;
+        assert_eq!(unknown.unwrap_err().kind(), Kind::NotFound);
+    }
 }

@@ -85,6 +85,15 @@ pub struct Selection {
     pub key: &'static str,
 }
 
+impl Selection {
+    /// Whether it has every field that the listing filters or sorts by.
+    pub fn covers(&self, listing: &Listing) -> bool {
+        let filtered = listing.filters.iter().map(|filter| &filter.field);
+        let sorted = listing.sort.iter().map(|sort| &sort.field);
+        filtered.chain(sorted).all(|name| self.field(name).is_ok())
+    }
+}
+
 /// A field's name in the API, its SQL expression and its type.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {

@@ -57,7 +57,7 @@ impl Selection {
         }
     }
 
-    fn field(&self, name: &str) -> Result<&'static Field, ListingError> {
+    pub(super) fn field(&self, name: &str) -> Result<&'static Field, ListingError> {
         self.fields
             .iter()
             .find(|field| field.name == name)
