@@ -36,6 +36,7 @@ const ENTRIES: &[Entry] = &[
     entry!(10, "0010_tee"),
     entry!(11, "0011_schedule_firings"),
     entry!(14, "0014_task_pages"),
+    entry!(15, "0015_oldest_wish"),
     entry!(16, "0016_registry_speed"),
     entry!(17, "0017_copying"),
     entry!(18, "0018_audits"),

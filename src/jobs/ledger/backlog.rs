@@ -17,7 +17,8 @@ pub struct Backlog {
     pub retrying: u64,
     /// Failed for good since the time asked for.
     pub failed: u64,
-    /// When the oldest of those that are not over was wished.
+    /// When the oldest wish was accepted that no run has fulfilled, of jobs that are not over; of
+    /// wishes that came during a run, when it began.
     pub oldest: Option<Timestamp>,
 }
 

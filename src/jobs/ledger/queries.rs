@@ -35,7 +35,7 @@ sqls! {
                count(case when state = 'ready' then 1 end) as waiting,
                count(case when state = 'running' then 1 end) as running,
                count(case when state = 'retry' then 1 end) as retrying,
-               0 as failed, min(created_ms) as oldest_ms
+               0 as failed, min(wished_ms) as oldest_ms
           from jobs where kind = $1 and finished_ms is null group by 1
         union all
         select substr(key, 1, instr(key, '/') - 1), 0, 0, 0, count(*), null
@@ -45,7 +45,7 @@ sqls! {
                count(case when state = 'ready' then 1 end) as waiting,
                count(case when state = 'running' then 1 end) as running,
                count(case when state = 'retry' then 1 end) as retrying,
-               0::bigint as failed, min(created_ms) as oldest_ms
+               0::bigint as failed, min(wished_ms) as oldest_ms
           from jobs where kind = $1 and finished_ms is null group by 1
         union all
         select split_part(key, '/', 1), 0, 0, 0, count(*), null

@@ -2,10 +2,10 @@ use crate::store::sqls;
 
 sqls! {
     JOB_ENQUEUE = "
-        insert into jobs (kind, key, params, target, lane, state, max_attempts, run_at_ms, created_ms, updated_ms)
+        insert into jobs (kind, key, params, target, lane, state, max_attempts, run_at_ms, wished_ms, created_ms, updated_ms)
         select json_extract(value, '$.kind'), json_extract(value, '$.key'),
                json_extract(value, '$.params'), json_extract(value, '$.target'), json_extract(value, '$.lane'), 'ready',
-               json_extract(value, '$.max_attempts'), json_extract(value, '$.run_at_ms'), $2, $2
+               json_extract(value, '$.max_attempts'), json_extract(value, '$.run_at_ms'), $2, $2, $2
           from json_each($1) where true
         on conflict (kind, key) where finished_ms is null do update set
             params = excluded.params, target = excluded.target, lane = excluded.lane,
@@ -22,8 +22,8 @@ sqls! {
             updated_ms = excluded.updated_ms
         returning id, kind, key, generation"
       | "
-        insert into jobs (kind, key, params, target, lane, state, max_attempts, run_at_ms, created_ms, updated_ms)
-        select kind, key, params, target, lane, 'ready', max_attempts, run_at_ms, $2, $2
+        insert into jobs (kind, key, params, target, lane, state, max_attempts, run_at_ms, wished_ms, created_ms, updated_ms)
+        select kind, key, params, target, lane, 'ready', max_attempts, run_at_ms, $2, $2, $2
           from jsonb_to_recordset($1::jsonb) as wish (kind text, key text, params text, target text, lane text,
                                                       max_attempts bigint, run_at_ms bigint)
         on conflict (kind, key) where finished_ms is null do update set
@@ -146,6 +146,8 @@ sqls! {
                                else attempts end,
                finished_ms = case when generation <= max(run_generation, stop_generation)
                                   then $2 end,
+               wished_ms = case when generation > run_generation then started_ms
+                                else wished_ms end,
                crashes = 0, rev = rev + 1, error = null, error_class = null,
                lease_owner = null, lease_until_ms = null, updated_ms = $2
           from (select json_extract(value, '$[0]') as id, json_extract(value, '$[1]') as epoch
@@ -160,6 +162,8 @@ sqls! {
                                else attempts end,
                finished_ms = case when generation <= greatest(run_generation, stop_generation)
                                   then $2::bigint end,
+               wished_ms = case when generation > run_generation then started_ms
+                                else wished_ms end,
                crashes = 0, rev = rev + 1, error = null, error_class = null,
                lease_owner = null, lease_until_ms = null, updated_ms = $2
           from (select (value->>0)::bigint as id, (value->>1)::bigint as epoch

@@ -2,7 +2,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{claim_one, enqueue, instance, listed, noon, state, try_claim, wish};
+use super::{KIND, claim_one, enqueue, instance, listed, noon, state, try_claim, wish};
 use crate::{
     clock::Clock,
     jobs::{Error, Failure, JobId, Jobs, State, Stopping, lease::Ending, runner, slots::Slot},
@@ -50,6 +50,32 @@ async fn wishes_during_a_run_make_exactly_one_more() {
         assert_eq!((row.id, row.params().unwrap()), (id.0, json!({ "n": 4 })));
         assert_eq!(settle(&jobs, &slot, Ending::Succeeded).await, State::Done);
         assert!(try_claim(&jobs).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_is_wished_again_and_again_is_no_older_than_its_last_run() {
+    for db in testing::databases().await {
+        let clock = noon();
+        let jobs = instance(&db, &clock);
+        let oldest = async || {
+            let backlogs = jobs.backlogs(KIND, clock.now()).await.unwrap();
+            backlogs.get("a").and_then(|backlog| backlog.oldest)
+        };
+        let first = clock.now();
+        enqueue(&jobs, wish("a/b", 1)).await;
+        clock.advance(Duration::from_mins(1));
+        enqueue(&jobs, wish("a/b", 2)).await;
+        assert_eq!(oldest().await, Some(first), "neither is fulfilled");
+        let began = clock.now();
+        let (_, slot) = claim_one(&jobs).await;
+        clock.advance(Duration::from_mins(1));
+        enqueue(&jobs, wish("a/b", 3)).await;
+        assert_eq!(settle(&jobs, &slot, Ending::Succeeded).await, State::Ready);
+        assert_eq!(oldest().await, Some(began), "the first two are");
+        let (_, slot) = claim_one(&jobs).await;
+        assert_eq!(settle(&jobs, &slot, Ending::Succeeded).await, State::Done);
+        assert_eq!(oldest().await, None);
     }
 }
 
