@@ -106,6 +106,7 @@ impl Error {
             | Self::Unrecorded(_)
             | Self::ChangeListFull { .. } => Kind::Unavailable,
             Self::Store(error) if error.retryable() => Kind::Unavailable,
+            Self::Jobs(error) if error.retryable() => Kind::Unavailable,
             Self::Unusable(_) | Self::Registry(_) | Self::Unplannable(_) => Kind::Registry,
             _ => Kind::Internal,
         }

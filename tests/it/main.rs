@@ -25,6 +25,7 @@ mod lifecycle;
 mod mirror;
 mod no_lost_push;
 mod notifications;
+mod outage;
 mod refusals;
 mod rest;
 mod resume;

@@ -63,7 +63,7 @@ impl Replication {
                 let ticket = shared.in_flight.ticket(wishes, intents);
                 Ok(ticket.with_optional(optional))
             }
-            (Err(error), Mode::Required) => Err(Error::Unrecorded(error.to_string())),
+            (Err(error), Mode::Required) => Err(error),
             (Err(error), Mode::BestEffort) => {
                 tracing::warn!(
                     %error,

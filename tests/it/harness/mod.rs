@@ -6,11 +6,13 @@ mod distribution;
 mod gateway;
 mod http;
 mod image;
+mod postgres;
 mod process;
 
 pub use clients::{Docker, Podman, Skopeo, Succeeds};
 pub use distribution::Distribution;
 pub use gateway::{Database, Gateway, Options, PASSWORD};
-pub use http::Http;
+pub use http::{Answer, Http};
 pub use image::Image;
+pub use postgres::Postgres;
 pub use process::{Process, free_port, until};
