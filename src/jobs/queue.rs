@@ -180,6 +180,12 @@ impl Jobs {
         Ok(())
     }
 
+    /// Returns when the process is to end and takes no more jobs: whoever waits for some need wait
+    /// no longer.
+    pub async fn closing(&self) {
+        self.inner.closing.cancelled().await;
+    }
+
     pub async fn job(&self, id: JobId) -> Result<Job, Error> {
         let row = queries::job(&self.inner.db, id).await?;
         row.ok_or(Error::NotFound(id))?.try_into()

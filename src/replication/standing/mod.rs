@@ -94,7 +94,7 @@ impl Progress {
 
 impl Replication {
     /// Where the reference is, as soon as it is everywhere or nobody brings it to where it is
-    /// missing, at the latest after `patience`. No database connection is held meanwhile.
+    /// missing, at the latest after `patience` or when the process is to end. No database connection is held meanwhile.
     ///
     /// [`Error::NotMirrored`] when no policy is concerned, [`Error::NotHere`] when there is no such
     /// reference here, [`Error::TooManyWait`] with [`MAX_WAITING`] others waiting.
@@ -117,7 +117,10 @@ impl Replication {
             if is_settled || Instant::now() + pause > end {
                 return Ok(standing);
             }
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shared.jobs.closing() => return Ok(standing),
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

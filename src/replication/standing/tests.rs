@@ -5,7 +5,7 @@ use crate::{
     oci::{Digest, Reference},
     replication::{
         Error,
-        testing::{Rig, eventually, name, push, push_image},
+        testing::{Reply, Rig, eventually, name, push, push_image},
     },
     store::testing::databases,
 };
@@ -92,5 +92,23 @@ async fn what_nobody_brings_is_not_waited_for() {
         };
         let unwanted = rig.replication.wait(&elsewhere, LONG).await.unwrap_err();
         assert!(matches!(unwanted, Error::NotMirrored(_)), "{unwanted}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_longer_than_the_process_lives() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        push_image(&rig.local, "library/app", "v1", &["layer"]).await;
+        rig.remote.script(|_| Some(Reply::not_so_fast()));
+        rig.happen(&push("library/app", "v1")).await;
+        rig.work();
+        let (replication, awaited) = (rig.replication.clone(), tag("v1"));
+        let hours = Duration::from_hours(1);
+        let waiting = tokio::spawn(async move { replication.wait(&awaited, hours).await });
+        rig.shut_down();
+        let standing = tokio::time::timeout(LONG, waiting).await.unwrap();
+        assert!(standing.unwrap().unwrap().is_under_way());
     }
 }

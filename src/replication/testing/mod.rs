@@ -133,6 +133,11 @@ impl Rig {
         tokio::spawn(runner.run(self.stop.clone()));
     }
 
+    /// Lets all that the rig has started end, the remote registry, too.
+    pub(super) fn shut_down(&self) {
+        self.stop.cancel();
+    }
+
     /// The remote registry as a row.
     pub(super) async fn register(&self) -> RegistryId {
         self.replication
