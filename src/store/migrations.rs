@@ -40,6 +40,7 @@ const ENTRIES: &[Entry] = &[
     entry!(16, "0016_registry_speed"),
     entry!(17, "0017_copying"),
     entry!(18, "0018_audits"),
+    entry!(19, "0019_places_by_age"),
 ];
 
 /// How many migrations are still to be applied.

@@ -58,6 +58,7 @@ async fn round(shared: &Shared, number: u64) -> Result<usize, Error> {
     if number.is_multiple_of(SWEEP_EVERY) {
         executions::queries::sweep(&shared.db, now.minus(KEEP_EMPTY)).await?;
         tombstone::sweep(shared, now).await?;
+        shared.places.sweep(now).await?;
     }
     let settled = settle(shared, now).await?;
     if number.is_multiple_of(SWEEP_EVERY) {

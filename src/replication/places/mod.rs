@@ -12,10 +12,10 @@ pub(crate) mod queries;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use crate::{
-    clock::SharedClock,
+    clock::{SharedClock, Timestamp},
     oci::{Digest, Reference, RepositoryName},
     replication::RegistryId,
     store::{Db, Error, Tx},
@@ -100,6 +100,11 @@ impl Places {
         queries::forget_repository(&self.db, place).await
     }
 
+    /// Forgets blobs that nobody has sent or seen for [`KEPT`]: the next copy that needs one asks.
+    pub(in crate::replication) async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+        queries::sweep(&self.db, now.minus(KEPT)).await
+    }
+
     /// What is believed of a tag or digest.
     pub(in crate::replication) async fn reference(
         &self,
@@ -178,3 +183,6 @@ impl Belief {
         }
     }
 }
+
+/// Long enough that a base image in use costs a request now and then, no more.
+const KEPT: Duration = Duration::from_hours(24 * 90);

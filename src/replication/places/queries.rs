@@ -27,6 +27,7 @@ sqls! {
         on conflict (registry_id, digest, repository) do update set seen_ms = excluded.seen_ms";
     BLOB_FORGET = "delete from replication_blobs \
         where registry_id = $1 and repository = $2 and digest = $3";
+    BLOBS_SWEEP = "delete from replication_blobs where seen_ms < $1";
     BLOBS_FORGET = "delete from replication_blobs where registry_id = $1 and repository = $2";
     REFERENCES_FORGET = "delete from replication_references \
         where registry_id = $1 and repository = $2";
@@ -105,6 +106,17 @@ pub(super) async fn seen(
             .bind(place.repository.as_str())
             .bind(json(digests))
             .bind(now.millis())
+            .execute(pool)
+            .await
+            .map(drop)?;
+    });
+    Ok(())
+}
+
+pub(super) async fn sweep(db: &Db, before: Timestamp) -> Result<(), Error> {
+    write!(db, |pool, sql = BLOBS_SWEEP| {
+        sqlx::query(sql)
+            .bind(before.millis())
             .execute(pool)
             .await
             .map(drop)?;

@@ -1,4 +1,4 @@
-use super::{Belief, Place, Places};
+use super::{Belief, KEPT, Place, Places};
 use crate::{
     oci::{Digest, Reference},
     replication::{
@@ -110,5 +110,25 @@ async fn a_deleted_digest_takes_what_is_known_of_its_tags_along() {
             let found = places.reference(place, &tag.parse().unwrap()).await;
             assert_eq!(held(found.unwrap()), digest);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_seen_for_long_is_forgotten() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let (places, registry) = known(&rig).await;
+        let repository = name("a/b");
+        let place = Place {
+            registry,
+            repository: &repository,
+        };
+        let blob = Digest::sha256(b"blob");
+        places.saw_blobs(place, &[&blob]).await;
+        let now = rig.replication.shared.clock.now();
+        places.sweep(now).await.unwrap();
+        assert_eq!(places.known(place, &[&blob]).await.unwrap().len(), 1);
+        places.sweep(now.plus(KEPT * 2)).await.unwrap();
+        assert!(places.known(place, &[&blob]).await.unwrap().is_empty());
     }
 }
