@@ -8,6 +8,7 @@ use super::{
     line::{Gauge, Pieces},
 };
 use crate::{
+    failpoint,
     oci::Digest,
     registry::{Client, Error, Upload},
     replication::{Origin, Shared, metrics::TeeOutcome, places},
@@ -70,7 +71,10 @@ impl Relay {
             () = self.shared.tee.stop.cancelled() => return Err(TeeOutcome::Abandoned),
         };
         match begun {
-            Ok(Ok(upload)) => Ok(upload),
+            Ok(Ok(upload)) => {
+                failpoint::hit("replication.tee_begun");
+                Ok(upload)
+            }
             Ok(Err(error)) => Err(self.refused(&error)),
             Err(_elapsed) => Err(TeeOutcome::Idle),
         }
@@ -101,6 +105,7 @@ impl Relay {
                 digest
             }
         };
+        failpoint::hit("replication.tee_committed");
         let metrics = &self.shared.metrics;
         metrics.teed_bytes.inc_by(gauge.taken_bytes());
         let place = places::Place {
@@ -108,6 +113,7 @@ impl Relay {
             repository: &self.target.repository,
         };
         self.shared.places.saw_blobs(place, &[&digest]).await;
+        failpoint::hit("replication.tee_remembered");
         Ok(())
     }
 

@@ -24,11 +24,22 @@ pub struct World {
 }
 
 impl World {
+    /// No blob goes ahead of its manifest, so that the jobs have something to copy.
     pub async fn new(database: Database) -> Self {
+        Self::with(database, "tee = false").await
+    }
+
+    /// Blobs go ahead, however slow the machine is.
+    pub async fn teeing(database: Database) -> Self {
+        Self::with(database, "tee_idle_seconds = 600").await
+    }
+
+    /// `tee` is a line of the section `[replication]`.
+    async fn with(database: Database, tee: &str) -> Self {
         let target = Gateway::start().await;
         let gateway = Gateway::with(Options {
             database: Some(database),
-            extra: QUICK.to_owned(),
+            extra: format!("{QUICK}[replication]\n{tee}\n{SETTLING}"),
             ..Options::default()
         })
         .await;
@@ -233,10 +244,10 @@ pub async fn digest(registry: &Http, repository: &str, reference: &str) -> Optio
     (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned())
 }
 
-/// What a killed gateway leaves is taken up within seconds. No blob goes ahead of its manifest, so
-/// that the jobs have something to copy.
-const QUICK: &str = "[replication]\ntee = false\nunknown_after_seconds = 1\ndead_after_seconds = 1\n\
-    [jobs]\nlease_seconds = 3\nretry_base_ms = 50\nretry_cap_seconds = 2\npoll_ms = 200\n";
+/// What a killed gateway leaves is taken up within seconds.
+const QUICK: &str =
+    "[jobs]\nlease_seconds = 3\nretry_base_ms = 50\nretry_cap_seconds = 2\npoll_ms = 200\n";
+const SETTLING: &str = "unknown_after_seconds = 1\ndead_after_seconds = 1\n";
 
 const INTENTS: &str = "select count(*) from replication_intents";
 

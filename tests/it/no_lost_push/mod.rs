@@ -93,6 +93,13 @@ const POINTS: &[(&str, Operation)] = &[
     ("jobs.swept", RecoverAnswered),
 ];
 
+/// Those of blobs that go ahead of their manifest.
+const TEE_POINTS: [&str; 3] = [
+    "replication.tee_begun",
+    "replication.tee_committed",
+    "replication.tee_remembered",
+];
+
 #[test]
 fn every_failpoint_of_the_source_is_driven() {
     let named = layers::names_in_source("failpoint::hit(\"");
@@ -101,7 +108,8 @@ fn every_failpoint_of_the_source_is_driven() {
     let driven_here =
         |name: &String| !name.starts_with("embedded.") && name != "replication.chunk_kept";
     let source: BTreeSet<String> = named.into_iter().filter(driven_here).collect();
-    let driven: BTreeSet<String> = POINTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let names = POINTS.iter().map(|(name, _)| *name).chain(TEE_POINTS);
+    let driven: BTreeSet<String> = names.map(str::to_owned).collect();
     assert_eq!(source, driven);
     assert!(driven.len() >= 40, "{}", driven.len());
 }
@@ -163,4 +171,33 @@ async fn killed_at_the_third_share_of_failpoints_on_postgres() {
 #[tokio::test]
 async fn killed_at_the_fourth_share_of_failpoints_on_postgres() {
     kill_at_share(Database::Postgres, 3).await;
+}
+
+/// Kills while blobs go ahead, during everything that pushes some.
+async fn kill_in_tee(database: Database) {
+    let mut world = World::teeing(database).await;
+    let mut report = Report::new(database);
+    for point in TEE_POINTS {
+        for operation in [
+            PushByTag,
+            PushByDigest,
+            PushWithTags,
+            PushIndex,
+            PushReferrer,
+        ] {
+            let seen = world.kill_at(point, operation, true).await;
+            report.add(point, operation, seen);
+        }
+    }
+    report.print();
+}
+
+#[tokio::test]
+async fn killed_while_blobs_go_ahead_on_sqlite() {
+    kill_in_tee(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn killed_while_blobs_go_ahead_on_postgres() {
+    kill_in_tee(Database::Postgres).await;
 }
