@@ -108,7 +108,7 @@ impl World {
             Step::Release => self.settle(id, before, false, Ending::Released).await,
             Step::GoOn => {
                 let ending = Ending::Partial(Duration::ZERO);
-                self.settle(id, before, false, ending).await
+                self.settle(id, before, false, ending).await;
             }
             Step::Crash => {
                 // The lease ended long ago on this clock.
