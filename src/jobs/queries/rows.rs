@@ -15,7 +15,7 @@ row! {
     pub(in crate::jobs) JobRow {
         id: i64, kind: String, key: String, params: String, target: Option<String>, state: String,
         generation: i64, run_generation: i64, stop_generation: i64,
-        attempts: i64, max_attempts: i64, crashes: i64, run_at_ms: i64, lane: String,
+        attempts: i64, max_attempts: i64, crashes: i64, run_at_ms: i64,
         lease_owner: Option<String>, lease_until_ms: Option<i64>, epoch: i64, rev: i64,
         error: Option<String>, error_class: Option<String>,
         created_ms: i64, started_ms: Option<i64>, finished_ms: Option<i64>, updated_ms: i64,
