@@ -108,8 +108,8 @@ fn every_failpoint_of_the_source_is_driven() {
     let driven_here =
         |name: &String| !name.starts_with("embedded.") && name != "replication.chunk_kept";
     let source: BTreeSet<String> = named.into_iter().filter(driven_here).collect();
-    let names = POINTS.iter().map(|(name, _)| *name).chain(TEE_POINTS);
-    let driven: BTreeSet<String> = names.map(str::to_owned).collect();
+    let points = POINTS.iter().map(|(name, _)| *name).chain(TEE_POINTS);
+    let driven: BTreeSet<String> = points.map(str::to_owned).collect();
     assert_eq!(source, driven);
     assert!(driven.len() >= 40, "{}", driven.len());
 }
