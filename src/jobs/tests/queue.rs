@@ -126,7 +126,7 @@ async fn jobs_wait_for_their_time_and_the_earliest_wish_counts() {
 async fn claim_all(jobs: Jobs) -> Vec<i64> {
     let mut taken = Vec::new();
     loop {
-        let rows = jobs.inner.claim(&[super::KIND], 7).await.unwrap();
+        let rows = jobs.inner.claim(&[KIND], 7).await.unwrap();
         assert!(rows.len() <= 7, "never more than asked for");
         if rows.is_empty() {
             return taken;
