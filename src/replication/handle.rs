@@ -92,6 +92,7 @@ impl Replication {
             jobs: parts.jobs.clone(),
             clock: Arc::clone(&parts.clock),
             boot: Arc::clone(&boot),
+            is_away: false,
         };
         let (writer, writing) = Writer::new(desk, parts.config.max_waiting_changes);
         tasks.spawn(writing);

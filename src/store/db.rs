@@ -161,6 +161,12 @@ impl Db {
         })
     }
 
+    /// [`Db::begin`] for who will not wait for a connection as long as usual.
+    pub async fn begin_within(&self, patience: Duration) -> Result<Tx, Error> {
+        let begun = tokio::time::timeout(patience, self.begin()).await;
+        begun.map_err(|_elapsed| sqlx::Error::PoolTimedOut)?
+    }
+
     /// Asks the database for an answer; for readiness.
     pub async fn ping(&self) -> Result<(), Error> {
         match self {

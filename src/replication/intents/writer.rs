@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +25,8 @@ pub(in crate::replication) struct Desk {
     pub clock: SharedClock,
     /// Names this life of the process.
     pub boot: Arc<str>,
+    /// Whether the last transaction found no database.
+    pub is_away: bool,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl Writer {
 }
 
 impl Desk {
-    async fn serve(self, mut receiver: mpsc::Receiver<Entry>) {
+    async fn serve(mut self, mut receiver: mpsc::Receiver<Entry>) {
         let mut batch = Vec::new();
         while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
             let entries = std::mem::take(&mut batch);
@@ -93,8 +95,10 @@ impl Desk {
     }
 
     /// One transaction for all; when it fails, one for each, so that none suffers for another.
-    async fn commit_together(&self, entries: Vec<Entry>) {
-        match self.commit(&entries).await {
+    async fn commit_together(&mut self, entries: Vec<Entry>) {
+        let committed = self.commit(&entries).await;
+        self.is_away = committed.as_ref().is_err_and(Error::retryable);
+        match committed {
             Ok(answers) => {
                 for (entry, intents) in entries.into_iter().zip(answers) {
                     entry.answer(Ok(intents));
@@ -115,8 +119,18 @@ impl Desk {
         }
     }
 
+    /// Who pushes while the database is away does not wait for it as long as the first did.
+    async fn begin(&self) -> Result<Tx, Error> {
+        let begun = if self.is_away {
+            self.db.begin_within(WHILE_AWAY).await
+        } else {
+            self.db.begin().await
+        };
+        Ok(begun?)
+    }
+
     async fn commit(&self, entries: &[Entry]) -> Result<Vec<Vec<IntentId>>, Error> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let mut answers = Vec::with_capacity(entries.len());
         for entry in entries {
             answers.push(self.perform(&mut tx, &entry.work).await?);
@@ -170,5 +184,7 @@ impl Entry {
     }
 }
 
+/// Much longer than a connection takes that can be had.
+const WHILE_AWAY: Duration = Duration::from_millis(500);
 /// Enough for a burst; bounds the time that SQLite's one writer is held.
 const MAX_BATCH: usize = 256;
