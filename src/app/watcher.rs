@@ -126,6 +126,7 @@ fn watched(change: &proxy::Change) -> replication::Change {
             reference: push.reference,
             tags: push.tags,
             digest: push.digest,
+            blob_bytes: Some(push.blob_bytes),
         },
         proxy::ChangeKind::DeleteTag { tag, digest } => {
             replication::ChangeKind::DeleteTag { tag, digest }
@@ -148,6 +149,7 @@ fn heard(change: notification::Change) -> replication::Change {
             reference,
             tags: Vec::new(),
             digest,
+            blob_bytes: None,
         },
         notification::ChangeKind::Delete(Reference::Tag(tag)) => {
             replication::ChangeKind::DeleteTag { tag, digest: None }

@@ -96,6 +96,14 @@ impl Manifest {
     }
 }
 
+impl Manifest {
+    /// What its blobs weigh together, without those that registries do not hold.
+    pub fn blob_bytes(&self) -> u64 {
+        let held = self.blobs.iter().filter(|blob| !blob.is_foreign());
+        held.fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+}
+
 impl Descriptor {
     /// Layers that registries must not hold and clients fetch elsewhere
     /// (OCI image-spec, "Non-Distributable Layers"; Docker "foreign" layers).
@@ -151,6 +159,7 @@ mod tests {
         );
         assert_eq!(manifest.blobs.len(), 2);
         assert!(!manifest.blobs[0].is_foreign() && manifest.blobs[1].is_foreign());
+        assert_eq!(manifest.blob_bytes(), 3);
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub struct Push {
     pub tags: Vec<Tag>,
     pub digest: Digest,
     pub media_type: String,
-    pub size_bytes: u64,
+    /// What an image's blobs weigh as its manifest says it; an index names none.
+    pub blob_bytes: u64,
 }
 
 /// Who makes a change.

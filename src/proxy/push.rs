@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     failpoint,
-    oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, Reference, Route},
+    oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, Manifest, Reference, Route},
     wire::{Body, CollectError, ExchangeError, collect},
 };
 
@@ -35,16 +35,14 @@ impl Inner {
         let bytes = self.read(body).await?;
         let digest = check_digest(reference, &bytes)?;
         failpoint::hit("proxy.manifest_read");
+        let media_type = admitted.asked.header(CONTENT_TYPE.as_str());
+        let media_type = media_type.unwrap_or_default();
         let push = Push {
             reference: reference.clone(),
             tags: tags.clone(),
             digest,
-            media_type: admitted
-                .asked
-                .header(CONTENT_TYPE.as_str())
-                .unwrap_or_default()
-                .into(),
-            size_bytes: bytes.len() as u64,
+            blob_bytes: blob_bytes(media_type, &bytes),
+            media_type: media_type.to_owned(),
         };
         let inner = Arc::clone(&self);
         let exchange = self.parts.tasks.spawn(async move {
@@ -234,6 +232,12 @@ fn check_digest(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> 
     }
     let message = format!("the manifest's digest is {actual}, not {expected}");
     Err(Refusal::new(ErrorCode::DigestInvalid, message))
+}
+
+/// The registry behind judges manifests; one that cannot be read here names no blobs.
+fn blob_bytes(media_type: &str, bytes: &[u8]) -> u64 {
+    let manifest = Manifest::parse(media_type, bytes);
+    manifest.map_or(0, |manifest| manifest.blob_bytes())
 }
 
 /// docker fails a push whose answer does not name the digest.

@@ -19,6 +19,8 @@ pub enum ChangeKind {
         reference: Reference,
         tags: Vec<Tag>,
         digest: Digest,
+        /// What the image's blobs weigh, where its manifest was seen.
+        blob_bytes: Option<u64>,
     },
     /// A tag goes, its digest stays.
     DeleteTag { tag: Tag, digest: Option<Digest> },
@@ -97,6 +99,7 @@ mod tests {
             reference: reference.parse().unwrap(),
             tags: tags.iter().map(|text| tag(text)).collect(),
             digest: digest.clone(),
+            blob_bytes: None,
         };
         assert_eq!(texts(push("v1", &[])), ["v1"]);
         assert_eq!(texts(push("v1", &["v1", "v2"])), ["v1", "v2"]);

@@ -129,6 +129,30 @@ async fn a_job_runs_and_its_log_is_read_from_another_instance() {
 }
 
 #[tokio::test]
+async fn a_small_job_passes_large_ones() {
+    let large = |key: &str| NewJob {
+        size_bytes: Some(1 << 30),
+        ..wish(key, 0)
+    };
+    for db in testing::databases().await {
+        let mut stage = Stage::new(&db);
+        let mut running = Vec::new();
+        for key in ["large 1", "large 2", "large 3"] {
+            enqueue(&stage.jobs, large(key)).await;
+        }
+        running.push(stage.next_run().await);
+        running.push(stage.next_run().await);
+        let small = enqueue(&stage.jobs, wish("small", 0)).await;
+        let third = stage.next_run().await;
+        assert_eq!(third.id, small.id, "the third worker is kept for it");
+        end(third, Outcome::Returns(Ok(())));
+        becomes(&stage.jobs, small.id, State::Done).await;
+        assert_eq!(listed(&stage.jobs, Some(State::Ready)).await.len(), 1);
+        stage.shut_down().await;
+    }
+}
+
+#[tokio::test]
 async fn no_more_jobs_run_at_once_than_there_are_workers() {
     for db in testing::databases().await {
         let mut stage = Stage::new(&db);

@@ -60,6 +60,20 @@ async fn a_push_is_written_down_and_then_concluded() {
 }
 
 #[tokio::test]
+async fn a_push_says_what_the_blobs_of_its_image_weigh() {
+    let world = wanting(Stub::default().exchange(|_| respond(201, &[]))).await;
+    let blob = |bytes| serde_json::json!({ "digest": Digest::sha256(b"x"), "size": bytes });
+    let image = serde_json::json!({ "config": blob(3), "layers": [blob(40), blob(500)] });
+    for (manifest, expected) in [(image.to_string(), 543), (MANIFEST.to_owned(), 0)] {
+        assert_eq!(put(&world, TAGGED, manifest.clone()).await.status, 201);
+        let ChangeKind::Push(push) = &world.observer.last_change().kind else {
+            panic!("not a push");
+        };
+        assert_eq!(push.blob_bytes, expected, "{manifest}");
+    }
+}
+
+#[tokio::test]
 async fn a_push_that_nobody_wants_is_concluded_too_and_nothing_is_written() {
     let world = World::new(Stub::default().exchange(|_| respond(201, &[]))).await;
     assert_eq!(put(&world, TAGGED, MANIFEST).await.status, 201);

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     queries::{self, Unsettled},
-    tombstone,
+    tombstone, wish,
 };
 
 /// How many intents there are.
@@ -35,6 +35,7 @@ fn push_with_tags(tags: &[&str]) -> Change {
             reference: digest.as_str().parse().unwrap(),
             tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
             digest,
+            blob_bytes: None,
         },
         ..push("a/b", "v1")
     }
@@ -47,6 +48,7 @@ fn push_of(repository: &str, reference: &str, digest: &Digest) -> Change {
             reference: reference.parse().unwrap(),
             tags: Vec::new(),
             digest: digest.clone(),
+            blob_bytes: None,
         },
         ..push(repository, reference)
     }
@@ -89,6 +91,22 @@ async fn an_intent_becomes_an_execution_when_it_is_confirmed() {
         let tasks = rig.tasks(executions[0].id).await;
         assert_eq!((tasks.len(), tasks[0].status), (1, Status::Pending));
         assert_eq!(tasks[0].source, "a/b:v1");
+    }
+}
+
+#[tokio::test]
+async fn the_job_of_a_push_knows_what_the_image_weighs() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        let mut change = push("a/b", "v1");
+        if let ChangeKind::Push { blob_bytes, .. } = &mut change.kind {
+            *blob_bytes = Some(1 << 30);
+        }
+        let affected = rig.replication.shared.snapshot.affected(&change);
+        let wishes = wish::of_change(&affected, &change);
+        let sizes: Vec<_> = wishes.iter().map(|wish| wish.job().size_bytes).collect();
+        assert_eq!(sizes, [Some(1 << 30)]);
     }
 }
 

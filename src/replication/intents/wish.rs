@@ -26,6 +26,9 @@ pub(in crate::replication) struct Wish {
     /// can say.
     #[serde(default)]
     pub expected: Option<Digest>,
+    /// What the image's blobs weigh, where its manifest was seen.
+    #[serde(default)]
+    pub blob_bytes: Option<u64>,
     /// What the change that is to be copied says of itself.
     #[serde(default)]
     pub origin: Origin,
@@ -47,6 +50,7 @@ impl Wish {
             destination: destination.map_or_else(|_unmappable| String::new(), |n| n.to_string()),
             operation,
             expected: None,
+            blob_bytes: None,
             origin: Origin::default(),
         }
     }
@@ -60,9 +64,13 @@ impl Wish {
             "origin": self.origin,
         });
         let project = repository.split('/').next().unwrap_or_default();
-        NewJob::new(transfer::KIND, key, params)
+        let job = NewJob::new(transfer::KIND, key, params)
             .for_target(job_target(self.remote))
-            .in_project(project)
+            .in_project(project);
+        NewJob {
+            size_bytes: self.blob_bytes,
+            ..job
+        }
     }
 }
 
@@ -73,12 +81,15 @@ pub(super) fn of_change(affected: &[(Arc<Policy>, Vec<Reference>)], change: &Cha
     } else {
         Operation::Copy
     };
-    let expected = match &change.kind {
-        ChangeKind::Push { digest, .. } => Some(digest),
-        ChangeKind::DeleteTag { .. } | ChangeKind::DeleteDigest { .. } => None,
+    let (expected, blob_bytes) = match &change.kind {
+        ChangeKind::Push {
+            digest, blob_bytes, ..
+        } => (Some(digest), *blob_bytes),
+        ChangeKind::DeleteTag { .. } | ChangeKind::DeleteDigest { .. } => (None, None),
     };
     let wish = |policy: &Policy, reference: &Reference| Wish {
         expected: expected.cloned(),
+        blob_bytes,
         origin: change.origin.clone(),
         ..Wish::new(policy, &change.repository, reference.clone(), operation)
     };

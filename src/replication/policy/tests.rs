@@ -39,6 +39,7 @@ fn push(repository: &str, reference: &str) -> Change {
             reference: reference.parse().unwrap(),
             tags: Vec::new(),
             digest: Digest::sha256(b"x"),
+            blob_bytes: None,
         },
         actor: String::new(),
         origin: Origin::default(),

@@ -149,6 +149,7 @@ impl Shared {
                 reference: awaited.reference.clone(),
                 tags: Vec::new(),
                 digest: digest.clone(),
+                blob_bytes: None,
             },
             actor: String::new(),
             origin: Origin::default(),

@@ -326,6 +326,7 @@ pub(super) fn push(repository: &str, reference: &str) -> Change {
             reference: reference.parse().unwrap(),
             tags: Vec::new(),
             digest: Digest::sha256(b"whatever"),
+            blob_bytes: None,
         },
         actor: "alice".to_owned(),
         origin: Origin::default(),
