@@ -46,10 +46,26 @@ pub struct Running {
 }
 
 impl Running {
-    /// Says that the job has moved bytes to or from its target: who moves much waits longer for
-    /// the next turn.
+    /// Says that there is so much more to do, in bytes and in parts.
+    pub fn expects(&self, bytes: u64, parts: u64) {
+        self.slot.meter.expect(bytes, parts);
+    }
+
+    /// Says that the job has moved bytes to or from its target, which are done: who moves much
+    /// waits longer for the next turn.
     pub fn moved(&self, bytes: u64) {
         self.slot.moved.fetch_add(bytes, Ordering::Relaxed);
+        self.slot.meter.add_bytes(bytes);
+    }
+
+    /// Says that bytes are done that need not be moved.
+    pub fn spared(&self, bytes: u64) {
+        self.slot.meter.add_bytes(bytes);
+    }
+
+    /// Says that a part is done.
+    pub fn did_part(&self) {
+        self.slot.meter.add_part();
     }
 
     /// Says that this run does a part: if it returns `Ok` and nobody has stopped the job, another

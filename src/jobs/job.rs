@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt};
 
-use super::{Error, State, queries::JobRow};
+use super::{Error, Progress, State, queries::JobRow};
 use crate::clock::Timestamp;
 
 /// The number of a job, never given twice.
@@ -107,6 +107,8 @@ pub struct Job {
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
     pub updated: Timestamp,
+    /// Of the run under way, where it says how far it is; as old as a heartbeat.
+    pub progress: Option<Progress>,
 }
 
 impl Job {
@@ -137,6 +139,7 @@ impl TryFrom<JobRow> for Job {
             started: row.started_ms.map(Timestamp::from_millis),
             finished: row.finished_ms.map(Timestamp::from_millis),
             updated: Timestamp::from_millis(row.updated_ms),
+            progress: row.progress(state),
             kind: row.kind,
             key: row.key,
             target: row.target,

@@ -7,7 +7,7 @@ use super::{
     Error, Failure, JobId,
     lane::Lane,
     lifecycle::{Lifecycle, Refused},
-    queries::{self, Entry, JobRow},
+    queries::{self, Alive, Entry, JobRow},
     queue::{BATCH, Inner},
     slots::{Reason, Slot},
 };
@@ -65,9 +65,9 @@ impl Inner {
         if slots.is_empty() {
             return Ok(());
         }
-        let ids: Vec<JobId> = slots.iter().map(|slot| slot.id).collect();
+        let alive: Vec<Alive> = slots.iter().map(|slot| Alive::new(slot)).collect();
         let until = self.clock.now().plus(self.config.lease());
-        let held = queries::beat(&self.db, &self.boot, until, &ids).await?;
+        let held = queries::beat(&self.db, &self.boot, until, &alive).await?;
         let held: HashMap<(i64, i64), bool> = held
             .into_iter()
             .map(|beat| ((beat.id, beat.epoch), beat.stopping))

@@ -6,7 +6,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{JobId, Log, lane::Lane};
+use super::{JobId, Log, lane::Lane, progress::Meter};
 
 /// The jobs that run in this process.
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ pub(super) struct Slot {
     pub stop: CancellationToken,
     /// Bytes moved and not yet charged.
     pub moved: AtomicU64,
+    pub meter: Meter,
     /// How long to wait for the run that goes on where this one ends.
     pub rest_after: OnceLock<Duration>,
     reason: OnceLock<Reason>,
@@ -75,6 +76,7 @@ impl Slot {
             log,
             stop: CancellationToken::new(),
             moved: AtomicU64::default(),
+            meter: Meter::default(),
             rest_after: OnceLock::new(),
             reason: OnceLock::new(),
         }

@@ -41,6 +41,7 @@ const ENTRIES: &[Entry] = &[
     entry!(17, "0017_copying"),
     entry!(18, "0018_audits"),
     entry!(19, "0019_places_by_age"),
+    entry!(20, "0020_job_progress"),
 ];
 
 /// How many migrations are still to be applied.

@@ -1,7 +1,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{clock::Timestamp, jobs::Job};
+use crate::{
+    clock::Timestamp,
+    jobs::{Job, Progress},
+};
 
 /// jobservice's `JobStats` (`harbor.md` 6.1); times in seconds, 0 for none. The fields from
 /// `key` on are our own.
@@ -42,6 +45,28 @@ struct Stats {
     start_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<ProgressShape>,
+}
+
+/// How far the run under way is. The parts of a copy are blobs.
+#[derive(Debug, Serialize)]
+struct ProgressShape {
+    #[serde(flatten)]
+    progress: Progress,
+    /// At the pace so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rest_seconds: Option<u64>,
+}
+
+impl ProgressShape {
+    fn new(progress: Progress, started: Option<Timestamp>, now: Timestamp) -> Self {
+        let rest = started.and_then(|started| progress.rest(now.since(started)));
+        Self {
+            progress,
+            rest_seconds: rest.map(|rest| rest.as_secs()),
+        }
+    }
 }
 
 impl JobShape {
@@ -67,6 +92,9 @@ impl JobShape {
                     .finished
                     .filter(|_| is_failed)
                     .map_or(0, Timestamp::seconds),
+                progress: job
+                    .progress
+                    .map(|progress| ProgressShape::new(progress, job.started, now)),
                 parameters: job.params,
                 revision: job.generation,
                 key: job.key,

@@ -41,6 +41,10 @@ fn schemas() -> Value {
             "target": text(), "state": text(), "stopping": {"type": "boolean"},
             "attempts": integer, "max_attempts": integer, "error": text(), "error_class": text(),
             "start_time": time(), "end_time": time(),
+            "progress": object(&json!({
+                "bytes": integer, "total_bytes": integer, "parts": integer,
+                "total_parts": integer, "rest_seconds": integer,
+            })),
         }))})),
         "JobRequest": object(&json!({"job": object(&json!({
             "name": text(),

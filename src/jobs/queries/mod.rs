@@ -8,8 +8,8 @@ mod statements;
 use serde::Serialize;
 
 pub(super) use rows::{
-    Accepted, Beat, Claimed, Depth, Entry, JobRow, LaneRow, LaneTurn, LogRow, Next, ParkedRow,
-    Settled, Wish,
+    Accepted, Alive, Beat, Claimed, Depth, Entry, JobRow, LaneRow, LaneTurn, LogRow, Next,
+    ParkedRow, Settled, Wish,
 };
 #[cfg(test)]
 pub(crate) use statements::ALL;
@@ -165,19 +165,19 @@ pub(super) async fn succeed(
     }))
 }
 
-/// Extends the leases of those of `ids` that `owner` still holds, and returns these.
+/// Extends the leases of those of `alive` that `owner` still holds, and returns these.
 pub(super) async fn beat(
     db: &Db,
     owner: &str,
     until: Timestamp,
-    ids: &[JobId],
+    alive: &[Alive],
 ) -> Result<Vec<Beat>> {
-    let ids = json(ids);
+    let alive = json(alive);
     Ok(write!(db, |pool, sql = JOB_BEAT| {
         sqlx::query_as(sql)
             .bind(until.millis())
             .bind(owner)
-            .bind(ids)
+            .bind(alive)
             .fetch_all(pool)
             .await?
     }))

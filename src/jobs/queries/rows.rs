@@ -3,9 +3,10 @@ use serde::Serialize;
 use crate::{
     clock::Timestamp,
     jobs::{
-        Class, Error, JobId, State,
+        Class, Error, JobId, Progress, State,
         lane::Lane,
         lifecycle::{Fault, Lifecycle},
+        slots::Slot,
     },
     store::row,
 };
@@ -17,7 +18,7 @@ row! {
         generation: i64, run_generation: i64, stop_generation: i64,
         attempts: i64, max_attempts: i64, crashes: i64, run_at_ms: i64,
         lease_owner: Option<String>, lease_until_ms: Option<i64>, epoch: i64, rev: i64,
-        error: Option<String>, error_class: Option<String>,
+        error: Option<String>, error_class: Option<String>, progress: Option<String>,
         created_ms: i64, started_ms: Option<i64>, finished_ms: Option<i64>, updated_ms: i64,
     }
 }
@@ -91,6 +92,12 @@ impl JobRow {
         self.state
             .parse()
             .map_err(|_unknown| self.damaged("state", &self.state))
+    }
+
+    /// Of a run under way; what an earlier one has left says nothing.
+    pub(in crate::jobs) fn progress(&self, state: State) -> Option<Progress> {
+        let text = self.progress.as_ref().filter(|_| state == State::Running)?;
+        serde_json::from_str(text).ok()
     }
 
     /// The part of the row that decides what may happen next.
@@ -169,6 +176,24 @@ impl<'a> Next<'a> {
             error: next.fault.as_ref().map(|fault| fault.message.as_str()),
             error_class: next.fault.as_ref().map(|fault| fault.class.as_str()),
             finished_ms: next.state.is_final().then(|| now.millis()),
+        }
+    }
+}
+
+/// A run that this process has, for the heartbeat.
+#[derive(Debug, Serialize)]
+pub(in crate::jobs) struct Alive {
+    id: JobId,
+    /// JSON.
+    progress: Option<String>,
+}
+
+impl Alive {
+    pub(in crate::jobs) fn new(slot: &Slot) -> Self {
+        let progress = slot.meter.read();
+        Self {
+            id: slot.id,
+            progress: progress.map(|progress| super::json(&progress)),
         }
     }
 }

@@ -171,15 +171,17 @@ sqls! {
          where jobs.id = run.id and jobs.epoch = run.epoch and jobs.state = 'running'
         returning jobs.id as id, jobs.state as state";
     JOB_BEAT = "
-        update jobs set lease_until_ms = $1
-         where state = 'running' and lease_owner = $2
-           and id in (select value from json_each($3))
-        returning id, epoch, stop_generation >= run_generation as stopping"
+        update jobs set lease_until_ms = $1, progress = alive.progress
+          from (select json_extract(value, '$.id') as id,
+                       json_extract(value, '$.progress') as progress
+                  from json_each($3)) as alive
+         where jobs.id = alive.id and jobs.state = 'running' and jobs.lease_owner = $2
+        returning jobs.id as id, epoch, stop_generation >= run_generation as stopping"
       | "
-        update jobs set lease_until_ms = $1
-         where state = 'running' and lease_owner = $2
-           and id in (select value::bigint from jsonb_array_elements_text($3::jsonb))
-        returning id, epoch, stop_generation >= run_generation as stopping";
+        update jobs set lease_until_ms = $1, progress = alive.progress
+          from jsonb_to_recordset($3::jsonb) as alive (id bigint, progress text)
+         where jobs.id = alive.id and jobs.state = 'running' and jobs.lease_owner = $2
+        returning jobs.id as id, epoch, stop_generation >= run_generation as stopping";
     JOBS_EXPIRED = "
         select id from jobs where state = 'running' and lease_until_ms < $1
          order by lease_until_ms limit $2";

@@ -36,6 +36,9 @@ impl Copy<'_> {
                 wanted.push(blob);
             }
         }
+        let bytes = wanted.iter().map(|blob| blob.size);
+        let bytes = bytes.fold(0, u64::saturating_add);
+        self.job.expects(bytes, wanted.len() as u64);
         let known = self.known(&wanted, trust).await?;
         let mut copies = Vec::with_capacity(wanted.len());
         for blob in wanted {
@@ -105,6 +108,10 @@ impl Copy<'_> {
     fn arrived(&self, blob: &Descriptor, arrival: Arrival, how: &str) {
         let metrics = &self.shared.metrics;
         metrics.blobs.get_or_create(&BlobLabels { arrival }).inc();
+        if arrival != Arrival::Uploaded {
+            self.job.spared(blob.size);
+        }
+        self.job.did_part();
         let (digest, size) = (&blob.digest, size_text(blob.size));
         self.log.line(format!("blob {digest}: {size}, {how}"));
     }

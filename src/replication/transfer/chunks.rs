@@ -45,6 +45,7 @@ impl Copy<'_> {
                 let (done, size) = (size_text(upload.offset_bytes), size_text(blob.size));
                 self.log
                     .line(format!("blob {digest}: goes on at {done} of {size}"));
+                self.job.spared(upload.offset_bytes);
                 return Ok(Some(upload));
             }
             Ok(_of_something_else) => {}

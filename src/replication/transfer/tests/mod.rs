@@ -7,6 +7,7 @@ mod distribution;
 mod downloads;
 mod foreign;
 mod places;
+mod progress;
 mod resume;
 mod siblings;
 mod speed;
