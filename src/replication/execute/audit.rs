@@ -101,7 +101,10 @@ impl Audit<'_> {
         let mut walk = Walk::new(&survey, self.progress.position.clone());
         while let Some(stage) = walk.next().await? {
             self.budget.spend_on_list(stage.tags.len());
-            self.compare(&survey, &mut walk, &stage).await?;
+            if self.compare(&survey, &mut walk, &stage).await? {
+                walk.pass(&stage.repository);
+            }
+            self.progress.position = walk.position();
             if self.budget.is_spent() {
                 self.job.leave_rest(self.budget.pause());
                 return self.making.save(&self.progress).await;
@@ -111,29 +114,35 @@ impl Audit<'_> {
         self.making.finish().await
     }
 
-    /// Compares a repository until the budget is spent.
+    /// Compares a repository until the budget is spent; whether all of it is done.
     async fn compare(
         &mut self,
         survey: &Survey<'_>,
         walk: &mut Walk<'_>,
         stage: &Stage,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let repository = &stage.repository;
         let there = match self.policy.spec.namespace.map(repository) {
             Ok(there) => there,
             Err(unmappable) => {
                 self.job.log.line(unmappable.to_string());
-                return Ok(());
+                return Ok(true);
             }
         };
         if !stage.is_resumed {
             self.count_extra(survey, stage, &there).await?;
         }
         let made = self.making.made(repository).await?;
-        for some in stage.tags.chunks(BATCH) {
+        let mut batches = stage.tags.chunks(BATCH).peekable();
+        while let Some(some) = batches.next() {
             self.budget.spend(2 * some.len());
+            let sights = survey.sights((repository, &there), some).await?;
+            let under_way = self.making.under_way(repository, some).await?;
             let mut wanted = Vec::new();
-            for (tag, sight) in survey.sights((repository, &there), some).await? {
+            for (tag, sight) in sights {
+                if under_way.contains(&tag) {
+                    continue;
+                }
                 if self.count(repository, &tag, sight) && !made.contains(tag.as_str()) {
                     wanted.push(tag);
                 }
@@ -143,11 +152,11 @@ impl Audit<'_> {
             }
             self.progress.position = walk.position();
             self.repair(repository, &wanted).await?;
-            if self.budget.is_spent() {
-                break;
+            if self.budget.is_spent() && batches.peek().is_some() {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn repair(&mut self, repository: &RepositoryName, tags: &[Tag]) -> Result<(), Failure> {
@@ -202,7 +211,18 @@ impl Audit<'_> {
             let artifact = artifact_name(repository.as_str(), tag.as_str());
             self.job.log.line(format!("{artifact} {words}"));
         }
-        sight == Sight::Missing || sight == Sight::Different && self.policy.spec.overwrite
+        match sight {
+            Sight::Missing => true,
+            Sight::Different => self.policy.spec.overwrite && !self.is_mutual(),
+            Sight::Equal | Sight::Gone => false,
+        }
+    }
+
+    /// Whether the destination has pushes of its own, of which some may not have come here yet:
+    /// nobody can tell by the digests which side is the newer one.
+    fn is_mutual(&self) -> bool {
+        let spec = &self.policy.spec;
+        spec.bidirectional || self.shared.snapshot.is_gateway(spec.destination)
     }
 
     fn report(&self) {

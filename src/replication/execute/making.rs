@@ -28,6 +28,9 @@ pub(super) struct Making<'a> {
 /// How far a run has come, over all attempts and restarts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Progress {
+    /// When the policy was changed last: of another policy nothing is done yet.
+    #[serde(default)]
+    policy_ms: i64,
     pub position: Position,
     #[serde(default)]
     pub tally: Tally,
@@ -71,11 +74,18 @@ impl<'a> Making<'a> {
         }))
     }
 
-    /// Where an earlier attempt has left the walk.
+    /// Where an earlier attempt has left the walk; the beginning if the policy is another now.
     pub(super) async fn progress(&self) -> Result<Progress, Failure> {
-        walks::progress(&self.shared.db, self.job.id)
-            .await
-            .map_err(|error| from_inner(&error.into()))
+        let progress = walks::progress(&self.shared.db, self.job.id).await;
+        let progress = progress.map_err(|error| from_inner(&error.into()))?;
+        let policy_ms = self.policy.updated.millis();
+        if progress.policy_ms == policy_ms {
+            return Ok(progress);
+        }
+        Ok(Progress {
+            policy_ms,
+            ..Progress::default()
+        })
     }
 
     /// The walk is over: another run of the job begins anew.
@@ -95,6 +105,37 @@ impl<'a> Making<'a> {
         Ok(made.into_iter().collect())
     }
 
+    /// Those of the tags that a change or a job of this policy concerns already.
+    pub(super) async fn under_way(
+        &self,
+        repository: &RepositoryName,
+        tags: &[Tag],
+    ) -> Result<HashSet<Tag>, Failure> {
+        let shared = self.shared;
+        let wishes = self.wishes(repository, tags, Operation::Copy);
+        // Before the jobs: an intent becomes a job in one transaction.
+        let intended = walks::intended(&shared.db, self.policy.id, repository).await;
+        let mut under_way = intended.map_err(|error| from_inner(&error.into()))?;
+        let jobs: Vec<NewJob> = wishes.iter().map(Wish::job).collect();
+        let live = shared.jobs.live(&jobs).await;
+        let live = live.map_err(|error| from_inner(&error.into()))?;
+        for (wish, job) in wishes.iter().zip(&jobs) {
+            if live.iter().any(|live| live.key == job.key) {
+                under_way.push(wish.reference.to_string());
+            }
+        }
+        let is_under_way = |tag: &&Tag| under_way.iter().any(|name| name == tag.as_str());
+        Ok(tags.iter().filter(is_under_way).cloned().collect())
+    }
+
+    fn wishes(&self, repository: &RepositoryName, tags: &[Tag], operation: Operation) -> Vec<Wish> {
+        let wish = |tag: &Tag| {
+            let reference = Reference::Tag(tag.clone());
+            Wish::new(self.policy, repository, reference, operation)
+        };
+        tags.iter().map(wish).collect()
+    }
+
     /// Makes tasks and jobs for the tags, and writes down how far the run has come, in one
     /// transaction.
     pub(super) async fn tasks(
@@ -103,11 +144,7 @@ impl<'a> Making<'a> {
         operation: Operation,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        let wish = |tag: &Tag| {
-            let reference = Reference::Tag(tag.clone());
-            Wish::new(self.policy, repository, reference, operation)
-        };
-        let wishes: Vec<Wish> = tags.iter().map(wish).collect();
+        let wishes = self.wishes(repository, tags, operation);
         self.write(&wishes, progress)
             .await
             .map_err(|error| from_inner(&error))?;

@@ -4,11 +4,14 @@ use super::making::Progress;
 use crate::{
     clock::Timestamp,
     jobs::JobId,
+    oci::RepositoryName,
     replication::PolicyId,
     store::{Db, Error, Tx, read, run, sqls, write},
 };
 
 sqls! {
+    INTENDED = "select reference from replication_intents \
+        where policy_id = $1 and repository = $2";
     // Spread over the interval by a hash of the policy, so that not all begin at once.
     AUDITS_ENTER = "insert into replication_audits (policy_id, next_ms) \
         select id, cast($1 as bigint) + (id * 2654435761) % $2 from replication_policies \
@@ -81,4 +84,19 @@ pub(super) async fn forget(db: &Db, job: JobId) -> Result<(), Error> {
         sqlx::query(sql).bind(job.0).execute(pool).await.map(drop)?;
     });
     Ok(())
+}
+
+/// The references of a repository that changes on their way concern.
+pub(super) async fn intended(
+    db: &Db,
+    policy: PolicyId,
+    repository: &RepositoryName,
+) -> Result<Vec<String>, Error> {
+    Ok(read!(db, |pool, sql = INTENDED| {
+        sqlx::query_scalar(sql)
+            .bind(policy.0)
+            .bind(repository.as_str())
+            .fetch_all(pool)
+            .await?
+    }))
 }

@@ -16,8 +16,8 @@ use crate::{
 pub(super) struct Position {
     /// The page of the catalogue; `None` is the first.
     page: Option<Cursor>,
-    /// The last tag that was dealt with on it.
-    last: Option<(RepositoryName, Tag)>,
+    /// The last repository on it that was dealt with, up to a tag or, with `None`, all of it.
+    last: Option<(RepositoryName, Option<Tag>)>,
 }
 
 /// A walk over the repositories that the policy accepts, in the registry's order.
@@ -61,17 +61,23 @@ impl<'a> Walk<'a> {
             self.page = found.into();
             if self.position.page != page {
                 self.position = Position { page, last: None };
-            } else if let Some((repository, _tag)) = &self.position.last {
+            } else if let Some((repository, tag)) = &self.position.last {
                 // One that is gone meanwhile says nothing of the others: all of the page again.
                 let reached = self.page.iter().position(|name| name == repository);
-                self.page.drain(..reached.unwrap_or(0));
+                let done = reached.map_or(0, |reached| reached + usize::from(tag.is_none()));
+                self.page.drain(..done);
             }
         }
     }
 
     /// All up to this tag is dealt with.
     pub(super) fn reach(&mut self, repository: &RepositoryName, tag: &Tag) {
-        self.position.last = Some((repository.clone(), tag.clone()));
+        self.position.last = Some((repository.clone(), Some(tag.clone())));
+    }
+
+    /// All of the repository is dealt with.
+    pub(super) fn pass(&mut self, repository: &RepositoryName) {
+        self.position.last = Some((repository.clone(), None));
     }
 
     pub(super) fn position(&self) -> Position {
@@ -82,12 +88,13 @@ impl<'a> Walk<'a> {
         let mut tags = self.survey.tags(&repository).await?;
         tags.sort();
         let last = self.position.last.as_ref();
-        let last = last.filter(|(reached, _tag)| *reached == repository);
-        if let Some((_repository, reached)) = last {
+        let reached = last.filter(|(reached, _tag)| *reached == repository);
+        let reached = reached.and_then(|(_repository, tag)| tag.as_ref());
+        if let Some(reached) = reached {
             tags.retain(|tag| tag > reached);
         }
         Ok(Stage {
-            is_resumed: last.is_some(),
+            is_resumed: reached.is_some(),
             repository,
             tags,
         })

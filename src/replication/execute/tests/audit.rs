@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +9,7 @@ use crate::{
         Config, Execution, PolicyId, Replication, Status, Trigger,
         execute::{audit, due},
         policy::PolicySpec,
-        testing::{Rig, eventually, name, push_image, where_is},
+        testing::{Reply, Rig, eventually, name, push, push_image, where_is},
     },
     store::{Listing, testing::databases},
 };
@@ -42,8 +42,9 @@ async fn becomes(rig: &Rig, job: JobId, state: State) -> Job {
     .await
 }
 
-/// Three tags that the destination has, by the gateway's own doing.
+/// Three tags that the destination, a mere registry, has by the gateway's own doing.
 async fn mirrored(rig: &Rig, change: impl FnOnce(&mut PolicySpec)) -> PolicyId {
+    rig.remote.is_gateway.store(false, Ordering::SeqCst);
     let policy = rig.policy(change).await;
     for tag in ["kept", "lost", "moved"] {
         push_image(&rig.local, "team/app", tag, &[tag]).await;
@@ -121,6 +122,69 @@ async fn a_policy_that_does_not_overwrite_keeps_what_is_different() {
     }
 }
 
+/// Which side is the newer one cannot be told: the other gateway may have yet to send it here.
+#[tokio::test]
+async fn what_is_different_at_another_gateway_is_left_alone() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.work();
+        let policy = rig.policy(|_| {}).await;
+        push_image(&rig.local, "team/app", "missing", &["missing"]).await;
+        push_image(&rig.local, "team/app", "moved", &["here"]).await;
+        push_image(&rig.remote.client, "team/app", "moved", &["there"]).await;
+        let (execution, log) = audited(&rig, policy).await;
+        assert_eq!(execution.counts.total, 1, "{log}");
+        assert!(is_equal(&rig, "team/app", "missing").await);
+        assert!(!is_equal(&rig, "team/app", "moved").await);
+        assert!(log.contains("team/app:moved is different"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_job_is_about_to_bring_is_not_missing() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        rig.policy(|_| {}).await;
+        push_image(&rig.local, "team/app", "busy", &["busy"]).await;
+        rig.remote
+            .script(|ask| ask.is_upload_of_data().then_some(Reply::Silence));
+        rig.work();
+        rig.happen(&push("team/app", "busy")).await;
+        let busy = rig.all_executions().await.remove(0);
+        let job = rig.tasks(busy.id).await[0].job_id;
+        becomes(&rig, job, State::Running).await;
+        let (execution, log) = audited(&rig, busy.policy_id).await;
+        assert_eq!(execution.counts.total, 0, "{log}");
+        assert!(log.contains("0 were missing"), "{log}");
+        rig.remote.mend();
+        rig.finished(busy.id).await;
+        assert!(is_equal(&rig, "team/app", "busy").await);
+    }
+}
+
+/// More than the budget of a part pays for.
+#[tokio::test]
+async fn repositories_without_anything_to_compare_do_not_hold_an_audit_up() {
+    for db in databases().await {
+        let config = Config {
+            audit_requests_per_second: 2,
+            ..Config::default()
+        };
+        let rig = Rig::with(db, config).await;
+        rig.work();
+        let filters = json!([{"type": "tag", "value": "v*"}]);
+        let policy = rig.policy(|spec| spec.filters = serde_json::from_value(filters).unwrap());
+        let policy = policy.await;
+        for repository in ["a/1", "a/2", "a/3", "a/4"] {
+            push_image(&rig.local, repository, "other", &["other"]).await;
+        }
+        push_image(&rig.local, "b/last", "v1", &["v1"]).await;
+        let (execution, log) = audited(&rig, policy).await;
+        assert_eq!(execution.counts.succeed, 1, "{log}");
+        assert!(is_equal(&rig, "b/last", "v1").await);
+    }
+}
+
 /// So slow that four repositories of one tag take two parts.
 fn slow() -> Config {
     Config {
@@ -186,8 +250,7 @@ async fn an_audit_can_be_launched_and_stopped() {
         let rig = Rig::new(db).await;
         rig.work();
         let policy = mirrored(&rig, |_| {}).await;
-        rig.remote
-            .script(|_| Some(crate::replication::testing::Reply::Silence));
+        rig.remote.script(|_| Some(Reply::Silence));
         let launch = Launch {
             kind: audit::KIND.to_owned(),
             params: json!({"policy": policy}),
