@@ -1,6 +1,6 @@
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     copy::{Copy, Trust},
@@ -81,7 +81,9 @@ impl Copy<'_> {
         let stopped = |_closed| Failure::Stopped;
         let _slot = self.slots.acquire().await.map_err(stopped)?;
         let flights = &self.shared.flights;
-        let _turn = flights.turn(self.destination.registry, digest).await;
+        // Who sends it already may take for ever: a push is as fast as its client.
+        let turn = flights.turn(self.destination.registry, digest);
+        let _turn = timeout(TURN_WITHIN, turn).await.ok();
         let begun = Instant::now();
         // Whoever had the turn before may have brought it here.
         if self.known(&[blob], trust).await?.contains(digest) {
@@ -197,6 +199,9 @@ impl Copy<'_> {
         self.job.moved(bytes);
     }
 }
+
+/// Longer than a target lags behind a push that it takes part in; then the blob is sent twice.
+const TURN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Answers that mean "upload it", from registries that cannot or will not mount.
 fn is_no_to_mounting(kind: Kind) -> bool {
