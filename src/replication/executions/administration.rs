@@ -100,15 +100,9 @@ impl Replication {
     pub async fn stop_policy(&self, id: PolicyId) -> Result<u64, Error> {
         let shared = &self.shared;
         shared.policy(id).await?.ok_or(Error::NoPolicy(id))?;
-        let mut stopped = 0;
-        loop {
-            // What lists the source may make some more until it ends.
-            let live = queries::live_jobs_of(&shared.db, id).await?;
-            match shared.jobs.stop_these(&live).await? {
-                0 => return Ok(stopped),
-                more => stopped += more,
-            }
-        }
+        // Those that list the source, which come first, must not make tasks meanwhile.
+        let live = queries::live_jobs_of(&shared.db, id).await?;
+        Ok(shared.jobs.stop_these(&live).await?)
     }
 
     /// Tasks of an execution, oldest first; filtered and sorted by `id`, `status`, `operation`,
