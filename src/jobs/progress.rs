@@ -33,7 +33,8 @@ impl Progress {
         if self.bytes == 0 && left > 0 {
             return None;
         }
-        let millis = elapsed.as_millis().saturating_mul(u128::from(left)) / u128::from(self.bytes.max(1));
+        let millis =
+            elapsed.as_millis().saturating_mul(u128::from(left)) / u128::from(self.bytes.max(1));
         Some(Duration::from_millis(u64::try_from(millis).ok()?))
     }
 }

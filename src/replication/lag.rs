@@ -1,6 +1,10 @@
 //! How far targets are behind.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -85,23 +89,30 @@ impl Replication {
 /// Keeps the metrics of the lag up to date until told to stop.
 pub(super) async fn watch(shared: Arc<Shared>, stop: CancellationToken) {
     let replication = Replication { shared };
+    let mut shown = HashSet::new();
     while stop
         .run_until_cancelled(tokio::time::sleep(INTERVAL))
         .await
         .is_some()
     {
         match replication.lag().await {
-            Ok(lag) => replication.shared.show(&lag),
+            Ok(lag) => {
+                let now = replication.shared.show(&lag);
+                for gone in shown.difference(&now) {
+                    replication.shared.metrics.forget_lag(gone);
+                }
+                shown = now;
+            }
             Err(error) => tracing::debug!(%error, "the lag of the targets is not known"),
         }
     }
 }
 
 impl Shared {
-    fn show(&self, lag: &Lag) {
+    /// Sets the metrics, and says which.
+    fn show(&self, lag: &Lag) -> HashSet<LagLabels> {
         let (now, metrics) = (self.clock.now(), &self.metrics);
-        metrics.behind.clear();
-        metrics.lag_seconds.clear();
+        let mut shown = HashSet::new();
         for policy in &lag.policies {
             let labels = LagLabels {
                 policy: policy.id.0,
@@ -112,7 +123,9 @@ impl Shared {
             let seconds = policy.backlog.lag(now).as_secs();
             let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
             metrics.lag_seconds.get_or_create(&labels).set(seconds);
+            shown.insert(labels);
         }
+        shown
     }
 }
 

@@ -108,6 +108,12 @@ impl Metrics {
         self.audited.get_or_create(&labels).inc_by(tags);
     }
 
+    /// Of a policy that is gone.
+    pub(super) fn forget_lag(&self, labels: &LagLabels) {
+        self.behind.remove(labels);
+        self.lag_seconds.remove(labels);
+    }
+
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "tidegate_replication_artifacts",

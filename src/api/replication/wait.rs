@@ -55,12 +55,14 @@ impl TargetShape {
 }
 
 /// `GET /api/v1/replication/wait`: 200 once the reference is at every target, 409 when nobody
-/// brings it to where it is missing, 408 when the time is up. For whoever may pull it.
+/// brings it to where it is missing, 408 when the time is up. For whoever is
+/// signed in and may pull it.
 pub(super) async fn wait(
     State(api): State<Shared>,
     caller: Caller,
     uri: Uri,
 ) -> Result<Response, Error> {
+    caller.signed_in()?;
     let (awaited, patience) = parse(&uri)?;
     api.pullable(&caller, &awaited.repository).await?;
     let standing = api.replication.wait(&awaited, patience).await?;

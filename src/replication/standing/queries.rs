@@ -7,10 +7,11 @@ use crate::{
 sqls! {
     // Intents are few: most live for milliseconds.
     INTENDED = "select policy_id from replication_intents where repository = $1 and reference = $2";
+    // `+`: the newest tasks are looked through, not all executions of the policy.
     LAST_JOB = "select t.job_id from replication_tasks t \
         join replication_executions e on e.id = t.execution_id \
         where t.id > (select coalesce(max(id), 0) from replication_tasks) - 10000 \
-        and e.policy_id = $1 and t.repository = $2 and t.reference = $3 \
+        and +e.policy_id = $1 and t.repository = $2 and t.reference = $3 \
         order by t.id desc limit 1";
 }
 
