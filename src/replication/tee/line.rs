@@ -109,12 +109,6 @@ impl Line {
         self.0.queue().waiting_bytes()
     }
 
-    /// Whether the relay leaves bytes lying for so long that the target takes none.
-    pub(super) fn is_stalled(&self) -> bool {
-        let queue = self.0.queue();
-        queue.waiting_bytes() > SMALL_BYTES && queue.moved.elapsed() > STALLED_AFTER
-    }
-
     pub(super) fn is_open(&self) -> bool {
         *self.0.fate.borrow() == Fate::Open
     }
@@ -154,9 +148,7 @@ impl Line {
     }
 
     pub(super) fn drop_as(&self, outcome: TeeOutcome) {
-        if self.0.decide(Fate::Dropped(outcome)) {
-            self.0.queue().clear();
-        }
+        self.0.drop_as(outcome);
     }
 }
 
@@ -228,6 +220,18 @@ impl Gauge {
             }
             is_open
         })
+    }
+
+    pub(super) fn drop_as(&self, outcome: TeeOutcome) {
+        if self.decide(Fate::Dropped(outcome)) {
+            self.queue().clear();
+        }
+    }
+
+    /// Whether bytes have lain here for so long that the target takes none.
+    pub(super) fn is_stalled(&self) -> bool {
+        let queue = self.queue();
+        queue.waiting_bytes() > SMALL_BYTES && queue.moved.elapsed() > STALLED_AFTER
     }
 
     /// Waits until there are more than [`SMALL_BYTES`], or the size of the whole is known.

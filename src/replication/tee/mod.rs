@@ -151,7 +151,6 @@ impl Teed {
         let memory = &self.shared.tee.memory;
         let most = memory.free_bytes().saturating_sub(memory.bytes() / 2) / 2;
         let lags = |line: &&Line| line.held_bytes() + data.len() > most;
-        self.give_up_stalled(lags);
         let open: Vec<_> = self.lines().filter(|line| line.is_open()).collect();
         if open.is_empty() || data.is_empty() {
             return;
@@ -172,16 +171,6 @@ impl Teed {
             drop_slow(lagging);
             for line in keeping {
                 line.push(Piece::Held(held.clone()));
-            }
-        }
-    }
-
-    /// A target that lags and takes nothing at all gets no disk.
-    fn give_up_stalled(&self, lags: impl Fn(&&Line) -> bool) {
-        for (target, line) in &self.lines {
-            if line.is_open() && lags(&line) && line.is_stalled() {
-                line.drop_as(TeeOutcome::Slow);
-                self.shared.tee.rest(target.registry);
             }
         }
     }

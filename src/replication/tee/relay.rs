@@ -27,7 +27,7 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) async fn run(self, pieces: Pieces) {
-        let relayed = self.relay(pieces).await;
+        let relayed = self.watched(self.relay(pieces)).await;
         self.gauge.end();
         let outcome = relayed.err().unwrap_or(TeeOutcome::Committed);
         self.shared.metrics.count_teed(outcome);
@@ -39,6 +39,22 @@ impl Relay {
             "a blob was sent on while it was pushed"
         );
         drop(self.slot);
+    }
+
+    /// While memory is short, a target that takes nothing gets no more of it, nor another upload
+    /// for a while.
+    async fn watched<T>(&self, relaying: impl Future<Output = T>) -> T {
+        let mut relaying = std::pin::pin!(relaying);
+        loop {
+            if let Ok(relayed) = timeout(LOOK_EVERY, relaying.as_mut()).await {
+                return relayed;
+            }
+            let tee = &self.shared.tee;
+            if self.gauge.is_stalled() && tee.memory.is_short() {
+                self.gauge.drop_as(TeeOutcome::Slow);
+                tee.rest(self.target.registry);
+            }
+        }
     }
 
     async fn relay(&self, pieces: Pieces) -> Result<(), TeeOutcome> {
@@ -185,5 +201,6 @@ impl Relay {
 /// The registry behind may take longer to store a larger blob than a target waits for the last
 /// bytes of a request.
 const GATED_BYTES: u64 = 64 * 1024 * 1024;
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The next push or the end of the process does not wait for a target that is slow to forget.
 const CANCEL_WITHIN: Duration = Duration::from_secs(2);

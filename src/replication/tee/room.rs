@@ -39,6 +39,11 @@ impl Room {
         self.free_kib.available_permits() * 1024
     }
 
+    /// Whether a quarter of it is taken.
+    pub(super) fn is_short(&self) -> bool {
+        self.free_kib.available_permits() < self.kib / 4 * 3
+    }
+
     /// `None` when there is not so much room left.
     pub(super) fn share(&self, bytes: usize) -> Option<Share> {
         let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
