@@ -92,6 +92,8 @@ impl Spill {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, problem));
         }
         file.write_all(bytes).await?;
+        // Tells how the writing ended, which the two others do not.
+        file.flush().await?;
         failpoint::hit("replication.spill_written");
         file.sync_all().await?;
         failpoint::hit("replication.spill_synced");
@@ -152,5 +154,20 @@ impl Spill {
             path: self.path.display().to_string(),
             source,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_disk_does_not_take_is_not_kept() {
+        let spill = Spill::new("/dev/full".into(), 1024);
+        let error = spill.append(&[], Timestamp::from_millis(1)).await;
+        let Err(Error::ChangeList { source, .. }) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     }
 }

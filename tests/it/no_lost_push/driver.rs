@@ -125,9 +125,8 @@ impl World {
         let killed = self.until_dead(&case, &subject, performed.is_ok(), is_certain);
         let seen = killed.await;
         operation.clear_up(self).await;
-        if seen == Seen::Killed {
-            self.gateway.restart().await;
-        }
+        // Where it has not come by, the next case might.
+        self.gateway.kill_and_restart().await;
         self.until_well(&case, &subject).await;
         seen
     }
