@@ -46,9 +46,18 @@ impl Observer for Watcher {
         })
     }
 
-    fn conclude(&self, change: &Arc<proxy::Change>, outcome: &proxy::Outcome) {
+    fn begin(&self, _change: &Arc<proxy::Change>) {}
+
+    fn conclude<'a>(
+        &'a self,
+        change: &'a Arc<proxy::Change>,
+        outcome: &'a proxy::Outcome,
+    ) -> BoxFuture<'a, ()> {
         self.audit.record(audited(change, outcome));
+        Box::pin(async {})
     }
+
+    fn pulled(&self, _pull: proxy::Pull) {}
 }
 
 impl notification::Observer for Watcher {
@@ -123,10 +132,10 @@ async fn settle(replication: &Replication, intent: replication::Ticket, outcome:
 fn watched(change: &proxy::Change) -> replication::Change {
     let kind = match change.kind.clone() {
         proxy::ChangeKind::Push(push) => replication::ChangeKind::Push {
+            blob_bytes: Some(push.blob_bytes()),
             reference: push.reference,
             tags: push.tags,
             digest: push.digest,
-            blob_bytes: Some(push.blob_bytes),
         },
         proxy::ChangeKind::DeleteTag { tag, digest } => {
             replication::ChangeKind::DeleteTag { tag, digest }

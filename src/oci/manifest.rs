@@ -1,4 +1,6 @@
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::Digest;
 
@@ -9,6 +11,7 @@ pub mod media_type {
     pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
     pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
     pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     pub const OCTET_STREAM: &str = "application/octet-stream";
 
@@ -31,12 +34,14 @@ pub const MANIFEST_MEDIA_TYPES: &str = "application/vnd.oci.image.index.v1+json,
 pub struct Manifest {
     pub media_type: String,
     pub artifact_type: Option<String>,
+    /// Of an image; also the first of `blobs`.
+    pub config: Option<Descriptor>,
     /// Config and layers of an image, in order; the config first.
     pub blobs: Vec<Descriptor>,
     /// Manifests of an index, in order.
     pub children: Vec<Descriptor>,
     pub subject: Option<Descriptor>,
-    pub annotations: std::collections::BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A content descriptor (OCI image-spec, "OCI Content Descriptors"); size in bytes.
@@ -51,6 +56,30 @@ pub struct Descriptor {
     pub artifact_type: Option<String>,
     #[serde(default)]
     pub urls: Vec<String>,
+    /// What an index's child runs on.
+    #[serde(default)]
+    pub platform: Option<Platform>,
+    #[serde(default)]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+/// What an image runs on (OCI image-spec, "Image Index", `platform`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    #[serde(default)]
+    pub architecture: String,
+    #[serde(default)]
+    pub os: String,
+    #[serde(
+        default,
+        rename = "os.version",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub os_version: Option<String>,
+    #[serde(default, rename = "os.features", skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +112,7 @@ impl Manifest {
         Ok(Self {
             media_type: outside.into(),
             artifact_type,
+            config: raw.config.clone(),
             blobs: raw
                 .config
                 .into_iter()
@@ -132,7 +162,7 @@ struct RawManifest {
     #[serde(default)]
     manifests: Vec<Descriptor>,
     subject: Option<Descriptor>,
-    annotations: Option<std::collections::BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[cfg(test)]

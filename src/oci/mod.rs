@@ -17,7 +17,9 @@ mod scope;
 pub use companion::{companion_subject, companion_tags};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use error::{ErrorBody, ErrorCode, OneError};
-pub use manifest::{Descriptor, InvalidManifest, MANIFEST_MEDIA_TYPES, Manifest, media_type};
+pub use manifest::{
+    Descriptor, InvalidManifest, MANIFEST_MEDIA_TYPES, Manifest, Platform, media_type,
+};
 pub use name::{InvalidName, RepositoryName};
 pub use reference::{InvalidReference, InvalidTag, Reference, Tag};
 pub use route::{Mount, Page, Route, RouteError, UploadId};

@@ -2,20 +2,52 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
-use super::{Change, ChangeKind, Inner, Outcome, Ticket};
+use super::{Change, ChangeKind, Inner, Outcome, Pull, Ticket, authorise::Admitted};
 use crate::{
-    oci::Tag,
+    oci::{Reference, Route, Tag},
     wire::{Body, ExchangeError},
 };
 
 impl Inner {
-    pub(super) fn conclude(&self, change: &Arc<Change>, ticket: Option<Ticket>, outcome: &Outcome) {
+    pub(super) async fn conclude(
+        &self,
+        change: &Arc<Change>,
+        ticket: Option<Ticket>,
+        outcome: &Outcome,
+    ) {
         if let Some(ticket) = ticket {
             ticket.settle(outcome);
         }
-        self.parts.observer.conclude(change, outcome);
+        self.parts.observer.conclude(change, outcome).await;
+    }
+
+    /// Tells of a manifest that the client is given.
+    pub(super) fn note_pull(&self, admitted: &Admitted, response: &Response<Body>) {
+        let asked = &admitted.asked;
+        let Route::Manifest {
+            name, reference, ..
+        } = &asked.route
+        else {
+            return;
+        };
+        if asked.method != Method::GET || response.status() != StatusCode::OK {
+            return;
+        }
+        let stated = response.headers().get("docker-content-digest");
+        let stated = stated.and_then(|value| value.to_str().ok()?.parse().ok());
+        self.parts.observer.pulled(Pull {
+            repository: name.clone(),
+            reference: reference.clone(),
+            digest: match reference {
+                Reference::Digest(digest) => Some(digest.clone()),
+                Reference::Tag(_) => stated,
+            },
+            actor: admitted.actor(),
+            request_id: asked.request_id.clone(),
+            at: self.parts.clock.now(),
+        });
     }
 }
 

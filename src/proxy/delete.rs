@@ -45,14 +45,21 @@ impl Inner {
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
         failpoint::hit("proxy.deletion_understood");
-        let ticket = self.intend(&change).await.inspect_err(|refusal| {
-            let status = refusal.code().status();
-            self.conclude(&change, None, &Outcome::Refused { status });
-        })?;
+        self.parts.observer.begin(&change);
+        let ticket = match self.intend(&change).await {
+            Ok(ticket) => ticket,
+            Err(refusal) => {
+                let status = refusal.code().status();
+                self.conclude(&change, None, &Outcome::Refused { status })
+                    .await;
+                return Err(refusal);
+            }
+        };
         let request = self.build_change(&admitted.asked, Body::Empty)?;
         let answer = self.parts.upstream.send(request).await;
         failpoint::hit("proxy.deletion_answered");
-        self.conclude(&change, ticket, &outcome(&change, &answer));
+        self.conclude(&change, ticket, &outcome(&change, &answer))
+            .await;
         failpoint::hit("proxy.deletion_concluded");
         self.relay(admitted, answer?)
     }

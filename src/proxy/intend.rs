@@ -26,10 +26,7 @@ impl Inner {
         Some(Change {
             repository: asked.route.repository()?.clone(),
             kind,
-            actor: Actor {
-                name: admitted.principal.name().to_owned(),
-                address: Some(asked.peer.address).filter(|address| !address.is_unspecified()),
-            },
+            actor: admitted.actor(),
             origin: admitted.origin().map(str::to_owned),
             request_id: asked.request_id.clone(),
             at: self.parts.clock.now(),
@@ -48,6 +45,14 @@ impl Inner {
 }
 
 impl Admitted {
+    pub(super) fn actor(&self) -> Actor {
+        let address = self.asked.peer.address;
+        Actor {
+            name: self.principal.name().to_owned(),
+            address: Some(address).filter(|address| !address.is_unspecified()),
+        }
+    }
+
     /// Where the request says it comes from; believed of whoever has signed in.
     pub(super) fn origin(&self) -> Option<&str> {
         let text = self.asked.header(ORIGIN_HEADER)?;

@@ -44,7 +44,7 @@ pub use challenge::PublicAddress;
 pub use config::Config;
 pub use follow::{Follower, Following, NewUpload};
 pub use metrics::Metrics;
-pub use observer::{Actor, Change, ChangeKind, Observer, Outcome, Push, Ticket};
+pub use observer::{Actor, Change, ChangeKind, Observer, Outcome, Pull, Push, Ticket};
 use parse::Asked;
 pub use refusal::Refusal;
 use sessions::Sessions;

@@ -6,14 +6,15 @@ use http::{HeaderName, StatusCode};
 use super::Refusal;
 use crate::{
     clock::Timestamp,
-    oci::{Digest, Reference, RepositoryName, Tag},
+    oci::{Digest, Manifest, Reference, RepositoryName, Tag},
     wire::RequestId,
 };
 
 /// Who listens to changes: pushes and deletes of manifests. Implemented above the proxy.
 ///
 /// For a repository that somebody wants, [`Observer::intend`] returns before the registry behind
-/// can commit the change; every change ends with one [`Observer::conclude`], wanted or not.
+/// can commit the change; every change lies between one [`Observer::begin`] and one
+/// [`Observer::conclude`], wanted or not.
 pub trait Observer: Send + Sync + 'static {
     /// Whether changes of this repository must be written down before they happen. Called on
     /// every push and delete: an answer from memory.
@@ -22,8 +23,27 @@ pub trait Observer: Send + Sync + 'static {
     /// Writes the change down; once it returns the intent survives a crash.
     fn intend(&self, change: Arc<Change>) -> BoxFuture<'_, Result<Ticket, Refusal>>;
 
-    /// The change is over, as far as this gateway will ever know. Must not wait.
-    fn conclude(&self, change: &Arc<Change>, outcome: &Outcome);
+    /// The change begins: from now on the registry behind may make it. Must not wait.
+    fn begin(&self, change: &Arc<Change>);
+
+    /// The change is over, as far as this gateway will ever know. The client's answer waits for
+    /// it, so it must not take long.
+    fn conclude<'a>(&'a self, change: &'a Arc<Change>, outcome: &'a Outcome) -> BoxFuture<'a, ()>;
+
+    /// A client is being given a manifest. Must not wait, nor write to the database.
+    fn pulled(&self, pull: Pull);
+}
+
+/// A manifest that a client was given.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    pub repository: RepositoryName,
+    pub reference: Reference,
+    /// As the registry behind names it; always known when pulled by digest.
+    pub digest: Option<Digest>,
+    pub actor: Actor,
+    pub request_id: Option<RequestId>,
+    pub at: Timestamp,
 }
 
 /// A push or delete of a manifest that a client asked for.
@@ -64,8 +84,19 @@ pub struct Push {
     pub tags: Vec<Tag>,
     pub digest: Digest,
     pub media_type: String,
+    /// Of the manifest itself.
+    pub size_bytes: u64,
+    /// What it points to; none when it cannot be read here: the registry behind judges.
+    pub manifest: Option<Arc<Manifest>>,
+}
+
+impl Push {
     /// What an image's blobs weigh as its manifest says it; an index names none.
-    pub blob_bytes: u64,
+    pub fn blob_bytes(&self) -> u64 {
+        self.manifest
+            .as_ref()
+            .map_or(0, |manifest| manifest.blob_bytes())
+    }
 }
 
 /// Who makes a change.

@@ -41,7 +41,8 @@ impl Inner {
             reference: reference.clone(),
             tags: tags.clone(),
             digest,
-            blob_bytes: blob_bytes(media_type, &bytes),
+            size_bytes: bytes.len() as u64,
+            manifest: Manifest::parse(media_type, &bytes).ok().map(Arc::new),
             media_type: media_type.to_owned(),
         };
         let inner = Arc::clone(&self);
@@ -101,6 +102,7 @@ impl Inner {
             .change(admitted, ChangeKind::Push(push))
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
+        self.parts.observer.begin(&change);
         let (first, ticket) = self.hand_over(admitted, &change, &bytes).await?;
         let is_second = first.as_ref().is_err_and(is_worth_another_try);
         let answer = if is_second {
@@ -118,7 +120,7 @@ impl Inner {
             .as_ref()
             .and_then(Ticket::follow_up)
             .map(str::to_owned);
-        self.conclude(&change, ticket, &outcome);
+        self.conclude(&change, ticket, &outcome).await;
         failpoint::hit("proxy.push_concluded");
         let mut response = self.relay(admitted, answer?)?;
         name_digest(&mut response, &digest);
@@ -164,7 +166,8 @@ impl Inner {
             Ok(ticket) => Ok((answer, ticket)),
             Err(refusal) => {
                 let status = refusal.code().status();
-                self.conclude(change, None, &Outcome::Refused { status });
+                self.conclude(change, None, &Outcome::Refused { status })
+                    .await;
                 Err(refusal)
             }
         }
@@ -232,12 +235,6 @@ fn check_digest(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> 
     }
     let message = format!("the manifest's digest is {actual}, not {expected}");
     Err(Refusal::new(ErrorCode::DigestInvalid, message))
-}
-
-/// The registry behind judges manifests; one that cannot be read here names no blobs.
-fn blob_bytes(media_type: &str, bytes: &[u8]) -> u64 {
-    let manifest = Manifest::parse(media_type, bytes);
-    manifest.map_or(0, |manifest| manifest.blob_bytes())
 }
 
 /// docker fails a push whose answer does not name the digest.

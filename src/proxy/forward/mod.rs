@@ -30,6 +30,7 @@ impl Inner {
             self.conclude_followed(&admitted, followed, &response);
         }
         self.note_session(&admitted, &response);
+        self.note_pull(&admitted, &response);
         Ok(response)
     }
 

@@ -69,7 +69,7 @@ async fn a_push_says_what_the_blobs_of_its_image_weigh() {
         let ChangeKind::Push(push) = &world.observer.last_change().kind else {
             panic!("not a push");
         };
-        assert_eq!(push.blob_bytes, expected, "{manifest}");
+        assert_eq!(push.blob_bytes(), expected, "{manifest}");
     }
 }
 

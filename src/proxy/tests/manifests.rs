@@ -14,6 +14,7 @@ use tower::util::BoxCloneSyncService;
 
 use super::world::{Answer, Listener, PATIENCE, Stub, World, request, respond};
 use crate::{
+    oci::Digest,
     proxy::Config,
     wire::{Body, BoxError, Exchange, ExchangeError},
 };
@@ -138,4 +139,33 @@ fn held() -> (Exchange, Arc<Semaphore>, Arc<Semaphore>) {
         }
     }));
     (exchange, arrived, answers)
+}
+
+#[tokio::test]
+async fn only_a_manifest_that_was_given_counts_as_pulled() {
+    let digest = Digest::sha256(b"{}");
+    let header = digest.to_string();
+    let upstream = Stub::default().exchange(move |request| {
+        let is_there = request.target.ends_with("/v1");
+        respond(
+            if is_there { 200 } else { 404 },
+            &[("docker-content-digest", &header)],
+        )
+    });
+    let world = World::new(upstream).await;
+    let token = world.bearer("alice", &["team/app:pull"]);
+    for (method, path) in [
+        ("HEAD", MANIFEST),
+        ("GET", "/v2/team/app/manifests/v2"),
+        ("GET", "/v2/team/app/tags/list"),
+        ("GET", MANIFEST),
+    ] {
+        world.send(request(method, path, &token, Body::Empty)).await;
+    }
+    let pulls = world.observer.pulls.lock().unwrap();
+    let pulls: Vec<_> = pulls
+        .iter()
+        .map(|pull| (pull.reference.as_str(), &pull.digest, &*pull.actor.name))
+        .collect();
+    assert_eq!(pulls, [("v1", &Some(digest), "alice")]);
 }

@@ -21,8 +21,8 @@ use crate::{
     clock::{Clock, ManualClock, Timestamp},
     oci::RepositoryName,
     proxy::{
-        Change, Config, Follower, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress, Refusal,
-        Ticket, Upstream,
+        Change, Config, Follower, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress, Pull,
+        Refusal, Ticket, Upstream,
     },
     secret::{SealingKey, Secret},
     store::testing::{self, TestDb},
@@ -362,6 +362,7 @@ pub(super) struct Listener {
     pub(super) pause: Option<Arc<tokio::sync::Semaphore>>,
     pub(super) heard: Arc<Mutex<Vec<String>>>,
     pub(super) changes: Mutex<Vec<Arc<Change>>>,
+    pub(super) pulls: Mutex<Vec<Pull>>,
 }
 
 impl Listener {
@@ -405,12 +406,19 @@ impl Observer for Listener {
         })
     }
 
-    fn conclude(&self, change: &Arc<Change>, outcome: &Outcome) {
+    fn begin(&self, _change: &Arc<Change>) {}
+
+    fn conclude<'a>(&'a self, change: &'a Arc<Change>, outcome: &'a Outcome) -> BoxFuture<'a, ()> {
         self.changes.lock().unwrap().push(Arc::clone(change));
         self.heard
             .lock()
             .unwrap()
             .push(format!("conclude {outcome:?}"));
+        Box::pin(async {})
+    }
+
+    fn pulled(&self, pull: Pull) {
+        self.pulls.lock().unwrap().push(pull);
     }
 }
 
