@@ -22,4 +22,4 @@ pub use listing::{
 };
 pub use notices::{Notices, notify};
 pub use sql::Sql;
-pub(crate) use sql::{read, row, run, sqls, write};
+pub(crate) use sql::{ids, read, row, run, sqls, write};

@@ -28,10 +28,12 @@ macro_rules! sqls {
 
 /// Declares a struct whose fields are read from the columns of the same names.
 macro_rules! row {
-    ($(#[$meta:meta])* $visibility:vis $name:ident { $($field:ident : $type:ty),* $(,)? }) => {
+    ($(#[$meta:meta])* $visibility:vis $name:ident {
+        $($(#[$of_field:meta])* $field:ident : $type:ty),* $(,)?
+    }) => {
         $(#[$meta])*
         #[derive(Debug, Clone)]
-        $visibility struct $name { $(pub $field: $type),* }
+        $visibility struct $name { $($(#[$of_field])* pub $field: $type),* }
         impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
         where
             &'static str: sqlx::ColumnIndex<R>,
@@ -42,6 +44,47 @@ macro_rules! row {
             }
         }
     };
+}
+
+/// Declares newtypes over a row's number, transparent in JSON: `ids! { /// A user. UserId; }`.
+macro_rules! ids {
+    ($($(#[$meta:meta])* $name:ident;)*) => {$(
+        $(#[$meta])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord,
+            serde::Serialize, serde::Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl<D: sqlx::Database> sqlx::Type<D> for $name
+        where
+            i64: sqlx::Type<D>,
+        {
+            fn type_info() -> D::TypeInfo {
+                <i64 as sqlx::Type<D>>::type_info()
+            }
+
+            fn compatible(info: &D::TypeInfo) -> bool {
+                <i64 as sqlx::Type<D>>::compatible(info)
+            }
+        }
+
+        impl<'r, D: sqlx::Database> sqlx::Decode<'r, D> for $name
+        where
+            i64: sqlx::Decode<'r, D>,
+        {
+            fn decode(value: D::ValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+                <i64 as sqlx::Decode<'r, D>>::decode(value).map(Self)
+            }
+        }
+    )*};
 }
 
 /// Runs one reading statement: `read!(db, |pool, sql = USER_BY_NAME| sqlx::query_as(sql)…)`.
@@ -93,4 +136,4 @@ macro_rules! run {
     };
 }
 
-pub(crate) use {read, row, run, sqls, write};
+pub(crate) use {ids, read, row, run, sqls, write};

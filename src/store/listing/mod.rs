@@ -100,6 +100,8 @@ pub struct Field {
     pub name: &'static str,
     pub expression: &'static str,
     pub kind: FieldKind,
+    /// Rows of another table of which any must pass the test: `{from} where {condition}`.
+    pub any: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +135,17 @@ impl Field {
             name,
             expression,
             kind,
+            any: None,
+        }
+    }
+
+    /// A field with several values, one in each row of `rows` (`tags t where t.artifact_id =
+    /// a.id`): the test holds when it holds for any of them. Nothing is sorted by it.
+    #[must_use]
+    pub const fn of_any(self, rows: &'static str) -> Self {
+        Self {
+            any: Some(rows),
+            ..self
         }
     }
 }

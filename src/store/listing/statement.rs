@@ -24,7 +24,7 @@ impl Statement {
         let mut order = String::new();
         for sort in &listing.sort {
             let direction = if sort.descending { " desc" } else { "" };
-            order.push_str(selection.field(&sort.field)?.expression);
+            order.push_str(selection.sortable(&sort.field)?.expression);
             order.push_str(direction);
             order.push_str(", ");
         }
@@ -57,6 +57,14 @@ impl Selection {
         }
     }
 
+    fn sortable(&self, name: &str) -> Result<&'static Field, ListingError> {
+        let field = self.field(name)?;
+        match field.any {
+            None => Ok(field),
+            Some(_) => Err(ListingError::UnknownField(name.to_owned())),
+        }
+    }
+
     pub(super) fn field(&self, name: &str) -> Result<&'static Field, ListingError> {
         self.fields
             .iter()
@@ -67,6 +75,14 @@ impl Selection {
 
 impl Field {
     fn condition(&self, wanted: &Test, values: &mut Vec<Value>) -> Result<String, ListingError> {
+        let test = self.test(wanted, values)?;
+        Ok(match self.any {
+            None => test,
+            Some(rows) => format!("exists (select 1 from {rows} and {test})"),
+        })
+    }
+
+    fn test(&self, wanted: &Test, values: &mut Vec<Value>) -> Result<String, ListingError> {
         let expression = self.expression;
         let mut place = |value| {
             values.push(value);
