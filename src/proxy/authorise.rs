@@ -1,39 +1,43 @@
 //! Phase 3: what the token says and what the roles say now must both allow it.
 
 use super::{
-    Inner, Refusal,
+    Actor, Inner, Refusal,
     authenticate::{Caller, Proof},
     challenge::Reason,
     parse::Asked,
 };
 use crate::{
-    auth::{Principal, bearer::Claims},
+    auth::bearer::Claims,
     oci::{ActionSet, ErrorCode, Mount, RepositoryName, Route},
 };
 
 /// A request that its caller may make.
 pub(super) struct Admitted {
     pub(super) asked: Asked,
-    pub(super) principal: Principal,
+    pub(super) actor: Actor,
 }
 
 impl Inner {
     pub(super) async fn authorise(
         &self,
         mut asked: Asked,
-        caller: Caller,
+        caller: &Caller,
     ) -> Result<Admitted, Refusal> {
         match asked.route.repository() {
             Some(name) => {
                 let name = name.clone();
-                self.check_repository(&asked, &caller, &name).await?;
+                self.check_repository(&asked, caller, &name).await?;
             }
-            None => self.check_registry(&asked, &caller)?,
+            None => self.check_registry(&asked, caller)?,
         }
-        self.restrict_mount(&mut asked, &caller).await?;
+        self.restrict_mount(&mut asked, caller).await?;
+        let address = asked.peer.address;
         Ok(Admitted {
             asked,
-            principal: caller.principal,
+            actor: Actor {
+                name: caller.principal.name().to_owned(),
+                address: Some(address).filter(|address| !address.is_unspecified()),
+            },
         })
     }
 

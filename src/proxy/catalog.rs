@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderValue, Response, header};
 use serde::Serialize;
 
-use super::{Inner, Refusal, authorise::Admitted};
+use super::{Inner, Refusal};
 use crate::{
     auth::{Principal, projects::Scope},
     oci::{ActionSet, ErrorCode, Page, RepositoryName, Route},
@@ -32,7 +32,7 @@ impl Inner {
     /// what the caller may not see.
     pub(super) async fn catalog(
         &self,
-        admitted: &Admitted,
+        principal: &Principal,
         page: &Page,
     ) -> Result<Response<Body>, Refusal> {
         let wanted = match page.n {
@@ -46,10 +46,10 @@ impl Inner {
         let last = page.last.as_deref().map(|last| self.open_cursor(last));
         let last = last.transpose()?;
         let most = usize::try_from(wanted).unwrap_or(usize::MAX);
-        let mut found = if self.sees_nothing(&admitted.principal).await {
+        let mut found = if self.sees_nothing(principal).await {
             Found::default()
         } else {
-            self.search(&admitted.principal, last, most).await?
+            self.search(principal, last, most).await?
         };
         let has_more = found.visible.len() > most;
         found.visible.truncate(most);

@@ -44,7 +44,7 @@ impl Inner {
                 Reference::Digest(digest) => Some(digest.clone()),
                 Reference::Tag(_) => stated,
             },
-            actor: admitted.actor(),
+            actor: admitted.actor.clone(),
             request_id: asked.request_id.clone(),
             at: self.parts.clock.now(),
         });

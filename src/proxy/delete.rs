@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::Response;
+use http::{Response, StatusCode};
 
-use super::{ChangeKind, Inner, Outcome, Refusal, authorise::Admitted, conclude::outcome};
+use super::{
+    ChangeKind, Inner, Outcome, Refusal, authorise::Admitted, conclude::outcome,
+    untag::is_unsupported,
+};
 use crate::{
     failpoint,
     oci::{Digest, ErrorCode, Reference, RepositoryName, Route, Tag},
-    wire::Body,
+    registry::Deletion,
+    wire::{Body, ExchangeError},
 };
 
 impl Inner {
@@ -56,12 +60,44 @@ impl Inner {
             }
         };
         let request = self.build_change(&admitted.asked, Body::Empty)?;
-        let answer = self.parts.upstream.send(request).await;
+        let mut answer = self.parts.upstream.send(request).await;
+        if let (Reference::Tag(tag), Ok(refused)) = (reference, &answer)
+            && is_unsupported(refused)
+        {
+            answer = self.answer_untagged(name, tag, answer).await;
+        }
         failpoint::hit("proxy.deletion_answered");
         self.conclude(&change, ticket, &outcome(&change, &answer))
             .await;
         failpoint::hit("proxy.deletion_concluded");
         self.relay(admitted, answer?)
+    }
+
+    /// Deletes the tag otherwise; when that cannot be, the registry's own `refusal` stands.
+    async fn answer_untagged(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        refusal: Result<Response<Body>, ExchangeError>,
+    ) -> Result<Response<Body>, ExchangeError> {
+        let status = match self.untag(name, tag).await {
+            Ok(Some(Deletion::Deleted)) => StatusCode::ACCEPTED,
+            Ok(Some(Deletion::Absent)) => StatusCode::NOT_FOUND,
+            Ok(None) => return refusal,
+            Err(error) => {
+                return Err(ExchangeError::Interrupted {
+                    address: "the registry behind".into(),
+                    source: error.into(),
+                });
+            }
+        };
+        let mut answer = Response::new(Body::Empty);
+        *answer.status_mut() = status;
+        if status == StatusCode::NOT_FOUND {
+            let body = ErrorCode::ManifestUnknown.body("the tag does not exist");
+            *answer.body_mut() = Body::from(body);
+        }
+        Ok(answer)
     }
 
     async fn deleted(

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 
-use super::{Change, ChangeKind, Inner, Refusal, Ticket, authorise::Admitted, observer::Actor};
+use super::{Change, ChangeKind, Inner, Refusal, Ticket, authorise::Admitted};
 use crate::{
     failpoint,
     wire::{Body, BoxError, ORIGIN_HEADER},
@@ -26,7 +26,7 @@ impl Inner {
         Some(Change {
             repository: asked.route.repository()?.clone(),
             kind,
-            actor: admitted.actor(),
+            actor: admitted.actor.clone(),
             origin: admitted.origin().map(str::to_owned),
             request_id: asked.request_id.clone(),
             at: self.parts.clock.now(),
@@ -45,19 +45,11 @@ impl Inner {
 }
 
 impl Admitted {
-    pub(super) fn actor(&self) -> Actor {
-        let address = self.asked.peer.address;
-        Actor {
-            name: self.principal.name().to_owned(),
-            address: Some(address).filter(|address| !address.is_unspecified()),
-        }
-    }
-
     /// Where the request says it comes from; believed of whoever has signed in.
     pub(super) fn origin(&self) -> Option<&str> {
         let text = self.asked.header(ORIGIN_HEADER)?;
         let text = text.get(..text.len().min(MAX_ORIGIN_CHARS))?;
-        (!self.principal.is_anonymous()).then_some(text)
+        (!self.actor.name.is_empty()).then_some(text)
     }
 }
 

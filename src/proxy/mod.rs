@@ -24,6 +24,8 @@ mod parse;
 mod push;
 mod refusal;
 mod sessions;
+mod trusted;
+mod untag;
 mod upstream;
 
 use std::sync::Arc;
@@ -122,11 +124,11 @@ impl Proxy {
         if let Some(log) = &asked.logged_user {
             log.set(caller.principal.name());
         }
-        let admitted = inner.authorise(asked, caller).await?;
+        let admitted = inner.authorise(asked, &caller).await?;
         inner.guard(&admitted)?;
         match (&admitted.asked.route, &admitted.asked.method) {
             (Route::Ping, _) => Ok(forward::pong()),
-            (Route::Catalog { page }, _) => inner.catalog(&admitted, page).await,
+            (Route::Catalog { page }, _) => inner.catalog(&caller.principal, page).await,
             (Route::Manifest { .. }, &Method::PUT) => Arc::clone(inner).push(admitted, body).await,
             (Route::Manifest { .. }, &Method::DELETE) => Arc::clone(inner).delete(admitted).await,
             _ => inner.forward(admitted, body).await,

@@ -69,7 +69,7 @@ impl Inner {
                     .and_then(|text| text.split('?').next())
                     .and_then(|path| Route::parse(&Method::PATCH, path, None).ok());
                 if let Some(Route::Upload { name, id, .. }) = begun {
-                    let session = Session::new(admitted.principal.name(), self.follow(admitted));
+                    let session = Session::new(&admitted.actor.name, self.follow(admitted));
                     self.sessions.begin(name, id, session);
                 }
             }
