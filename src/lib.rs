@@ -24,6 +24,8 @@ pub mod server;
 
 pub mod auth;
 
+pub mod inventory;
+
 pub mod replication;
 
 pub mod api;

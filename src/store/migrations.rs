@@ -42,6 +42,7 @@ const ENTRIES: &[Entry] = &[
     entry!(18, "0018_audits"),
     entry!(19, "0019_places_by_age"),
     entry!(20, "0020_job_progress"),
+    entry!(21, "0021_inventory"),
 ];
 
 /// How many migrations are still to be applied.

@@ -1,0 +1,4 @@
+//! Statements of the index: writing in `writing.rs`, reading in `reading.rs`.
+
+pub(super) mod reading;
+pub(super) mod writing;
