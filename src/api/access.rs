@@ -32,7 +32,28 @@ impl Api {
         path: &PathParameters,
         (resource, verb): (Resource, Verb),
     ) -> Result<Project, Error> {
-        let reference = path.project();
+        self.project_of(caller, path.project(), (resource, verb))
+            .await
+    }
+
+    /// Likewise where the path takes a name only.
+    pub(super) async fn project_named(
+        &self,
+        caller: &Caller,
+        path: &PathParameters,
+        may: (Resource, Verb),
+    ) -> Result<Project, Error> {
+        let name = path.text("project_name_or_id").to_owned();
+        self.project_of(caller, ProjectReference::Name(name), may)
+            .await
+    }
+
+    async fn project_of(
+        &self,
+        caller: &Caller,
+        reference: ProjectReference,
+        (resource, verb): (Resource, Verb),
+    ) -> Result<Project, Error> {
         let found = self.find_project(&reference).await?;
         let Some(project) = found else {
             if caller.principal.is_system_admin() {

@@ -4,14 +4,15 @@
 //! One file for each tag of the contract (`users.rs`, `projects.rs`, …): its routes, its JSON
 //! shapes, thin handlers. They share `error.rs` (Harbor's error JSON), `json.rs` (bodies),
 //! `paging.rs` with `filter.rs` and `sort.rs` (lists), `caller.rs` (who asks), `access.rs` (may
-//! they). The room does not know sockets, SQL or the registry protocol; what it needs of the
-//! registry behind comes through [`Catalog`]. Read `users.rs` first.
+//! they). The room does not know sockets, SQL or the registry protocol; what it shows of the
+//! registry behind comes from the index, what it changes goes through [`Registry`]. Read
+//! `users.rs` first.
 
 mod access;
 mod act;
 mod adapters;
+mod artifacts;
 mod caller;
-mod catalog;
 mod error;
 mod executions;
 mod filter;
@@ -21,15 +22,16 @@ mod jobservice;
 mod json;
 mod members;
 mod metadata;
-mod names;
 mod openapi;
 mod paging;
 mod path;
 mod permissions;
 mod policies;
+mod probe;
 mod projects;
 mod registries;
 mod replication;
+mod repositories;
 mod robots;
 mod router;
 mod schedules;
@@ -43,11 +45,16 @@ mod users;
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    audit::Recorder, auth::Auth, clock::SharedClock, jobs::Jobs, replication::Replication,
+    audit::Recorder,
+    auth::Auth,
+    clock::SharedClock,
+    inventory::{Inventory, Registry},
+    jobs::Jobs,
+    replication::Replication,
 };
 
-pub use catalog::{Catalog, Probe};
 pub use openapi::Operation;
+pub use probe::Probe;
 pub use router::Router;
 
 /// What the API stands on.
@@ -58,7 +65,9 @@ pub struct Parts {
     pub jobs: Jobs,
     pub audit: Recorder,
     pub clock: SharedClock,
-    pub catalog: Arc<dyn Catalog>,
+    /// The index of what the registry behind holds, and the way to change it.
+    pub inventory: Inventory,
+    pub registry: Arc<dyn Registry>,
     /// Shown by `GET /health`, in this order.
     pub probes: Vec<Arc<dyn Probe>>,
     pub installation: Installation,
@@ -73,7 +82,6 @@ struct Api {
     /// The OpenAPI document, as JSON.
     document: bytes::Bytes,
     last_health: health::LastHealth,
-    last_names: names::LastNames,
 }
 
 impl std::ops::Deref for Api {

@@ -6,15 +6,14 @@ use http::{Method, Request, Response};
 use tower::ServiceExt;
 
 use super::{
-    Api, Parts, ROOT, Shared, adapters,
+    Api, Parts, ROOT, Shared, adapters, artifacts,
     error::{Error, Fault},
     executions,
     health::{self, LastHealth},
     jobs, jobservice, members, metadata,
-    names::LastNames,
     openapi::{self, Routes},
-    permissions, policies, projects, registries, replication, robots, schedules, search, system,
-    users,
+    permissions, policies, projects, registries, replication, repositories, robots, schedules,
+    search, system, users,
 };
 use crate::wire::{Body, RequestId};
 
@@ -37,7 +36,6 @@ impl Router {
                 parts,
                 document,
                 last_health: LastHealth::default(),
-                last_names: LastNames::default(),
             }));
         Self(router)
     }
@@ -63,6 +61,7 @@ impl Router {
 fn routes() -> Routes {
     let contract = Routes::new("contract")
         .merge(adapters::routes())
+        .merge(artifacts::routes())
         .merge(executions::routes())
         .merge(health::routes())
         .merge(jobservice::routes())
@@ -72,6 +71,7 @@ fn routes() -> Routes {
         .merge(policies::routes())
         .merge(projects::routes())
         .merge(registries::routes())
+        .merge(repositories::routes())
         .merge(robots::routes())
         .merge(schedules::routes())
         .merge(search::routes())

@@ -1,6 +1,6 @@
 //! Tags `search` and `statistic`: what is there, as far as the caller may see it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use http::Uri;
@@ -16,10 +16,9 @@ use super::{
 };
 use crate::{
     auth::{
-        Resource, Verb,
+        ProjectId,
         projects::{Project, Scope},
     },
-    oci::RepositoryName,
     store::{Filter, Listing, Test},
 };
 
@@ -42,7 +41,9 @@ struct FoundRepository {
     project_id: i64,
     project_name: String,
     project_public: bool,
-    repository_name: RepositoryName,
+    repository_name: String,
+    pull_count: i64,
+    artifact_count: i64,
 }
 
 /// Projects and repositories whose names hold the text.
@@ -78,43 +79,36 @@ async fn matching_repositories(
     caller: &Caller,
     text: &str,
 ) -> Result<Vec<FoundRepository>, Error> {
-    let names = api.names().await?;
-    let names = names.all.iter();
-    let matching: Vec<_> = names.filter(|name| name.as_str().contains(text)).collect();
-    let wanted = matching.iter().filter_map(|name| name.project());
-    let projects = listable(api, caller, &wanted.collect()).await?;
-    let found = matching.into_iter().filter_map(|name| {
-        let project = projects.get(name.project()?)?;
+    let query = Listing {
+        filters: vec![Filter {
+            field: "name".to_owned(),
+            test: Test::Contains(text.to_owned()),
+        }],
+        limit: Some(REPOSITORIES_FOUND_AT_MOST),
+        ..Listing::default()
+    };
+    let within = api.listable_projects(caller).await?;
+    let page = api
+        .inventory
+        .repositories(within.as_deref(), &query)
+        .await?;
+    let projects = visible(api, caller, &Listing::default()).await?;
+    let projects: BTreeMap<ProjectId, Project> = projects
+        .into_iter()
+        .map(|project| (project.id, project))
+        .collect();
+    let found = page.items.into_iter().filter_map(|repository| {
+        let project = projects.get(&repository.project_id)?;
         Some(FoundRepository {
             project_id: project.id.0,
             project_name: project.name.clone(),
             project_public: project.public,
-            repository_name: name.clone(),
+            repository_name: repository.name,
+            pull_count: repository.pull_count,
+            artifact_count: repository.artifact_count,
         })
     });
-    Ok(found.take(REPOSITORIES_FOUND_AT_MOST).collect())
-}
-
-/// Those of the named projects whose repositories the caller may list, by name.
-async fn listable(
-    api: &Api,
-    caller: &Caller,
-    named: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, Project>, Error> {
-    let mut projects = BTreeMap::new();
-    for project in visible(api, caller, &Listing::default()).await? {
-        if !named.contains(project.name.as_str()) {
-            continue;
-        }
-        let (principal, id) = (&caller.principal, project.id);
-        let permits = api
-            .auth
-            .permits(principal, id, Resource::Repository, Verb::List);
-        if permits.await? {
-            projects.insert(project.name.clone(), project);
-        }
-    }
-    Ok(projects)
+    Ok(found.collect())
 }
 
 /// `Statistic`. The totals are for system administrators.
@@ -122,13 +116,13 @@ async fn listable(
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Statistic {
     private_project_count: usize,
-    private_repo_count: usize,
+    private_repo_count: i64,
     public_project_count: usize,
-    public_repo_count: usize,
+    public_repo_count: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_project_count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    total_repo_count: Option<usize>,
+    total_repo_count: Option<i64>,
 }
 
 async fn statistics(
@@ -136,10 +130,10 @@ async fn statistics(
     caller: Caller,
 ) -> Result<axum::Json<Statistic>, Error> {
     caller.signed_in()?;
-    let names = api.names().await?;
+    let counts = api.inventory.repository_counts().await?;
     let mut statistic = Statistic::default();
     for project in visible(&api, &caller, &Listing::default()).await? {
-        let count = names.of_project(&project.name);
+        let count = counts.get(&project.id).copied().unwrap_or_default();
         if project.public {
             statistic.public_project_count += 1;
             statistic.public_repo_count += count;
@@ -151,7 +145,7 @@ async fn statistics(
     if caller.principal.is_system_admin() {
         let projects = statistic.public_project_count + statistic.private_project_count;
         statistic.total_project_count = Some(projects);
-        statistic.total_repo_count = Some(names.all.len());
+        statistic.total_repo_count = Some(counts.values().sum());
     }
     Ok(axum::Json(statistic))
 }
@@ -167,4 +161,4 @@ async fn visible(api: &Api, caller: &Caller, listing: &Listing) -> Result<Vec<Pr
 
 /// What one search shows at most; who sees so much narrows the text.
 const PROJECTS_FOUND_AT_MOST: i64 = 100;
-const REPOSITORIES_FOUND_AT_MOST: usize = 1000;
+const REPOSITORIES_FOUND_AT_MOST: i64 = 1000;

@@ -1,11 +1,12 @@
 //! Wires everything: [`App::build`] makes the whole gateway of its configuration.
 //!
 //! Rooms that do not know each other meet here: `watcher.rs` tells replication and the audit
-//! trail what passes the proxy, `tee.rs` hands it the bytes of uploads, `upstream.rs` decides what stands behind it, `routes.rs` says
-//! which room answers which path. Read [`App::build`] from top to bottom.
+//! trail and the index what passes the proxy, `behalf.rs` lets other rooms change what stands
+//! behind it, `tee.rs` hands it the bytes of uploads, `upstream.rs` decides what stands behind,
+//! `routes.rs` says which room answers which path. Read [`App::build`] from top to bottom.
 
 mod background;
-mod catalog;
+mod behalf;
 pub mod check;
 mod data_dir;
 pub mod demo;
@@ -35,10 +36,10 @@ use crate::{
     },
     clock::SharedClock,
     config::Config,
+    inventory::{self, Inventory, SyncHandler, Walk},
     jobs::{Jobs, Runner},
     notification,
     proxy::{self, Proxy, PublicAddress},
-    registry::Client,
     replication::{self, Replication},
     secret::{SealingKey, Secret},
     server::{AccessLog, Listener, Shutdown},
@@ -48,7 +49,7 @@ use crate::{
 };
 
 use background::{Background, CLOSING, last_words};
-use catalog::UpstreamCatalog;
+use behalf::Behalf;
 use data_dir::DataDir;
 use routes::{Rooms, Routes};
 use status::{DatabaseProbe, RegistryProbe, Status};
@@ -80,6 +81,7 @@ struct Shared {
     issuer: Issuer,
     behind: Behind,
     jobs: Jobs,
+    inventory: Inventory,
     replication: Replication,
     sealing: Arc<SealingKey>,
 }
@@ -109,7 +111,9 @@ impl App {
         }
         let shared = Shared::build(config, clock, &data, &background, &mut metrics).await?;
         let first_password = shared.auth.bootstrap().await?;
-        let runner = Runner::new(shared.jobs.clone(), shared.replication.handlers());
+        let mut handlers = shared.replication.handlers();
+        handlers.push(Arc::new(SyncHandler(shared.inventory.clone())));
+        let runner = Runner::new(shared.jobs.clone(), handlers);
         let (auth, replication) = (shared.auth.clone(), shared.replication.clone());
         let rooms = shared.rooms(&background, metrics, ca_certificate.clone())?;
         Ok(Self {
@@ -211,6 +215,13 @@ impl Shared {
         let jobs = Jobs::new(db.clone(), clock.clone(), config.jobs());
         jobs.metrics().register(metrics);
         let sealing = Arc::new(data.sealing_key()?);
+        let parts = inventory::Parts {
+            db: db.clone(),
+            clock: clock.clone(),
+            registry: behind.exchange(),
+        };
+        let inventory = Inventory::start(parts, data.path(), tasks, background.stop.clone())?;
+        sync_once(&inventory, &jobs, &db).await?;
         let parts = replication::Parts {
             config: config.replication.clone(),
             jobs: jobs.clone(),
@@ -232,6 +243,7 @@ impl Shared {
             issuer,
             behind,
             jobs,
+            inventory,
             replication,
             sealing,
         })
@@ -258,7 +270,8 @@ impl Shared {
             clock: self.clock,
             replication: self.replication,
             jobs: self.jobs,
-            catalog: Arc::new(UpstreamCatalog(Client::new(self.behind.exchange()))),
+            inventory: self.inventory,
+            registry: Arc::new(Behalf(proxy.clone())),
             probes: probes.clone(),
             installation: api::Installation {
                 external_url: self
@@ -284,6 +297,7 @@ impl Shared {
     fn watcher(&self, tasks: &TaskTracker) -> Watcher {
         Watcher {
             replication: self.replication.clone(),
+            inventory: self.inventory.clone(),
             audit: self.audit.clone(),
             tasks: tasks.clone(),
         }
@@ -339,6 +353,17 @@ impl Shared {
             tasks: tasks.clone(),
         }))
     }
+}
+
+/// A registry that was there before is looked through once.
+async fn sync_once(inventory: &Inventory, jobs: &Jobs, db: &Db) -> anyhow::Result<()> {
+    if inventory.is_complete().await? {
+        return Ok(());
+    }
+    let mut tx = db.begin().await?;
+    jobs.enqueue(&mut tx, Walk::default().job()).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Says where clients find the gateway, and what they must trust.

@@ -7,7 +7,9 @@ use tokio_util::task::TaskTracker;
 use url::form_urlencoded;
 
 use crate::{
-    audit, notification,
+    audit,
+    inventory::{self, Inventory, Reach},
+    notification,
     oci::{ErrorCode, Reference, RepositoryName},
     proxy::{self, Observer, Refusal, Ticket},
     replication::{self, Origin, Replication},
@@ -18,6 +20,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
     pub replication: Replication,
+    pub inventory: Inventory,
     pub audit: audit::Recorder,
     /// Where what follows an answer runs; waited for at the end.
     pub tasks: TaskTracker,
@@ -46,7 +49,10 @@ impl Observer for Watcher {
         })
     }
 
-    fn begin(&self, _change: &Arc<proxy::Change>) {}
+    fn begin(&self, change: &Arc<proxy::Change>) {
+        let (change, reach) = indexed(change);
+        self.inventory.begin(&change, reach);
+    }
 
     fn conclude<'a>(
         &'a self,
@@ -54,16 +60,30 @@ impl Observer for Watcher {
         outcome: &'a proxy::Outcome,
     ) -> BoxFuture<'a, ()> {
         self.audit.record(audited(change, outcome));
-        Box::pin(async {})
+        Box::pin(async move {
+            let (indexed, reach) = indexed(change);
+            let ended = ended(change, outcome);
+            self.inventory.conclude(&indexed, reach, ended).await;
+        })
     }
 
-    fn pulled(&self, _pull: proxy::Pull) {}
+    fn pulled(&self, pull: proxy::Pull) {
+        if let Some(digest) = pull.digest {
+            self.inventory.pulled(inventory::Pulled {
+                repository: pull.repository,
+                reference: pull.reference,
+                digest,
+                at: pull.at,
+            });
+        }
+    }
 }
 
 impl notification::Observer for Watcher {
     /// distribution tells of a push before it has set the tag: the change counts as one of
     /// unknown outcome, at which the resolver looks until it sees it made.
     fn heard(&self, change: notification::Change) -> BoxFuture<'_, Result<(), BoxError>> {
+        self.inventory.heard(indexed_notice(&change));
         Box::pin(async move {
             match self.replication.intend(&heard(change)).await {
                 Ok(_) | Err(replication::Error::Superseded { .. }) => Ok(()),
@@ -87,6 +107,58 @@ impl Watcher {
             None => ticket,
         }
     }
+}
+
+/// What the index is to hear of a change.
+fn indexed(change: &proxy::Change) -> (inventory::Change, Reach) {
+    let (reference, reach) = match &change.kind {
+        proxy::ChangeKind::Push(push) => (push.reference.clone(), Reach::Reference),
+        proxy::ChangeKind::DeleteTag { tag, .. } => (Reference::Tag(tag.clone()), Reach::Reference),
+        proxy::ChangeKind::DeleteDigest { digest, .. } => {
+            (Reference::Digest(digest.clone()), Reach::Repository)
+        }
+    };
+    let repository = change.repository.clone();
+    (
+        inventory::Change {
+            repository,
+            reference,
+        },
+        reach,
+    )
+}
+
+fn indexed_notice(change: &notification::Change) -> inventory::Change {
+    inventory::Change {
+        repository: change.repository.clone(),
+        reference: match &change.kind {
+            notification::ChangeKind::Push { reference, .. }
+            | notification::ChangeKind::Delete(reference) => reference.clone(),
+        },
+    }
+}
+
+fn ended(change: &proxy::Change, outcome: &proxy::Outcome) -> inventory::Ended {
+    let set = match outcome {
+        proxy::Outcome::Committed { tags } => tags,
+        proxy::Outcome::Refused { .. } => return inventory::Ended::Refused,
+        proxy::Outcome::Unknown => return inventory::Ended::Unknown,
+    };
+    let proxy::ChangeKind::Push(push) = &change.kind else {
+        return inventory::Ended::Deleted;
+    };
+    let mut tags = set.clone();
+    if let Reference::Tag(tag) = &push.reference {
+        tags.push(tag.clone());
+    }
+    inventory::Ended::Pushed(inventory::Pushed {
+        repository: change.repository.clone(),
+        digest: push.digest.clone(),
+        media_type: push.media_type.clone(),
+        size_bytes: push.size_bytes,
+        manifest: push.manifest.clone(),
+        tags,
+    })
 }
 
 /// Where the API tells whether a push has arrived at its mirrors.

@@ -88,7 +88,8 @@ impl Routes {
         H: Handler<T, Shared>,
         T: 'static,
     {
-        self.router = self.router.route(&operation.path, on(filter, handler));
+        let path = operation.path.replace("{project_name}", PROJECT);
+        self.router = self.router.route(&path, on(filter, handler));
         self.operations.push(operation);
         self
     }
@@ -147,3 +148,6 @@ impl Routes {
         (self.router, self.operations)
     }
 }
+
+/// The router wants one name for the parameter that some paths call `project_name`.
+const PROJECT: &str = "{project_name_or_id}";

@@ -51,7 +51,13 @@ pub(super) async fn delete(
 
 /// Why the project cannot be deleted now.
 async fn obstacle(api: &Api, project: &Project) -> Result<Option<String>, Error> {
-    let count = api.repositories_now(&project.name).await?;
+    if !api.inventory.is_complete().await? {
+        return Ok(Some(
+            "the registry is still being looked through; try again when INVENTORY_SYNC is done"
+                .to_owned(),
+        ));
+    }
+    let count = api.inventory.repositories_of(project.id).await?;
     Ok((count > 0).then(|| {
         format!(
             "project {} still contains {count} repositories; delete them first",
@@ -63,7 +69,7 @@ async fn obstacle(api: &Api, project: &Project) -> Result<Option<String>, Error>
 /// `ProjectSummary`. The counts of members are for those who may list them.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
-    repo_count: usize,
+    repo_count: i64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     members: Option<MemberCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +120,7 @@ pub(super) async fn summary(
     };
     let sees_quota = sees(Resource::Quota, Verb::Read).await?;
     Ok(axum::Json(Summary {
-        repo_count: api.names().await?.of_project(&project.name),
+        repo_count: api.inventory.repositories_of(project.id).await?,
         members,
         quota: sees_quota.then_some(Quota { hard }),
     }))

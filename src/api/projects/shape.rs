@@ -31,9 +31,7 @@ struct Detail {
     /// The role that may most; 0 for none.
     current_user_role_id: i64,
     current_user_role_ids: Vec<i64>,
-    /// Left out when the registry does not answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repo_count: Option<usize>,
+    repo_count: i64,
 }
 
 /// A project with its settings only.
@@ -59,11 +57,10 @@ pub(in crate::api) async fn detailed(
 ) -> Result<ProjectShape, Error> {
     let roles = api.auth.roles_in(viewer, project.id).await?;
     let most = MOST_FIRST.into_iter().find(|role| roles.contains(*role));
-    let names = api.names().await;
     let detail = Detail {
         current_user_role_id: most.map_or(0, Role::id),
         current_user_role_ids: roles.iter().map(Role::id).collect(),
-        repo_count: names.ok().map(|names| names.of_project(&project.name)),
+        repo_count: api.inventory.repositories_of(project.id).await?,
     };
     Ok(ProjectShape {
         detail: Some(detail),

@@ -132,20 +132,6 @@ async fn questions_that_make_no_sense_are_refused() {
     .await;
 }
 
-#[tokio::test]
-async fn a_registry_that_is_away_is_told_without_its_address() {
-    on_each_database(async |api| {
-        api.shelf.break_down();
-        let answer = api.get("/statistics", ADMIN).await;
-        let message = answer.refused(503, "UNAVAILABLE");
-        assert!(!message.contains("10.1.2.3"), "{message}");
-        assert_eq!(answer.header("retry-after"), "5");
-        let listed = api.get("/projects", ADMIN).await;
-        assert_eq!(listed.column("repo_count"), [Value::Null]);
-    })
-    .await;
-}
-
 /// Every operation that needs rights, asked by nobody and by somebody without them.
 #[tokio::test]
 async fn who_may_not_is_refused_everywhere() {

@@ -1,5 +1,7 @@
 //! The API over real databases, asked as HTTP clients ask it.
 
+mod artifacts;
+mod behind;
 mod conventions;
 mod executions;
 mod jobs;
@@ -29,14 +31,14 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{Catalog, Installation, Operation, Parts, Probe, Router};
+use super::{Installation, Operation, Parts, Probe, Router};
 use crate::{
     audit,
     auth::{self, Auth},
     clock::{SharedClock, SystemClock},
     embedded,
+    inventory::{self, Inventory},
     jobs::{Config as JobsConfig, Jobs, Runner},
-    oci::RepositoryName,
     registry,
     replication::{self, Replication},
     secret::{SealingKey, Secret},
@@ -44,8 +46,10 @@ use crate::{
         Listing,
         testing::{TestDb, databases},
     },
-    wire::{self, Body, BoxError, Exchange, Peer, RequestId},
+    wire::{self, Body, Exchange, Peer, RequestId},
 };
+
+use behind::Behind;
 
 /// User name and password; `None` is anonymous.
 type Who = Option<(&'static str, &'static str)>;
@@ -58,7 +62,7 @@ const NOBODY: Who = None;
 /// The API over one fresh database.
 struct Api {
     router: Router,
-    shelf: Arc<Shelf>,
+    behind: Behind,
     probe: Arc<Switch>,
     /// The registry behind the gateway.
     local: Exchange,
@@ -115,7 +119,17 @@ impl Api {
         let config = audit::Config::default();
         let (audit, writer) = audit::Recorder::open((*db).clone(), clock.clone(), &config);
         tokio::spawn(writer.run(stop.clone()));
-        let shelf = Arc::new(Shelf::default());
+        let index = inventory::Parts {
+            db: (*db).clone(),
+            clock: clock.clone(),
+            registry: local.clone(),
+        };
+        let tasks = TaskTracker::new();
+        let inventory = Inventory::start(index, files.path(), &tasks, stop.clone()).unwrap();
+        let direct = behind::Direct {
+            inventory: inventory.clone(),
+            exchange: local.clone(),
+        };
         let probe = Arc::new(Switch::default());
         let certificate = files.path().join("ca.crt");
         std::fs::write(&certificate, "-----BEGIN CERTIFICATE-----").unwrap();
@@ -125,7 +139,8 @@ impl Api {
             jobs,
             audit,
             clock,
-            catalog: shelf.clone(),
+            inventory: inventory.clone(),
+            registry: Arc::new(direct),
             probes: vec![probe.clone()],
             installation: Installation {
                 external_url: None,
@@ -136,7 +151,10 @@ impl Api {
         });
         Self {
             router,
-            shelf,
+            behind: Behind {
+                inventory,
+                exchange: local.clone(),
+            },
             probe,
             local,
             records: audit::Log::new((*db).clone()),
@@ -315,43 +333,6 @@ fn assert_fields(object: &Value, fields: &[&str]) {
     found.sort_unstable();
     wanted.sort_unstable();
     assert_eq!(found, wanted);
-}
-
-/// A registry's catalog that a test fills; `None` while the registry is away.
-#[derive(Debug)]
-struct Shelf(Mutex<Option<Vec<RepositoryName>>>);
-
-impl Default for Shelf {
-    fn default() -> Self {
-        Self(Mutex::new(Some(Vec::new())))
-    }
-}
-
-impl Shelf {
-    fn put(&self, names: &[&str]) {
-        let names = names.iter().map(|name| name.parse().unwrap()).collect();
-        *self.0.lock().unwrap() = Some(names);
-    }
-
-    fn break_down(&self) {
-        *self.0.lock().unwrap() = None;
-    }
-}
-
-impl Catalog for Shelf {
-    fn repositories<'a>(
-        &'a self,
-        prefix: &'a str,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<RepositoryName>, BoxError>> {
-        let names = self.0.lock().unwrap().clone();
-        let found = names.ok_or("no route to 10.1.2.3").map(|names| {
-            let names = names.into_iter();
-            let matching = names.filter(|name| name.as_str().starts_with(prefix));
-            matching.take(limit).collect()
-        });
-        Box::pin(async move { found.map_err(BoxError::from) })
-    }
 }
 
 /// A component that is ill while its text is set.

@@ -14,7 +14,7 @@ async fn projects_are_made_shown_changed_and_deleted() {
             .post("/projects", ALICE, body)
             .await
             .created("/projects/");
-        api.shelf.put(&["team/a", "team/b", "teams/c"]);
+        api.behind.hold(&["team/a", "team/b"]).await;
         let shown = api.get("/projects/team", ALICE).await.json();
         let fields = [
             "project_id",
@@ -59,7 +59,10 @@ async fn projects_are_made_shown_changed_and_deleted() {
             .await
             .refused(412, "PRECONDITION");
         assert!(message.contains("2 repositories"), "{message}");
-        api.shelf.put(&["teams/c"]);
+        for repository in ["a", "b"] {
+            let path = format!("/projects/team/repositories/{repository}");
+            assert_eq!(api.delete(&path, ALICE).await.status, 200);
+        }
         let deletable = api.get("/projects/team/_deletable", ALICE).await.json();
         assert_eq!(deletable, json!({"deletable": true}));
         assert_eq!(api.delete("/projects/team", ALICE).await.status, 200);
@@ -71,14 +74,14 @@ async fn projects_are_made_shown_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_project_is_not_deleted_while_the_registry_is_away() {
+async fn a_project_is_not_deleted_before_the_registry_was_looked_through() {
     on_each_database(async |api| {
         api.project("team", "false").await;
-        api.shelf.break_down();
         api.delete("/projects/team", ADMIN)
             .await
-            .refused(503, "UNAVAILABLE");
-        assert_eq!(api.get("/projects/team", ADMIN).await.status, 200);
+            .refused(412, "PRECONDITION");
+        api.behind.walk().await;
+        assert_eq!(api.delete("/projects/team", ADMIN).await.status, 200);
     })
     .await;
 }
@@ -199,7 +202,7 @@ async fn a_summary_tells_what_the_caller_may_know() {
         api.user(BOB).await;
         api.project("team", "true").await;
         api.member("team", ALICE, 3).await;
-        api.shelf.put(&["team/a"]);
+        api.behind.hold(&["team/a"]).await;
         let counts = |guests: usize| {
             json!({"repo_count": 1, "project_admin_count": 1, "maintainer_count": 0,
                 "developer_count": 0, "guest_count": guests, "limited_guest_count": 0,

@@ -96,13 +96,13 @@ async fn searching_finds_what_the_caller_may_see() {
         api.user(ALICE).await;
         let open = api.project("open-web", "true").await;
         api.project("closed-web", "false").await;
-        api.shelf.put(&[
+        let held = [
             "closed-web/app",
-            "lone-web",
+            "library/web",
             "open-web/app",
             "open-web/tool",
-            "library/web",
-        ]);
+        ];
+        api.behind.hold(&held).await;
         let found = api.get("/search?q=WEB", NOBODY).await.json();
         assert_eq!(found["project"].as_array().unwrap().len(), 1);
         let repositories = found["repository"].as_array().unwrap();
@@ -110,11 +110,11 @@ async fn searching_finds_what_the_caller_may_see() {
             .iter()
             .map(|found| &found["repository_name"])
             .collect();
-        assert_eq!(names, ["open-web/app", "open-web/tool", "library/web"]);
+        assert_eq!(names, ["library/web", "open-web/app", "open-web/tool"]);
         assert_eq!(
-            repositories[0],
+            repositories[1],
             json!({"project_id": open, "project_name": "open-web", "project_public": true,
-                "repository_name": "open-web/app"})
+                "repository_name": "open-web/app", "artifact_count": 1, "pull_count": 0})
         );
         let found = api.get("/search?q=app", ADMIN).await.json();
         assert_eq!(found["repository"].as_array().unwrap().len(), 2);
@@ -133,8 +133,9 @@ async fn statistics_count_what_the_caller_may_see() {
         api.project("closed", "false").await;
         api.project("joined", "false").await;
         api.member("joined", ALICE, 3).await;
-        api.shelf
-            .put(&["closed/a", "joined/a", "joined/b", "open/a"]);
+        api.behind
+            .hold(&["closed/a", "joined/a", "joined/b", "open/a"])
+            .await;
         let own = json!({"private_project_count": 1, "private_repo_count": 2,
             "public_project_count": 2, "public_repo_count": 1});
         assert_eq!(api.get("/statistics", ALICE).await.json(), own);

@@ -1,0 +1,91 @@
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::{api_path, shape::TagShape};
+use crate::{
+    api::{
+        Shared,
+        caller::Caller,
+        error::Error,
+        json::{Json, location},
+        openapi::Routes,
+        paging::ListQuery,
+        path::PathParameters,
+    },
+    auth::{Resource, Verb},
+    inventory,
+    oci::{Reference, Tag},
+};
+
+pub(super) fn routes() -> Routes {
+    let all = "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/tags";
+    Routes::new("artifact")
+        .get(all, "List the tags of an artifact", list)
+        .paged()
+        .post(all, "Tag an artifact", create)
+        .delete(&format!("{all}/{{tag_name}}"), "Delete a tag", delete)
+}
+
+async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    let may = (Resource::Tag, Verb::List);
+    let (_, artifact) = api.artifact(&caller, &path, may).await?;
+    let page = api.inventory.tags(artifact.id, query.listing()).await?;
+    let last = page.items.last().map(|tag| tag.id.0);
+    Ok(query.answer_from(last, page, TagShape::from))
+}
+
+/// `Tag`, of which only the name counts.
+#[derive(Debug, Deserialize)]
+struct NewTag {
+    name: String,
+}
+
+async fn create(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(tag): Json<NewTag>,
+) -> Result<Response, Error> {
+    let may = (Resource::Tag, Verb::Create);
+    let (name, artifact) = api.artifact(&caller, &path, may).await?;
+    let tag: Tag = tag.name.parse().map_err(|_invalid| {
+        Error::BadRequest(format!("`{}` is not a name that a tag may have", tag.name))
+    })?;
+    let reference = Reference::Tag(tag.clone());
+    match api.inventory.artifact(&name, &reference).await {
+        Ok(_) => return Err(Error::Conflict(format!("tag {tag} already exists"))),
+        Err(error) if error.kind() == inventory::Kind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    api.editor(&caller).tag(&artifact, &tag).await?;
+    let path = format!("{}/artifacts/{}/tags", api_path(&name), artifact.digest);
+    Ok((StatusCode::CREATED, location(&path, &tag)).into_response())
+}
+
+async fn delete(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::Tag, Verb::Delete);
+    let (name, artifact) = api.artifact(&caller, &path, may).await?;
+    let text = path.text("tag_name");
+    let missing = || Error::not_found("tag", format!("{text} of {}", artifact.digest));
+    let tag: Tag = text.parse().map_err(|_invalid| missing())?;
+    let reference = Reference::Tag(tag.clone());
+    let tagged = api.inventory.artifact(&name, &reference).await?;
+    if tagged.id != artifact.id {
+        return Err(missing());
+    }
+    api.editor(&caller).delete_tag(&name, &tag).await?;
+    Ok(StatusCode::OK)
+}

@@ -1,0 +1,12 @@
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+
+/// A part of the system whose health is shown.
+pub trait Probe: fmt::Debug + Send + Sync {
+    /// Harbor's name of the component: `core`, `database`, `jobservice`, `registry`.
+    fn component(&self) -> &'static str;
+
+    /// Whether it works; the error is one sentence for people, without secrets or addresses.
+    fn check(&self) -> BoxFuture<'_, Result<(), String>>;
+}
