@@ -1,6 +1,9 @@
 //! Makes the index equal to what the registry has now.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::time::sleep;
@@ -55,6 +58,9 @@ impl Inventory {
             let turn = self.0.looks.turns.acquire().await;
             let looked = self.look(change).await;
             drop(turn);
+            if looked.is_ok() {
+                self.0.is_away.store(false, Ordering::Relaxed);
+            }
             match looked {
                 Ok(()) if self.0.looks.end(change) => return,
                 // Somebody asked again meanwhile.

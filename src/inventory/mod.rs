@@ -26,7 +26,10 @@ pub(crate) mod testing;
 mod tests;
 mod walk;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -56,6 +59,8 @@ struct Inner {
     journal: Journal,
     looks: looks::Looks,
     pulls: pulls::Counters,
+    /// A change could not be written down, and no look has succeeded since.
+    is_away: AtomicBool,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -85,6 +90,7 @@ impl Inventory {
             journal,
             looks: looks::Looks::default(),
             pulls: pulls::Counters::default(),
+            is_away: AtomicBool::new(false),
             tasks: tasks.clone(),
             stop,
         }));

@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::time::timeout;
@@ -49,9 +53,12 @@ impl Inventory {
     /// The change is over. Returns when the index shows it, or after [`PATIENCE`]: then the
     /// registry is asked later what came of it.
     pub async fn conclude(&self, change: &Change, reach: Reach, ended: Ended) {
+        let is_away = self.0.is_away.load(Ordering::Relaxed);
         let written = match &ended {
             Ended::Refused => Some(Ok(())),
             Ended::Unknown => None,
+            // Nobody waits for a database that somebody else has waited for in vain.
+            _ if is_away => None,
             Ended::Pushed(pushed) => timeout(PATIENCE, self.record(pushed)).await.ok(),
             Ended::Deleted => timeout(PATIENCE, self.forget(change)).await.ok(),
         };
@@ -62,6 +69,9 @@ impl Inventory {
             );
         }
         let is_certain = matches!(written, Some(Ok(())));
+        if !is_certain && !matches!(ended, Ended::Unknown) {
+            self.0.is_away.store(true, Ordering::Relaxed);
+        }
         self.0.looks.ask_again(change);
         if !is_certain {
             self.look_later(change.clone());
