@@ -1,4 +1,5 @@
-//! The registry's words: names, digests, references, manifests, routes, scopes and error codes.
+//! The registry's words: names and patterns of names, digests, references, manifests, routes,
+//! scopes and error codes.
 //!
 //! Pure parsing and printing of what the OCI distribution and image specifications and the
 //! Docker token documents define. No I/O, no clock. Values are parsed once, at the edge; a
@@ -10,6 +11,7 @@ mod digest;
 mod error;
 mod manifest;
 mod name;
+mod pattern;
 mod reference;
 mod route;
 mod scope;
@@ -21,6 +23,7 @@ pub use manifest::{
     Descriptor, InvalidManifest, MANIFEST_MEDIA_TYPES, Manifest, Platform, media_type,
 };
 pub use name::{InvalidName, RepositoryName};
+pub use pattern::{Decoration, InvalidPattern, Pattern};
 pub use reference::{InvalidReference, InvalidTag, Reference, Tag};
 pub use route::{Mount, Page, Route, RouteError, UploadId};
 pub use scope::{Action, ActionSet, Scope};

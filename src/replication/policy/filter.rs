@@ -1,8 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::glob::{InvalidPattern, Pattern};
-use crate::oci::{Manifest, Reference, media_type};
+use crate::oci::{Decoration, InvalidPattern, Manifest, Pattern, Reference, media_type};
 
 /// One condition of a policy; an artifact must meet all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,14 +12,6 @@ pub enum Filter {
     /// The tag; an artifact without one counts as the empty text.
     Tag(Pattern, Decoration),
     Resource(Resource),
-}
-
-/// Whether what the pattern matches is taken or left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Decoration {
-    #[default]
-    Matches,
-    Excludes,
 }
 
 /// What an artifact is to Harbor's resource filter.
@@ -77,8 +68,7 @@ impl Filter {
             Reference::Digest(_) => "",
         };
         match self {
-            Self::Tag(pattern, Decoration::Matches) => pattern.matches(tag),
-            Self::Tag(pattern, Decoration::Excludes) => !pattern.matches(tag),
+            Self::Tag(pattern, decoration) => decoration.accepts(pattern, tag),
             Self::Name(_) | Self::Resource(_) => true,
         }
     }

@@ -2,7 +2,6 @@
 
 mod cycle;
 mod filter;
-mod glob;
 mod namespace;
 mod rules;
 
@@ -11,8 +10,7 @@ use crate::{
     oci::{Reference, RepositoryName, companion_subject},
 };
 
-pub use filter::{Decoration, Filter, InvalidFilter, RawFilter, Resource};
-pub use glob::{InvalidPattern, Pattern};
+pub use filter::{Filter, InvalidFilter, RawFilter, Resource};
 pub use namespace::{Namespace, Replace, Unmappable};
 
 use super::{Change, PolicyId, RegistryId};

@@ -5,6 +5,20 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pattern(Box<str>);
 
+/// Whether what a pattern matches is taken or left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Decoration {
+    #[default]
+    Matches,
+    Excludes,
+}
+
+impl Decoration {
+    pub fn accepts(self, pattern: &Pattern, text: &str) -> bool {
+        pattern.matches(text) == (self == Self::Matches)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the pattern `{pattern}` {problem}")]
 pub struct InvalidPattern {
