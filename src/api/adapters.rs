@@ -18,12 +18,15 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new("registry")
         .get("/registries/{id}/info", "What a registry can do", info)
+        .needs(Resource::Registry, Verb::Read)
         .get("/replication/adapters", "The types of registries", types)
+        .needs(Resource::ReplicationAdapter, Verb::List)
         .get(
             "/replication/adapterinfos",
             "The types with their addresses",
             patterns,
         )
+        .needs(Resource::ReplicationAdapter, Verb::List)
 }
 
 /// `RegistryInfo`.

@@ -30,17 +30,24 @@ pub(super) fn routes() -> Routes {
     let one = "/replication/executions/{id}";
     Routes::new("replication")
         .get(all, "List runs of policies", list)
+        .needs(Resource::Replication, Verb::List)
         .paged()
         .post(all, "Run a policy", start)
+        .takes("StartReplicationExecution")
+        .needs(Resource::Replication, Verb::Create)
         .get(one, "Read a run", read)
+        .needs(Resource::Replication, Verb::Read)
         .put(one, "Stop a run", stop)
+        .needs(Resource::Replication, Verb::Create)
         .get(&format!("{one}/tasks"), "List the tasks of a run", tasks)
+        .needs(Resource::Replication, Verb::List)
         .paged()
         .get(
             &format!("{one}/tasks/{{task_id}}/log"),
             "What a task wrote",
             log,
         )
+        .needs(Resource::Replication, Verb::Read)
 }
 
 /// `ReplicationExecution`.

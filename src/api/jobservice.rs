@@ -21,23 +21,30 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new("jobservice")
         .get("/jobservice/pools", "The processes that run jobs", pools)
+        .needs(Resource::JobServiceMonitor, Verb::List)
         .get(
             "/jobservice/pools/{pool_id}/workers",
             "Their workers",
             workers,
         )
+        .needs(Resource::JobServiceMonitor, Verb::List)
         .put("/jobservice/jobs/{job_id}", "Stop a job", stop)
+        .needs(Resource::JobServiceMonitor, Verb::Stop)
         .get("/jobservice/jobs/{job_id}/log", "What a job wrote", log)
+        .needs(Resource::JobServiceMonitor, Verb::List)
         .get(
             "/jobservice/queues",
             "The queues of the kinds of jobs",
             queues,
         )
+        .needs(Resource::JobServiceMonitor, Verb::List)
         .put(
             "/jobservice/queues/{job_type}",
             "Stop what waits, pause or resume",
             steer,
         )
+        .takes("ActionRequest")
+        .needs(Resource::JobServiceMonitor, Verb::Stop)
 }
 
 /// `WorkerPool`.

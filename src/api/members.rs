@@ -28,11 +28,18 @@ pub(super) fn routes() -> Routes {
     let one = "/projects/{project_name_or_id}/members/{mid}";
     Routes::new("member")
         .get(all, "List the members of a project", list)
+        .needs_in_project(Resource::Member, Verb::List)
         .paged()
         .post(all, "Add a member", create)
+        .takes("ProjectMember")
+        .needs_in_project(Resource::Member, Verb::Create)
         .get(one, "Read a member", read)
+        .needs_in_project(Resource::Member, Verb::Read)
         .put(one, "Change a member's role", update)
+        .takes("RoleRequest")
+        .needs_in_project(Resource::Member, Verb::Update)
         .delete(one, "Remove a member", delete)
+        .needs_in_project(Resource::Member, Verb::Delete)
 }
 
 /// `ProjectMemberEntity`.

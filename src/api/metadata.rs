@@ -23,12 +23,22 @@ pub(super) fn routes() -> Routes {
     let one = "/projects/{project_name_or_id}/metadatas/{meta_name}";
     Routes::new("projectMetadata")
         .get(all, "List the settings of a project", list)
+        .needs_in_project(Resource::Metadata, Verb::Read)
         .post(all, "Add a setting", add)
+        .takes("ProjectMetadata")
+        .needs_in_project(Resource::Metadata, Verb::Create)
         .get(bare, "List the settings of a project", list)
+        .needs_in_project(Resource::Metadata, Verb::Read)
         .post(bare, "Add a setting", add)
+        .takes("ProjectMetadata")
+        .needs_in_project(Resource::Metadata, Verb::Create)
         .get(one, "Read a setting", read)
+        .needs_in_project(Resource::Metadata, Verb::Read)
         .put(one, "Change a setting", update)
+        .takes("ProjectMetadata")
+        .needs_in_project(Resource::Metadata, Verb::Update)
         .delete(one, "Remove a setting", delete)
+        .needs_in_project(Resource::Metadata, Verb::Delete)
 }
 
 /// Settings as they come from a client; `null` leaves a setting alone.

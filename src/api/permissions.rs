@@ -17,7 +17,9 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new("permissions")
         .get("/permissions", "What robots can be given", grantable)
+        .by_case("system administrators, and who may make robots in a project")
         .get("/users/current/permissions", "What the caller may do", own)
+        .signed_in()
 }
 
 /// `Permissions`: what a robot may be given.

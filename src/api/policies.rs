@@ -33,11 +33,18 @@ pub(super) fn routes() -> Routes {
     let one = "/replication/policies/{id}";
     Routes::new("replication")
         .get(all, "List replication policies", list)
+        .needs(Resource::ReplicationPolicy, Verb::List)
         .paged()
         .post(all, "Create a replication policy", create)
+        .takes("ReplicationPolicy")
+        .needs(Resource::ReplicationPolicy, Verb::Create)
         .get(one, "Read a replication policy", read)
+        .needs(Resource::ReplicationPolicy, Verb::Read)
         .put(one, "Change a replication policy", update)
+        .takes("ReplicationPolicy")
+        .needs(Resource::ReplicationPolicy, Verb::Update)
         .delete(one, "Delete a replication policy", delete)
+        .needs(Resource::ReplicationPolicy, Verb::Delete)
 }
 
 /// `ReplicationPolicy`.

@@ -27,12 +27,21 @@ pub(super) fn routes() -> Routes {
     let one = "/registries/{id}";
     Routes::new("registry")
         .get("/registries", "List registries", list)
+        .needs(Resource::Registry, Verb::List)
         .paged()
         .post("/registries", "Add a registry", create)
+        .takes("Registry")
+        .needs(Resource::Registry, Verb::Create)
         .post("/registries/ping", "Try a registry", ping)
+        .takes("RegistryPing")
+        .needs(Resource::Registry, Verb::Read)
         .get(one, "Read a registry", read)
+        .needs(Resource::Registry, Verb::Read)
         .put(one, "Change a registry", update)
+        .takes("RegistryUpdate")
+        .needs(Resource::Registry, Verb::Update)
         .delete(one, "Remove a registry", delete)
+        .needs(Resource::Registry, Verb::Delete)
 }
 
 /// `Registry`. The secret is never told, only that there is one.

@@ -28,12 +28,18 @@ pub(super) fn routes() -> Routes {
             "List repositories of all projects",
             list_all,
         )
+        .open()
         .paged()
         .get(all, "List repositories", list)
+        .needs_in_project(Resource::Repository, Verb::List)
         .paged()
         .get(one, "Read a repository", read)
+        .needs_in_project(Resource::Repository, Verb::Read)
         .put(one, "Describe a repository", update)
+        .takes("Repository")
+        .needs_in_project(Resource::Repository, Verb::Update)
         .delete(one, "Delete a repository", delete)
+        .needs_in_project(Resource::Repository, Verb::Delete)
 }
 
 /// `Repository`.

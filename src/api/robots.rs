@@ -32,12 +32,21 @@ pub(super) fn routes() -> Routes {
     let one = "/robots/{robot_id}";
     Routes::new("robot")
         .get("/robots", "List robot accounts", list)
+        .needs_at_home(Resource::Robot, Verb::List)
         .paged()
         .post("/robots", "Create a robot account", create)
+        .takes("RobotCreate")
+        .needs_at_home(Resource::Robot, Verb::Create)
         .get(one, "Read a robot account", read)
+        .needs_at_home(Resource::Robot, Verb::Read)
         .put(one, "Change a robot account", update)
+        .takes("Robot")
+        .needs_at_home(Resource::Robot, Verb::Update)
         .patch(one, "Give a robot account a new secret", refresh_secret)
+        .takes("RobotSec")
+        .needs_at_home(Resource::Robot, Verb::Update)
         .delete(one, "Delete a robot account", delete)
+        .needs_at_home(Resource::Robot, Verb::Delete)
 }
 
 /// `Robot`, never with its secret.

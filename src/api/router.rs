@@ -79,7 +79,9 @@ fn routes() -> Routes {
         .merge(users::routes());
     Routes::new("about")
         .get("/api/version", "Which API is here", system::version)
+        .open()
         .get("/api/openapi.json", "This document", openapi::serve)
+        .open()
         .merge(jobs::routes())
         .merge(replication::routes())
         .merge(contract.below(ROOT))

@@ -15,12 +15,14 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new("schedule")
         .get("/schedules", "List schedules", list)
+        .needs(Resource::JobServiceMonitor, Verb::List)
         .paged()
         .get(
             "/schedules/{job_type}/paused",
             "Whether schedules are paused",
             paused,
         )
+        .signed_in()
 }
 
 /// `ScheduleTask`.

@@ -25,7 +25,9 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new("search")
         .get("/search", "Find projects and repositories", search)
+        .open()
         .get("/statistics", "Count projects and repositories", statistics)
+        .signed_in()
 }
 
 /// `Search`.

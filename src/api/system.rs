@@ -18,12 +18,15 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new("systeminfo")
         .get("/systeminfo", "What this installation is", info)
+        .open()
         .get(
             "/systeminfo/getcert",
             "The certificate that clients must trust",
             certificate,
         )
+        .open()
         .get("/systeminfo/volumes", "The space for blobs", volumes)
+        .needs(Resource::SystemVolumes, Verb::Read)
 }
 
 /// `GET /api/version`, outside the contract: by it Harbor's clients know which API is here.

@@ -32,29 +32,43 @@ pub(super) fn routes() -> Routes {
     let one = "/users/{user_id}";
     Routes::new("user")
         .get("/users", "List users", list)
+        .needs(Resource::User, Verb::List)
         .paged()
         .post("/users", "Create a user", create)
+        .takes("UserCreationReq")
+        .needs(Resource::User, Verb::Create)
         .get("/users/search", "Find users by name", search)
+        .signed_in()
         .paged()
         .get("/users/current", "Read the caller", current)
+        .signed_in()
         .get(one, "Read a user", read)
+        .needs_or_oneself(Resource::User, Verb::Read)
         .put(one, "Change a user", update)
+        .takes("UserProfile")
+        .needs_or_oneself(Resource::User, Verb::Update)
         .delete(one, "Delete a user", delete)
+        .needs(Resource::User, Verb::Delete)
         .put(
             "/users/{user_id}/sysadmin",
             "Give or take administration",
             set_system_admin,
         )
+        .takes("UserSysAdminFlag")
+        .administrator()
         .put(
             "/users/{user_id}/password",
             "Change a password",
             set_password,
         )
+        .takes("PasswordReq")
+        .by_case("the user in the path, and system administrators")
         .put(
             "/users/{user_id}/cli_secret",
             "Set a secret for clients",
             set_cli_secret,
         )
+        .signed_in()
 }
 
 /// `UserResp`.

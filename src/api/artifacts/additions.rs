@@ -11,12 +11,14 @@ use crate::{
 };
 
 pub(super) fn routes() -> Routes {
-    Routes::new("artifact").get(
-        "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}\
+    Routes::new("artifact")
+        .get(
+            "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}\
          /additions/{addition}",
-        "Read what an artifact has beside its facts",
-        read,
-    )
+            "Read what an artifact has beside its facts",
+            read,
+        )
+        .needs_in_project(Resource::ArtifactAddition, Verb::Read)
 }
 
 async fn read(

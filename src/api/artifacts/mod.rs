@@ -36,21 +36,27 @@ pub(super) fn routes() -> Routes {
     let one = "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}";
     Routes::new("artifact")
         .get(all, "List artifacts of a repository", list)
+        .needs_in_project(Resource::Artifact, Verb::List)
         .paged()
         .post(all, "Copy an artifact", copy)
+        .needs_in_project(Resource::Artifact, Verb::Create)
         .get(one, "Read an artifact", read)
+        .needs_in_project(Resource::Artifact, Verb::Read)
         .delete(one, "Delete an artifact", delete)
+        .needs_in_project(Resource::Artifact, Verb::Delete)
         .get(
             "/projects/{project_name_or_id}/artifacts",
             "List artifacts of a project",
             list_project,
         )
+        .needs_in_project(Resource::Artifact, Verb::List)
         .paged()
         .get(
             &format!("{one}/accessories"),
             "List what is attached to an artifact",
             accessories,
         )
+        .needs_in_project(Resource::Accessory, Verb::List)
         .paged()
         .merge(tags::routes())
         .merge(additions::routes())

@@ -25,9 +25,13 @@ pub(super) fn routes() -> Routes {
     let all = "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/tags";
     Routes::new("artifact")
         .get(all, "List the tags of an artifact", list)
+        .needs_in_project(Resource::Tag, Verb::List)
         .paged()
         .post(all, "Tag an artifact", create)
+        .takes("Tag")
+        .needs_in_project(Resource::Tag, Verb::Create)
         .delete(&format!("{all}/{{tag_name}}"), "Delete a tag", delete)
+        .needs_in_project(Resource::Tag, Verb::Delete)
 }
 
 async fn list(

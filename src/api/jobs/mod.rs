@@ -31,25 +31,31 @@ pub(super) fn routes() -> Routes {
     let (all, one) = ("/api/v1/jobs", "/api/v1/jobs/{job_id}");
     Routes::new("jobs")
         .get(all, "List jobs, by kind, key, target, status, since", list)
+        .administrator()
         .answers("Job")
         .paged()
         .post(all, "Launch a job", launch::launch)
+        .administrator()
         .takes("JobRequest")
         .answers("Job")
         .get(one, "Read a job", read)
+        .administrator()
         .answers("Job")
         .post(one, "Stop or retry a job", act)
+        .administrator()
         .takes("JobAction")
         .get(
             "/api/v1/jobs/{job_id}/log",
             "What a job wrote; `follow=true` waits",
             log::log,
         )
+        .administrator()
         .post(
             "/api/v1/jobs/stop",
             "Stop the jobs that are meant",
             bulk::stop,
         )
+        .administrator()
         .takes("JobsMeant")
         .answers("JobsChanged")
         .post(
@@ -57,6 +63,7 @@ pub(super) fn routes() -> Routes {
             "Retry the jobs that are meant",
             bulk::retry,
         )
+        .administrator()
         .takes("JobsMeant")
         .answers("JobsChanged")
         .post(
@@ -64,9 +71,11 @@ pub(super) fn routes() -> Routes {
             "Retry all that failed since a time",
             bulk::recover,
         )
+        .administrator()
         .takes("JobsSince")
         .answers("JobsChanged")
         .get("/api/v1/stats", "The processes that run jobs", stats::stats)
+        .administrator()
         .answers("JobStats")
         .wrap(|router| router.layer(map_response(refusal::as_jobservice)))
 }

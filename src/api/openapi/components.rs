@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use super::requests::requests;
+
 /// What the operations refer to.
 pub(super) fn components() -> Value {
     json!({
@@ -27,6 +29,15 @@ pub(super) fn components() -> Value {
 }
 
 fn schemas() -> Value {
+    let mut all = requests();
+    if let Value::Object(ours) = own() {
+        all.extend(ours);
+    }
+    all.into()
+}
+
+/// What stands in our own operations, and refusals.
+fn own() -> Value {
     let integer = json!({"type": "integer"});
     json!({
         "Refusal": object(&json!({
@@ -46,21 +57,23 @@ fn schemas() -> Value {
                 "total_parts": integer, "rest_seconds": integer,
             })),
         }))})),
-        "JobRequest": object(&json!({"job": object(&json!({
-            "name": text(),
-            "parameters": {"type": "object"},
-            "metadata": object(&json!({
-                "kind": {"enum": ["Generic", "Scheduled"]},
-                "schedule_delay": integer,
-                "unique": {"type": "boolean"},
+        "JobRequest": needing(&["job"], &json!({
+            "job": needing(&["name", "metadata"], &json!({
+                "name": text(),
+                "parameters": {"type": "object"},
+                "metadata": needing(&["kind"], &json!({
+                    "kind": {"enum": ["Generic", "Scheduled"]},
+                    "schedule_delay": integer,
+                    "unique": {"type": "boolean"},
+                })),
             })),
-        }))})),
-        "JobAction": object(&json!({"action": {"enum": ["stop", "retry"]}})),
+        })),
+        "JobAction": needing(&["action"], &json!({"action": {"enum": ["stop", "retry"]}})),
         "JobsMeant": object(&json!({
             "kind": text(), "key_prefix": text(), "target": text(), "state": text(),
             "since": time(),
         })),
-        "JobsSince": object(&json!({"since": time()})),
+        "JobsSince": needing(&["since"], &json!({"since": time()})),
         "JobsChanged": object(&json!({"count": integer})),
         "JobStats": object(&json!({"worker_pools": {"type": "array", "items": object(&json!({
             "worker_pool_id": text(), "started_at": integer, "heartbeat_at": integer,
@@ -117,11 +130,16 @@ fn backlog(properties: &Value) -> Value {
     object(&all)
 }
 
-fn object(properties: &Value) -> Value {
+pub(super) fn object(properties: &Value) -> Value {
     json!({"type": "object", "properties": properties})
 }
 
-fn text() -> Value {
+/// An object that is refused without these fields.
+pub(super) fn needing(required: &[&str], properties: &Value) -> Value {
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+pub(super) fn text() -> Value {
     json!({"type": "string"})
 }
 

@@ -1,9 +1,12 @@
 //! The OpenAPI 3.1 document that Tidegate serves about itself.
 //!
-//! `routes.rs` joins each route with one line about it; here these lines become the document.
-//! The bodies of Harbor's operations are Harbor's contract and are not said again.
+//! `routes.rs` joins each route with one line about it and with who may use it (`permission.rs`);
+//! here these lines become the document.
+//! What Harbor's operations answer is Harbor's contract and is not said again.
 
 mod components;
+mod permission;
+mod requests;
 mod routes;
 
 use axum::{extract::State, response::IntoResponse};
@@ -35,7 +38,7 @@ pub(super) fn document(operations: &[Operation]) -> Value {
             "title": "Tidegate",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Harbor's REST API v2.0, the job API and the token service. What \
-                Harbor's operations take and answer is in Harbor's own description of them.",
+                Harbor's operations answer is in Harbor's own description of them.",
         },
         "security": [{"basic": []}, {}],
         "paths": paths,
@@ -54,6 +57,9 @@ impl Operation {
         let parameters = self.parameters();
         if !parameters.is_empty() {
             described["parameters"] = parameters.into();
+        }
+        if let Some(permission) = self.permission {
+            described["x-permission"] = permission.describe();
         }
         if let Some(schema) = self.takes {
             let content = json!({"application/json": {"schema": reference("schemas", schema)}});

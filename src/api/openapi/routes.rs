@@ -6,7 +6,11 @@ use axum::{
     routing::{MethodFilter, on},
 };
 
-use crate::api::Shared;
+use super::permission::Permission;
+use crate::{
+    api::Shared,
+    auth::{Resource, Verb},
+};
 
 /// What one method of one path does.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct Operation {
     /// The schema of a good answer.
     pub(super) answers: Option<&'static str>,
     pub(super) is_paged: bool,
+    /// None where another room serves it.
+    pub(super) permission: Option<Permission>,
 }
 
 impl Operation {
@@ -41,6 +47,7 @@ impl Operation {
             takes: None,
             answers: None,
             is_paged: false,
+            permission: None,
         }
     }
 }
@@ -92,6 +99,51 @@ impl Routes {
         self.router = self.router.route(&path, on(filter, handler));
         self.operations.push(operation);
         self
+    }
+
+    /// Anybody may use the operation before, also anonymously.
+    pub(in crate::api) fn open(self) -> Self {
+        self.permitted(Permission::Open)
+    }
+
+    /// Every user and robot may use the operation before.
+    pub(in crate::api) fn signed_in(self) -> Self {
+        self.permitted(Permission::SignedIn)
+    }
+
+    /// The operation before is for system administrators.
+    pub(in crate::api) fn administrator(self) -> Self {
+        self.permitted(Permission::Administrator)
+    }
+
+    /// The operation before is for who may do this in the system.
+    pub(in crate::api) fn needs(self, resource: Resource, verb: Verb) -> Self {
+        self.permitted(Permission::System(resource, verb))
+    }
+
+    /// The operation before is for who may do this in the project that the path names.
+    pub(in crate::api) fn needs_in_project(self, resource: Resource, verb: Verb) -> Self {
+        self.permitted(Permission::Project(resource, verb))
+    }
+
+    /// The operation before is for who may do this where the thing belongs: in its project or,
+    /// when it has none, in the system.
+    pub(in crate::api) fn needs_at_home(self, resource: Resource, verb: Verb) -> Self {
+        self.permitted(Permission::Home(resource, verb))
+    }
+
+    /// The operation before is for the user in the path, and for who may do this in the system.
+    pub(in crate::api) fn needs_or_oneself(self, resource: Resource, verb: Verb) -> Self {
+        self.permitted(Permission::Oneself(resource, verb))
+    }
+
+    /// Who may use the operation before depends on what is asked for, as the line says.
+    pub(in crate::api) fn by_case(self, rule: &'static str) -> Self {
+        self.permitted(Permission::ByCase(rule))
+    }
+
+    fn permitted(self, permission: Permission) -> Self {
+        self.with(|operation| operation.permission = Some(permission))
     }
 
     /// The operation before answers a list in pages.

@@ -38,22 +38,34 @@ pub(super) fn routes() -> Routes {
     let one = "/projects/{project_name_or_id}";
     Routes::new("project")
         .get("/projects", "List projects", list)
+        .open()
         .paged()
         .head("/projects", "Whether a project exists", exists)
+        .signed_in()
         .post("/projects", "Create a project", create)
+        .takes("ProjectReq")
+        .by_case(
+            "users where the configuration lets them, and who may create projects in the system",
+        )
         .get(one, "Read a project", read)
+        .needs_in_project(Resource::Project, Verb::Read)
         .put(one, "Change a project", update)
+        .takes("ProjectReq")
+        .needs_in_project(Resource::Project, Verb::Update)
         .delete(one, "Delete a project", contents::delete)
+        .needs_in_project(Resource::Project, Verb::Delete)
         .get(
             &format!("{one}/_deletable"),
             "Whether a project can be deleted",
             contents::deletable,
         )
+        .needs_in_project(Resource::Project, Verb::Delete)
         .get(
             &format!("{one}/summary"),
             "Count what is in a project",
             contents::summary,
         )
+        .needs_in_project(Resource::Project, Verb::Read)
 }
 
 async fn list(

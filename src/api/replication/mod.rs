@@ -7,6 +7,7 @@ mod runs;
 mod wait;
 
 use super::openapi::Routes;
+use crate::auth::{Resource, Verb};
 
 /// The routes by their whole paths, for they do not lie below the contract's root.
 pub(super) fn routes() -> Routes {
@@ -16,6 +17,7 @@ pub(super) fn routes() -> Routes {
             "What running a policy would do now",
             plan::plan,
         )
+        .needs(Resource::ReplicationPolicy, Verb::Read)
         .takes("PlanRequest")
         .answers("Plan")
         .post(
@@ -23,29 +25,34 @@ pub(super) fn routes() -> Routes {
             "Try again what failed of a run",
             runs::retry,
         )
+        .needs(Resource::Replication, Verb::Create)
         .answers("JobsChanged")
         .post(
             "/api/v1/replication/policies/{id}/stop",
             "Stop all that a policy has under way",
             runs::stop,
         )
+        .needs(Resource::Replication, Verb::Create)
         .answers("JobsChanged")
         .get(
             "/api/v1/replication/policies/{id}/firings",
             "What became of the slots of a policy's schedule",
             runs::firings,
         )
+        .needs(Resource::Replication, Verb::List)
         .answers("Firings")
         .get(
             "/api/v1/replication/lag",
             "How far policies and targets are behind",
             lag::lag,
         )
+        .needs(Resource::ReplicationPolicy, Verb::Read)
         .answers("Lag")
         .get(
             "/api/v1/replication/wait",
             "Wait until a tag or digest is at its targets",
             wait::wait,
         )
+        .by_case("who is signed in and may pull from the repository")
         .answers("Standing")
 }

@@ -15,6 +15,7 @@ mod robots;
 mod system;
 mod target;
 mod users;
+mod walk;
 
 use std::{
     sync::{Arc, Mutex},

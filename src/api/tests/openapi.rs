@@ -107,7 +107,7 @@ async fn every_operation_of_harbor_is_served_or_known_to_be_missing() {
 }
 
 /// Path, method and description of every operation.
-fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+pub(super) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths.flat_map(|(path, methods)| {
         let methods = methods.as_object().unwrap().iter();

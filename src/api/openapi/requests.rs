@@ -1,0 +1,211 @@
+//! What Harbor's operations take, by the names of Harbor's contract.
+
+use serde_json::{Map, Value, json};
+
+use super::components::{needing, object, text};
+
+/// The schemas of bodies, by name.
+pub(super) fn requests() -> Map<String, Value> {
+    let all = people().into_iter().chain(projects()).chain(replication());
+    all.map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
+}
+
+fn people() -> Vec<(&'static str, Value)> {
+    let access = json!([{"resource": "repository", "action": "pull"}]);
+    let permission = json!({"kind": "project", "namespace": "library", "access": access});
+    let permissions = json!({
+        "type": "array",
+        "items": needing(&["kind", "namespace", "access"], &json!({
+            "kind": {"enum": ["system", "project"]},
+            "namespace": {"type": "string", "examples": ["library", "/", "*"]},
+            "access": {"type": "array", "items": needing(&["resource", "action"], &json!({
+                "resource": text(), "action": text(),
+            }))},
+        })),
+        "examples": [[permission]],
+    });
+    let days = json!({"type": "integer", "description": "Days; -1 for ever.", "examples": [30]});
+    vec![
+        (
+            "UserCreationReq",
+            needing(
+                &["username", "password"],
+                &json!({
+                    "username": {"type": "string", "examples": ["alice"]},
+                    "password": {"type": "string", "examples": ["Alice12345"]},
+                    "email": {"type": "string", "examples": ["alice@example.com"]},
+                    "realname": text(), "comment": text(),
+                }),
+            ),
+        ),
+        (
+            "UserProfile",
+            object(&json!({
+                "email": {"type": "string", "examples": ["alice@example.com"]},
+                "realname": text(), "comment": text(),
+            })),
+        ),
+        (
+            "UserSysAdminFlag",
+            needing(
+                &["sysadmin_flag"],
+                &json!({"sysadmin_flag": {"type": "boolean"}}),
+            ),
+        ),
+        (
+            "PasswordReq",
+            needing(
+                &["new_password"],
+                &json!({
+                    "old_password": text(),
+                    "new_password": {"type": "string", "examples": ["Fresh12345"]},
+                }),
+            ),
+        ),
+        (
+            "RobotCreate",
+            needing(
+                &["name", "level", "permissions"],
+                &json!({
+                    "name": {"type": "string", "examples": ["ci"]},
+                    "description": text(),
+                    "secret": {"type": "string", "examples": [""]},
+                    "level": {"enum": ["project", "system"]},
+                    "disable": {"type": "boolean"}, "duration": days, "permissions": permissions,
+                }),
+            ),
+        ),
+        (
+            "Robot",
+            object(&json!({
+                "description": text(), "disable": {"type": "boolean"}, "duration": days,
+                "permissions": permissions,
+            })),
+        ),
+        (
+            "RobotSec",
+            object(&json!({"secret": {"type": "string", "examples": [""]}})),
+        ),
+    ]
+}
+
+fn projects() -> Vec<(&'static str, Value)> {
+    let settings = json!({
+        "type": "object",
+        "properties": {"public": {"enum": ["true", "false"]}},
+        "additionalProperties": text(),
+        "examples": [{"auto_scan": "false"}],
+    });
+    let role = json!({"enum": [1, 2, 3, 4, 5]});
+    vec![
+        (
+            "ProjectReq",
+            object(&json!({
+                "project_name": {"type": "string", "examples": ["team"]},
+                "metadata": settings,
+                "storage_limit": {"type": "integer", "description": "Bytes; -1 for no limit."},
+            })),
+        ),
+        ("ProjectMetadata", settings),
+        ("Repository", object(&json!({"description": text()}))),
+        (
+            "Tag",
+            needing(
+                &["name"],
+                &json!({"name": {"type": "string", "examples": ["v2"]}}),
+            ),
+        ),
+        (
+            "ProjectMember",
+            needing(
+                &["role_id", "member_user"],
+                &json!({
+                    "role_id": role,
+                    "member_user": object(&json!({
+                        "user_id": {"type": "integer"},
+                        "username": {"type": "string", "examples": ["alice"]},
+                    })),
+                }),
+            ),
+        ),
+        (
+            "RoleRequest",
+            needing(&["role_id"], &json!({"role_id": role})),
+        ),
+    ]
+}
+
+fn replication() -> Vec<(&'static str, Value)> {
+    let id = json!({"type": "integer"});
+    let flag = json!({"type": "boolean"});
+    let url = json!({"type": "string", "examples": ["http://127.0.0.1:9"]});
+    let kind = json!({"type": "string", "examples": ["docker-registry"]});
+    let kilobits = json!({"type": "integer", "minimum": -1, "examples": [0]});
+    let fields = object(&json!({
+        "id": id, "name": text(), "type": kind, "url": url, "description": text(),
+        "credential_type": {"enum": ["basic"]}, "access_key": text(), "access_secret": text(),
+        "insecure": flag, "ca_certificate": {"type": "string", "examples": [""]},
+        "speed_kbps": {"type": "integer", "minimum": 0, "examples": [0]},
+    }));
+    vec![
+        (
+            "Registry",
+            needing(
+                &["name", "type", "url"],
+                &json!({
+                    "name": {"type": "string", "examples": ["mirror"]},
+                    "type": kind, "url": url, "description": text(), "insecure": flag,
+                    "ca_certificate": {"type": "string", "examples": [""]},
+                    "credential": object(&json!({
+                        "type": {"enum": ["basic"]}, "access_key": text(), "access_secret": text(),
+                    })),
+                    "speed_kbps": {"type": "integer", "minimum": 0, "examples": [0]},
+                }),
+            ),
+        ),
+        ("RegistryUpdate", fields.clone()),
+        ("RegistryPing", fields),
+        ("ReplicationPolicy", policy(&flag, &kilobits)),
+        (
+            "StartReplicationExecution",
+            needing(&["policy_id"], &json!({"policy_id": id})),
+        ),
+        (
+            "ActionRequest",
+            needing(
+                &["action"],
+                &json!({"action": {"enum": ["resume", "pause", "stop"]}}),
+            ),
+        ),
+    ]
+}
+
+fn policy(flag: &Value, kilobits: &Value) -> Value {
+    let registry = object(&json!({"id": {"type": "integer", "examples": [1]}}));
+    needing(
+        &["name"],
+        &json!({
+            "name": {"type": "string", "examples": ["to-mirror"]},
+            "description": text(), "src_registry": registry, "dest_registry": registry,
+            "dest_namespace": {"type": "string", "examples": [""]},
+            "dest_namespace_replace_count": {"type": "integer", "minimum": -1, "maximum": 3},
+            "trigger": object(&json!({
+                "type": {"enum": ["manual", "scheduled", "event_based"]},
+                "trigger_settings": object(&json!({
+                    "cron": {"type": "string", "examples": ["0 0 0 * * *"]},
+                })),
+            })),
+            "filters": {"type": "array", "items": object(&json!({
+                "type": {"enum": ["name", "tag", "resource"]},
+                "value": {"type": "string", "examples": ["**"]},
+                "decoration": {"enum": ["matches", "excludes"]},
+            }))},
+            "deletion": flag, "override": flag, "enabled": flag, "speed": kilobits,
+            "copy_by_chunk": flag, "single_active_replication": flag, "bidirectional": flag,
+            "tee": flag, "runs_delete": flag, "copy_foreign_layers": flag,
+            "max_deletions": {"type": "integer", "minimum": 0},
+            "max_deletions_percent": {"type": "integer", "minimum": 0, "maximum": 100},
+        }),
+    )
+}
