@@ -19,6 +19,7 @@ mod harness;
 mod bidirectional;
 mod clients;
 mod demo;
+mod harborapi;
 mod jobs;
 mod layers;
 mod lifecycle;

@@ -8,6 +8,7 @@ mod http;
 mod image;
 mod postgres;
 mod process;
+mod python;
 
 pub use clients::{Docker, Podman, Skopeo, Succeeds};
 pub use distribution::Distribution;
@@ -16,3 +17,4 @@ pub use http::{Answer, Http};
 pub use image::Image;
 pub use postgres::Postgres;
 pub use process::{Process, free_port, until};
+pub use python::Python;

@@ -1,0 +1,284 @@
+"""The life of an administrator with `harborapi`, Harbor's Python client, against a gateway.
+
+Every answer goes through the client's own models, which refuse what Harbor would not send. The
+project `held` is there with the image `held/app:v1`. A section is a function marked `@section`; sections
+run in their order, each cleans up behind itself.
+"""
+
+import asyncio
+import os
+import ssl
+import sys
+import traceback
+
+from harborapi import HarborAsyncClient
+from harborapi.exceptions import BadRequest, Conflict, Forbidden, NotFound, PreconditionFailed
+from harborapi.models import (
+    Access,
+    ProjectMetadata,
+    ProjectReq,
+    Registry,
+    RegistryPing,
+    RegistryUpdate,
+    ReplicationFilter,
+    ReplicationPolicy,
+    ReplicationTrigger,
+    RobotCreate,
+    RobotPermission,
+    Tag,
+    UserCreationReq,
+    UserProfile,
+)
+
+GATEWAY = os.environ["GATEWAY_URL"]
+TARGET = os.environ["TARGET_URL"]
+TRUST = ssl.create_default_context(cafile=os.environ["GATEWAY_CA"])
+PASSWORD = "Walker12345"
+SECTIONS = []
+
+
+def section(function):
+    SECTIONS.append(function)
+    return function
+
+
+def client(user="admin", secret=os.environ["ADMIN_PASSWORD"]):
+    return HarborAsyncClient(
+        url=f"{GATEWAY}/api/v2.0/", username=user, secret=secret, verify=TRUST, retry=None
+    )
+
+
+def last(location):
+    """The id at the end of a Location."""
+    return int(location.rstrip("/").rsplit("/", 1)[1])
+
+
+async def refused(kind, awaitable):
+    try:
+        await awaitable
+    except kind:
+        return
+    raise AssertionError(f"{kind.__name__} was expected")
+
+
+async def make_user(admin, name):
+    return last(
+        await admin.create_user(
+            UserCreationReq(
+                username=name, password=PASSWORD, email=f"{name}@example.com", realname=name
+            )
+        )
+    )
+
+
+@section
+async def system(admin):
+    assert await admin.ping() == "Pong"
+    health = await admin.health_check()
+    assert health.status == "healthy", health
+    info = await admin.get_system_info()
+    assert info.auth_mode == "db_auth" and info.harbor_version.startswith("v2."), info
+    volumes = await admin.get_system_volume_info()
+    assert volumes.storage[0].total > 0
+    certificate = await admin.get_system_certificate()
+    assert b"BEGIN CERTIFICATE" in bytes(certificate)
+    counts = await admin.get_statistics()
+    assert counts.total_project_count >= 2, counts
+
+
+@section
+async def users(admin):
+    number = await make_user(admin, "nora")
+    await refused(Conflict, make_user(admin, "nora"))
+    assert (await admin.get_user(number)).username == "nora"
+    assert (await admin.get_user_by_username("nora")).user_id == number
+    assert "nora" in [user.username for user in await admin.get_users(query="username=~nor")]
+    await admin.update_user(number, UserProfile(email="n@example.com", realname="N", comment="c"))
+    assert (await admin.get_user(number)).realname == "N"
+    nora = client("nora", PASSWORD)
+    assert (await nora.get_current_user()).sysadmin_flag is False
+    await refused(Forbidden, nora.get_users())
+    await nora.set_user_password(number, "Another12345", PASSWORD)
+    nora = client("nora", "Another12345")
+    await admin.set_user_admin(number, True)
+    assert (await nora.get_current_user()).sysadmin_flag is True
+    permissions = await nora.get_current_user_permissions("/system")
+    assert any(permission.action == "list" for permission in permissions)
+    await admin.delete_user(number)
+    await refused(NotFound, admin.get_user(number))
+
+
+@section
+async def projects(admin):
+    private = ProjectReq(project_name="team", metadata=ProjectMetadata(public="false"))
+    location = await admin.create_project(private)
+    assert location.endswith("/projects/team"), "this client asks for the name in the Location"
+    await refused(Conflict, admin.create_project(ProjectReq(project_name="team")))
+    assert await admin.project_exists("team")
+    assert not await admin.project_exists("nowhere")
+    project = await admin.get_project("team")
+    assert project.metadata.public == "false", project
+    assert (await admin.get_project(project.project_id)).name == "team"
+    await admin.update_project("team", ProjectReq(metadata=ProjectMetadata(public="true")))
+    assert (await admin.get_project_metadata("team")).public == "true"
+    await admin.update_project_metadata_entry("team", "public", {"public": "false"})
+    assert (await admin.get_project_metadata_entry("team", "public"))["public"] == "false"
+    await admin.set_project_metadata("team", ProjectMetadata(auto_scan="true"))
+    await admin.delete_project_metadata_entry("team", "auto_scan")
+    names = [project.name for project in await admin.get_projects(name="tea", sort="-name")]
+    assert names == ["team"], names
+    pages = await admin.get_projects(page_size=1)
+    assert {"held", "library", "team"} <= {project.name for project in pages}, "links lead on"
+    assert (await admin.get_project_summary("team")).repo_count == 0
+    assert (await admin.get_project_deletable("team")).deletable is True
+    assert (await admin.get_project_deletable("held")).deletable is not True
+    await refused(PreconditionFailed, admin.delete_project("held"))
+    await admin.delete_project("team")
+    await refused(NotFound, admin.get_project("team"))
+
+
+@section
+async def members(admin):
+    user = await make_user(admin, "mona")
+    member = last(await admin.add_project_member_user("held", "mona", 3))
+    await refused(Conflict, admin.add_project_member_user("held", user, 3))
+    assert (await admin.get_project_member("held", member)).role_name == "guest"
+    await admin.update_project_member_role("held", member, 2)
+    found = await admin.get_project_members("held", entity_name="mon")
+    assert [(entity.entity_name, entity.role_id) for entity in found] == [("mona", 2)], found
+    mona = client("mona", PASSWORD)
+    assert (await mona.get_project("held")).current_user_role_id == 2
+    await refused(Forbidden, mona.add_project_member_user("held", "admin", 1))
+    await admin.remove_project_member("held", member)
+    await refused(Forbidden, mona.get_project("held"))
+    await admin.delete_user(user)
+
+
+@section
+async def robots(admin):
+    assert (await admin.get_permissions()).project
+    pull = Access(resource="repository", action="pull")
+    made = await admin.create_robot(
+        RobotCreate(
+            name="ci",
+            level="project",
+            duration=30,
+            permissions=[RobotPermission(kind="project", namespace="held", access=[pull])],
+        )
+    )
+    robot = await admin.get_robot(made.id)
+    assert robot.name == made.name == "robot$held+ci" and robot.editable, robot
+    robot.description, robot.disable = "builds", False
+    await admin.update_robot(made.id, robot)
+    project = (await admin.get_project("held")).project_id
+    listed = await admin.get_robots(query=f"Level=project,ProjectID={project}")
+    assert [(robot.id, robot.description) for robot in listed] == [(made.id, "builds")], listed
+    fresh = await admin.refresh_robot_secret(made.id, "")
+    assert fresh.secret and fresh.secret != made.secret
+    machine = client(made.name, fresh.secret)
+    await refused(Forbidden, machine.get_robots())
+    await admin.delete_robot(made.id)
+    await refused(NotFound, admin.get_robot(made.id))
+
+
+@section
+async def artifacts(admin):
+    repositories = await admin.get_repositories("held")
+    assert [repository.name for repository in repositories] == ["held/app"], repositories
+    repository = await admin.get_repository("held", "app")
+    assert repository.artifact_count == 1
+    repository.description = "an application"
+    await admin.update_repository("held", "app", repository)
+    assert (await admin.get_repository("held", "app")).description == "an application"
+    artifact = await admin.get_artifact("held", "app", "v1", with_label=True)
+    assert artifact.digest.startswith("sha256:") and artifact.size > 0, artifact
+    assert [found.digest for found in await admin.get_artifacts("held", "app")] == [artifact.digest]
+    await admin.create_artifact_tag("held", "app", "v1", Tag(name="stable"))
+    await refused(Conflict, admin.create_artifact_tag("held", "app", "v1", Tag(name="stable")))
+    tags = await admin.get_artifact_tags("held", "app", artifact.digest, sort="name")
+    assert {tag.name for tag in tags} == {"v1", "stable"}, tags
+    await admin.delete_artifact_tag("held", "app", "v1", "stable")
+    assert (await admin.get_artifact_accessories("held", "app", "v1")) == []
+    assert await admin.get_artifact_build_history("held", "app", "v1") is not None
+    await admin.copy_artifact("held", "copies/app", "held/app:v1")
+    assert (await admin.get_artifact("held", "copies/app", "v1")).digest == artifact.digest
+    await admin.delete_artifact("held", "copies/app", artifact.digest)
+    await admin.delete_repository("held", "copies/app")
+    await refused(NotFound, admin.get_repository("held", "copies/app"))
+    found = await admin.search("app")
+    assert [match.repository_name for match in found.repository] == ["held/app"], found
+
+
+@section
+async def replication(admin):
+    assert "docker-registry" in await admin.get_registry_adapters()
+    assert await admin.get_registry_providers()
+    await admin.check_registry_status(RegistryPing(type="docker-registry", url=TARGET))
+    away = RegistryPing(type="docker-registry", url="http://127.0.0.1:9")
+    await refused(BadRequest, admin.check_registry_status(away))
+    target = last(
+        await admin.create_registry(Registry(name="mirror", type="docker-registry", url=TARGET))
+    )
+    await admin.update_registry(target, RegistryUpdate(description="where copies are"))
+    assert (await admin.get_registry(target)).description == "where copies are"
+    assert [found.id for found in await admin.get_registries(name="mirror")] == [target]
+    assert "manual" in (await admin.get_registry_info(target)).supported_triggers
+    policy = ReplicationPolicy(
+        name="copies",
+        dest_registry=Registry(id=target),
+        filters=[ReplicationFilter(type="name", value="held/**")],
+        trigger=ReplicationTrigger(type="manual"),
+        override=True,
+        enabled=True,
+    )
+    number = last(await admin.create_replication_policy(policy))
+    await refused(PreconditionFailed, admin.delete_registry(target))
+    kept = await admin.get_replication_policy(number)
+    assert kept.dest_registry.id == target and kept.filters[0].value == "held/**", kept
+    kept.description = "all that is held"
+    await admin.update_replication_policy(number, kept)
+    listed = await admin.get_replication_policies(name="copies")
+    assert [policy.description for policy in listed] == ["all that is held"], listed
+    run = last(await admin.start_replication(number))
+    for _ in range(600):
+        execution = await admin.get_replication(run)
+        if execution.status != "InProgress":
+            break
+        await asyncio.sleep(0.1)
+    assert execution.status == "Succeed", execution
+    assert run in [found.id for found in await admin.get_replications(policy_id=number)]
+    tasks = await admin.get_replication_tasks(run)
+    assert tasks and all(task.status == "Succeed" for task in tasks), tasks
+    assert await admin.get_replication_task_log(run, tasks[0].id)
+    await admin.stop_replication(run)
+    await admin.delete_replication_policy(number)
+    await admin.delete_registry(target)
+
+
+@section
+async def jobs(admin):
+    """The client has no methods for these; its own transport is used."""
+    pools = await admin.get("/jobservice/pools")
+    assert pools and pools[0]["concurrency"] > 0, pools
+    workers = await admin.get(f"/jobservice/pools/{pools[0]['worker_pool_id']}/workers")
+    assert len(workers) == pools[0]["concurrency"], workers
+    assert await admin.get("/jobservice/queues")
+    assert await admin.get("/schedules") is not None
+    assert (await admin.get("/schedules/all/paused"))["paused"] is False
+
+
+async def main():
+    failed = []
+    for run in SECTIONS:
+        try:
+            await run(client())
+            print(f"{run.__name__}: ok")
+        except Exception:
+            failed.append(run.__name__)
+            print(f"{run.__name__}: failed")
+            traceback.print_exc(file=sys.stdout)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+asyncio.run(main())
