@@ -9,7 +9,7 @@ use http::Uri;
 use hyper_util::{
     client::{
         legacy::connect::{HttpConnector, proxy::Tunnel},
-        proxy::matcher::Matcher,
+        proxy::matcher::{Intercept, Matcher},
     },
     rt::TokioIo,
 };
@@ -28,6 +28,18 @@ impl Proxies {
     /// forms, as curl reads them.
     pub fn from_environment() -> Self {
         Self(Some(Arc::new(Matcher::from_env())))
+    }
+
+    /// A tunnel to the host of `uri`, if a proxy is set for it.
+    pub fn tunnel(&self, uri: &Uri) -> Option<BoxFuture<'static, Result<TcpStream, BoxError>>> {
+        let is_local = uri.host().is_some_and(is_local);
+        let matcher = self.0.as_ref().filter(|_| !is_local)?;
+        let proxy = matcher.intercept(uri)?;
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let tunnel = through(&proxy, tcp, uri.clone());
+        Some(tunnel.map_ok(TokioIo::into_inner).boxed())
     }
 
     #[cfg(test)]
@@ -61,17 +73,26 @@ impl Service<Uri> for Hop {
         let Some(proxy) = matcher.and_then(|matcher| matcher.intercept(&uri)) else {
             return self.tcp.call(uri).map_err(Into::into).boxed();
         };
-        if proxy.uri().scheme_str() != Some("http") {
-            let message = format!("the proxy {} is not an http:// one", proxy.uri());
-            let error = io::Error::new(io::ErrorKind::Unsupported, message);
-            return std::future::ready(Err(error.into())).boxed();
-        }
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
-        if let Some(credential) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(credential.clone());
-        }
-        let proxy = proxy.uri().clone();
-        let explain = move |error| format!("no way through the proxy {proxy}: {error}").into();
-        tunnel.call(uri).map_err(explain).boxed()
+        through(&proxy, self.tcp.clone(), uri)
     }
+}
+
+/// A tunnel that the proxy is asked for.
+fn through(
+    proxy: &Intercept,
+    tcp: HttpConnector,
+    uri: Uri,
+) -> BoxFuture<'static, Result<TokioIo<TcpStream>, BoxError>> {
+    if proxy.uri().scheme_str() != Some("http") {
+        let message = format!("the proxy {} is not an http:// one", proxy.uri());
+        let error = io::Error::new(io::ErrorKind::Unsupported, message);
+        return std::future::ready(Err(error.into())).boxed();
+    }
+    let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
+    if let Some(credential) = proxy.basic_auth() {
+        tunnel = tunnel.with_auth(credential.clone());
+    }
+    let proxy = proxy.uri().clone();
+    let explain = move |error| format!("no way through the proxy {proxy}: {error}").into();
+    tunnel.call(uri).map_err(explain).boxed()
 }

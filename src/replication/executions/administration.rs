@@ -5,6 +5,7 @@ use super::{
     queries::{self, NewExecution},
 };
 use crate::{
+    clock::Timestamp,
     failpoint,
     jobs::{self, NewJob},
     replication::{Error, ExecutionId, PolicyId, Replication, TaskId, Trigger, execute},
@@ -73,6 +74,25 @@ impl Replication {
         row.ok_or(Error::NoExecution(id))?.try_into()
     }
 
+    /// Executions that have ended, the last of their tasks in this span of time.
+    pub async fn executions_ended(
+        &self,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<Vec<Execution>, Error> {
+        let touched = queries::touched(&self.shared.db, (from, to), MOST_ENDED).await?;
+        let mut ended = Vec::new();
+        for id in touched {
+            let execution = match self.execution(id).await {
+                Err(Error::NoExecution(_)) => continue,
+                execution => execution?,
+            };
+            if execution.ended.is_some_and(|end| from <= end && end < to) {
+                ended.push(execution);
+            }
+        }
+        Ok(ended)
+    }
+
     /// Stops what is left of an execution: its waiting jobs at once, its running ones within a
     /// second.
     pub async fn stop_execution(&self, id: ExecutionId) -> Result<(), Error> {
@@ -136,3 +156,6 @@ impl Replication {
         Ok(self.shared.jobs.log(found.job_id).await?)
     }
 }
+
+/// Executions that are looked at together.
+const MOST_ENDED: i64 = 1000;

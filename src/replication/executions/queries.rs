@@ -46,6 +46,9 @@ sqls! {
     TASKS_OF_REPOSITORY = "select reference from replication_tasks \
         where execution_id = $1 and repository = $2";
     TASK_NOTE = "update replication_tasks set note = $2 where job_id = $1";
+    EXECUTIONS_TOUCHED = "select distinct t.execution_id from jobs j \
+        join replication_tasks t on t.job_id = j.id \
+        where j.finished_ms >= $1 and j.finished_ms < $2 order by 1 limit $3";
     TASK_SWEEP = "delete from replication_tasks \
         where not exists (select 1 from jobs j where j.id = job_id)";
     EXECUTION_SWEEP = "delete from replication_executions where started_ms < $1 \
@@ -473,6 +476,23 @@ pub(super) async fn failed_jobs(
             .await?
     });
     Ok(ids.into_iter().map(JobId).collect())
+}
+
+/// Executions with a task that has ended in a span of time.
+pub(super) async fn touched(
+    db: &Db,
+    (from, to): (Timestamp, Timestamp),
+    limit: i64,
+) -> Result<Vec<ExecutionId>, store::Error> {
+    let ids: Vec<i64> = read!(db, |pool, sql = EXECUTIONS_TOUCHED| {
+        sqlx::query_scalar(sql)
+            .bind(from.millis())
+            .bind(to.millis())
+            .bind(limit)
+            .fetch_all(pool)
+            .await?
+    });
+    Ok(ids.into_iter().map(ExecutionId).collect())
 }
 
 /// Forgets tasks whose jobs are forgotten, and executions before `before` without any left.
