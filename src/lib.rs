@@ -25,6 +25,7 @@ pub mod server;
 pub mod auth;
 
 pub mod inventory;
+pub mod webhook;
 
 pub mod replication;
 

@@ -41,6 +41,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod users;
+mod webhooks;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -51,6 +52,7 @@ use crate::{
     inventory::{Inventory, Registry},
     jobs::Jobs,
     replication::Replication,
+    webhook::Webhooks,
 };
 
 pub use openapi::Operation;
@@ -62,6 +64,7 @@ pub use router::Router;
 pub struct Parts {
     pub auth: Auth,
     pub replication: Replication,
+    pub webhooks: Webhooks,
     pub jobs: Jobs,
     pub audit: Recorder,
     pub clock: SharedClock,

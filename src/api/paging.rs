@@ -59,6 +59,14 @@ impl ListQuery {
         find(&self.parameters, name)
     }
 
+    /// All values of a parameter, which may come several times or with commas between them.
+    pub(super) fn parameters(&self, name: &str) -> Vec<String> {
+        let given = self.parameters.iter().filter(|(key, _)| key == name);
+        let values = given.flat_map(|(_, value)| value.split(','));
+        let values = values.map(str::trim).filter(|value| !value.is_empty());
+        values.map(ToOwned::to_owned).collect()
+    }
+
     /// A parameter that is `true` or `false`.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
         let value = self.parameter(name);

@@ -13,7 +13,7 @@ use super::{
     jobs, jobservice, members, metadata,
     openapi::{self, Routes},
     permissions, policies, projects, registries, replication, repositories, robots, schedules,
-    search, system, users,
+    search, system, users, webhooks,
 };
 use crate::wire::{Body, RequestId};
 
@@ -76,7 +76,8 @@ fn routes() -> Routes {
         .merge(schedules::routes())
         .merge(search::routes())
         .merge(system::routes())
-        .merge(users::routes());
+        .merge(users::routes())
+        .merge(webhooks::routes());
     Routes::new("about")
         .get("/api/version", "Which API is here", system::version)
         .open()

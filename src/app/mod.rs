@@ -1,7 +1,8 @@
 //! Wires everything: [`App::build`] makes the whole gateway of its configuration.
 //!
-//! Rooms that do not know each other meet here: `watcher.rs` tells replication and the audit
-//! trail and the index what passes the proxy, `behalf.rs` lets other rooms change what stands
+//! Rooms that do not know each other meet here: `watcher.rs` tells replication, webhooks, the
+//! audit trail and the index what passes the proxy, `replicated.rs` tells webhooks what replication
+//! has done, `behalf.rs` lets other rooms change what stands
 //! behind it, `tee.rs` hands it the bytes of uploads, `upstream.rs` decides what stands behind,
 //! `routes.rs` says which room answers which path. Read [`App::build`] from top to bottom.
 
@@ -10,6 +11,8 @@ mod behalf;
 pub mod check;
 mod data_dir;
 pub mod demo;
+mod events;
+mod replicated;
 mod routes;
 mod status;
 mod tee;
@@ -40,17 +43,20 @@ use crate::{
     jobs::{Jobs, Runner},
     notification,
     proxy::{self, Proxy, PublicAddress},
+    registry::Proxies,
     replication::{self, Replication},
     secret::{SealingKey, Secret},
     server::{AccessLog, Listener, Shutdown},
     store::Db,
     telemetry, tls,
     token::{self, Issuer, Keys},
+    webhook::{self, Webhooks},
 };
 
 use background::{Background, CLOSING, last_words};
 use behalf::Behalf;
 use data_dir::DataDir;
+use events::Events;
 use routes::{Rooms, Routes};
 use status::{DatabaseProbe, RegistryProbe, Status};
 use tee::Tee;
@@ -83,6 +89,8 @@ struct Shared {
     jobs: Jobs,
     inventory: Inventory,
     replication: Replication,
+    events: Events,
+    webhooks: Webhooks,
     sealing: Arc<SealingKey>,
 }
 
@@ -113,6 +121,7 @@ impl App {
         let first_password = shared.auth.bootstrap().await?;
         let mut handlers = shared.replication.handlers();
         handlers.push(Arc::new(SyncHandler(shared.inventory.clone())));
+        handlers.extend(shared.webhooks.handlers());
         let runner = Runner::new(shared.jobs.clone(), handlers);
         let (auth, replication) = (shared.auth.clone(), shared.replication.clone());
         let rooms = shared.rooms(&background, metrics, ca_certificate.clone())?;
@@ -234,6 +243,24 @@ impl Shared {
         };
         let replication = Replication::start(parts, tasks, background.stop.clone()).await?;
         replication.metrics().register(metrics);
+        let webhooks = webhook::Parts {
+            config: config.webhook.clone(),
+            jobs: jobs.clone(),
+            db: background.db.clone(),
+            clock: clock.clone(),
+            sealing: Arc::clone(&sealing),
+            local: behind.exchange(),
+            data_dir: data.path().to_owned(),
+            host: host_of(&config),
+            proxies: Proxies::from_environment(),
+        };
+        let webhooks = Webhooks::start(webhooks, tasks, background.stop.clone()).await?;
+        webhooks.metrics().register(metrics);
+        tasks.spawn(replicated::tell(
+            (replication.clone(), webhooks.clone()),
+            clock.clone(),
+            background.stop.clone(),
+        ));
         tasks.spawn(sweep_refresh_tokens(auth.clone(), background.stop.clone()));
         Ok(Self {
             config,
@@ -245,6 +272,8 @@ impl Shared {
             jobs,
             inventory,
             replication,
+            events: Events::new(webhooks.clone()),
+            webhooks,
             sealing,
         })
     }
@@ -269,6 +298,7 @@ impl Shared {
             audit: self.audit,
             clock: self.clock,
             replication: self.replication,
+            webhooks: self.webhooks,
             jobs: self.jobs,
             inventory: self.inventory,
             registry: Arc::new(Behalf(proxy.clone())),
@@ -299,6 +329,8 @@ impl Shared {
             replication: self.replication.clone(),
             inventory: self.inventory.clone(),
             audit: self.audit.clone(),
+            events: self.events.clone(),
+            clock: self.clock.clone(),
             tasks: tasks.clone(),
         }
     }
@@ -411,6 +443,13 @@ async fn sweep_refresh_tokens(auth: Auth, stop: CancellationToken) {
             return;
         }
     }
+}
+
+/// Host and port by which clients know the registry.
+fn host_of(config: &Config) -> Option<String> {
+    let url = config.server.external_url.as_ref()?;
+    let (_, host) = url.origin().split_once("://")?;
+    Some(host.to_owned())
 }
 
 /// The names a certificate of our own is to bear besides the machine's.

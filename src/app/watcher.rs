@@ -1,4 +1,5 @@
-//! What the proxy sees of changes, told to those who care: replication and the audit trail.
+//! What the proxy sees of changes, told to those who care: replication, webhooks and the audit
+//! trail.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,6 +9,7 @@ use url::form_urlencoded;
 
 use crate::{
     audit,
+    clock::SharedClock,
     inventory::{self, Inventory, Reach},
     notification,
     oci::{ErrorCode, Reference, RepositoryName},
@@ -16,19 +18,23 @@ use crate::{
     wire::BoxError,
 };
 
+use super::events::Events;
+
 /// The observer of the proxy and of the registry's notifications.
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
     pub replication: Replication,
     pub inventory: Inventory,
     pub audit: audit::Recorder,
+    pub events: Events,
+    pub clock: SharedClock,
     /// Where what follows an answer runs; waited for at the end.
     pub tasks: TaskTracker,
 }
 
 impl Observer for Watcher {
     fn wants(&self, repository: &RepositoryName) -> bool {
-        self.replication.wants(repository)
+        self.replication.wants(repository) || self.events.wants_deletions(repository)
     }
 
     fn intend(&self, change: Arc<proxy::Change>) -> BoxFuture<'_, Result<Ticket, Refusal>> {
@@ -50,6 +56,7 @@ impl Observer for Watcher {
     }
 
     fn begin(&self, change: &Arc<proxy::Change>) {
+        self.events.begin(change);
         let (change, reach) = indexed(change);
         self.inventory.begin(&change, reach);
     }
@@ -60,6 +67,7 @@ impl Observer for Watcher {
         outcome: &'a proxy::Outcome,
     ) -> BoxFuture<'a, ()> {
         self.audit.record(audited(change, outcome));
+        self.events.conclude(change, outcome);
         Box::pin(async move {
             let (indexed, reach) = indexed(change);
             let ended = ended(change, outcome);
@@ -68,6 +76,7 @@ impl Observer for Watcher {
     }
 
     fn pulled(&self, pull: proxy::Pull) {
+        self.events.pulled(&pull);
         if let Some(digest) = pull.digest {
             self.inventory.pulled(inventory::Pulled {
                 repository: pull.repository,
@@ -85,6 +94,7 @@ impl notification::Observer for Watcher {
     fn heard(&self, change: notification::Change) -> BoxFuture<'_, Result<(), BoxError>> {
         self.inventory.heard(indexed_notice(&change));
         Box::pin(async move {
+            self.events.heard(&change, &self.clock);
             match self.replication.intend(&heard(change)).await {
                 Ok(_) | Err(replication::Error::Superseded { .. }) => Ok(()),
                 Err(error) => Err(error.into()),

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{
     audit, auth, embedded, jobs, notification, proxy, replication, server, store, telemetry, tls,
-    token,
+    token, webhook,
 };
 
 pub use upstream::{Upstream, UpstreamAuth};
@@ -34,6 +34,7 @@ pub struct Config {
     pub replication: replication::Config,
     pub jobs: jobs::Config,
     pub notifications: notification::Config,
+    pub webhook: webhook::Config,
     pub audit: audit::Config,
     pub telemetry: telemetry::Config,
 }

@@ -33,3 +33,4 @@ mod resume;
 mod tee;
 mod tokens;
 mod waiting;
+mod webhooks;

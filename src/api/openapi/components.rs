@@ -69,6 +69,7 @@ fn own() -> Value {
             })),
         })),
         "JobAction": needing(&["action"], &json!({"action": {"enum": ["stop", "retry"]}})),
+        "WebhookPolicy": webhook_policy(),
         "JobsMeant": object(&json!({
             "kind": text(), "key_prefix": text(), "target": text(), "state": text(),
             "since": time(),
@@ -115,6 +116,28 @@ fn own() -> Value {
             }))},
         })),
     })
+}
+
+fn webhook_policy() -> Value {
+    let integer = json!({"type": "integer"});
+    needing(
+        &["name", "targets", "event_types"],
+        &json!({
+            "id": integer, "project_id": integer, "name": text(), "description": text(),
+            "creator": text(), "enabled": {"type": "boolean"},
+            "event_types": {"type": "array", "items": text()},
+            "targets": {"type": "array", "items": object(&json!({
+                "type": {"enum": ["http", "slack"]}, "address": text(),
+                "skip_cert_verify": {"type": "boolean"},
+                "payload_format": {"enum": ["Default", "CloudEvents"]},
+                "auth_header": {"type": "string", "writeOnly": true},
+                "secret": {"type": "string", "writeOnly": true},
+                "has_auth_header": {"type": "boolean", "readOnly": true},
+                "signed": {"type": "boolean", "readOnly": true},
+            }))},
+            "creation_time": time(), "update_time": time(),
+        }),
+    )
 }
 
 /// An object that also counts jobs.

@@ -16,6 +16,7 @@ mod system;
 mod target;
 mod users;
 mod walk;
+mod webhooks;
 
 use std::{
     sync::{Arc, Mutex},
@@ -47,6 +48,7 @@ use crate::{
         Listing,
         testing::{TestDb, databases},
     },
+    webhook::{self, Webhooks},
     wire::{self, Body, Exchange, Peer, RequestId},
 };
 
@@ -68,21 +70,40 @@ struct Api {
     /// The registry behind the gateway.
     local: Exchange,
     records: audit::Log,
+    webhooks: Webhooks,
     _stop: DropGuard,
     _files: tempfile::TempDir,
     _db: TestDb,
 }
 
-/// Replication with its jobs running.
-async fn replicating(parts: replication::Parts, stop: &CancellationToken) -> Replication {
+/// Replication and webhooks with their jobs running.
+async fn working(parts: replication::Parts, stop: &CancellationToken) -> (Replication, Webhooks) {
     let queue = parts.jobs.clone();
     let tasks = TaskTracker::new();
+    let webhooks = webhook::Parts {
+        config: webhook::Config {
+            allowed_networks: vec!["127.0.0.1".to_owned()].try_into().unwrap(),
+            ..webhook::Config::default()
+        },
+        db: parts.db.clone(),
+        jobs: parts.jobs.clone(),
+        clock: parts.clock.clone(),
+        sealing: parts.sealing.clone(),
+        local: parts.local.clone(),
+        data_dir: parts.data_dir.clone(),
+        host: Some("registry.example.com".to_owned()),
+        proxies: registry::Proxies::default(),
+    };
+    let webhooks = Webhooks::start(webhooks, &tasks, stop.clone())
+        .await
+        .unwrap();
     let started = Replication::start(parts, &tasks, stop.clone());
     let replication = started.await.unwrap();
     let handlers = replication.handlers().into_iter().chain(jobs::handlers());
+    let handlers = handlers.chain(webhooks.handlers());
     let runner = Runner::new(queue, handlers);
     tokio::spawn(runner.run(stop.clone()));
-    replication
+    (replication, webhooks)
 }
 
 /// Runs a test on every database at hand.
@@ -134,9 +155,11 @@ impl Api {
         let probe = Arc::new(Switch::default());
         let certificate = files.path().join("ca.crt");
         std::fs::write(&certificate, "-----BEGIN CERTIFICATE-----").unwrap();
+        let (replication, webhooks) = working(parts, &stop).await;
         let router = Router::new(Parts {
             auth,
-            replication: replicating(parts, &stop).await,
+            replication,
+            webhooks: webhooks.clone(),
             jobs,
             audit,
             clock,
@@ -159,6 +182,7 @@ impl Api {
             probe,
             local,
             records: audit::Log::new((*db).clone()),
+            webhooks,
             _stop: stop.drop_guard(),
             _files: files,
             _db: db,
