@@ -152,7 +152,10 @@ const EXECUTIONS: Selection = Selection {
     from: "(select c.*, case when in_progress > 0 then 'Running' when failed > 0 then 'Error' \
             when stopped > 0 then 'Stopped' else 'Success' end as status \
         from (select e.id, e.policy_id, e.event_type, e.created_ms, \
-            min(t.notify_type) as notify_type, min(t.body) as body, \
+            (select f.notify_type from webhook_tasks f where f.execution_id = e.id \
+                order by f.id limit 1) as notify_type, \
+            (select f.body from webhook_tasks f where f.execution_id = e.id \
+                order by f.id limit 1) as body, \
             min(case when j.state = 'failed' then j.error end) as message, \
             coalesce(max(j.finished_ms), e.created_ms) as finished_ms, \
             count(t.id) as total, \

@@ -340,14 +340,20 @@ async fn a_receiver_that_is_away_keeps_no_other_waiting() {
         let away = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", away.local_addr().unwrap());
         drop(away);
-        let targets = vec![target(&address), target(&receiver.address)];
+        let slack = NewTarget {
+            notify_type: "slack".to_owned(),
+            ..target(&address)
+        };
+        let targets = vec![target(&address), target(&receiver.address), slack];
         let policy = life.policy(&world, targets).await;
         for tag in ["v1", "v2", "v3"] {
             life.webhooks.fire(push(tag, "sha256:abc"));
             let heard = receiver.next().await.json();
             assert_eq!(heard["event_data"]["resources"][0]["tag"], tag);
         }
-        life.until(policy, "Running").await;
+        let (execution, tasks) = life.until(policy, "Running").await;
+        assert_eq!(execution.body, tasks[0].body, "it shows its first target");
+        assert_ne!(execution.body, tasks[2].body);
         life.webhooks
             .delete_policy(world.project, policy)
             .await
