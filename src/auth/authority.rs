@@ -6,6 +6,7 @@ use super::{
     account::Account,
     bearer::Claims,
     fresh::{Fresh, Outage},
+    immutable::Rule,
     limiter::Limiter,
     members,
     password::Hashing,
@@ -46,10 +47,12 @@ pub(super) struct Parts {
 }
 
 /// What decisions need to know of a project.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct ProjectFacts {
     pub id: ProjectId,
     pub public: bool,
+    /// The rules that are not disabled.
+    pub immutable: Arc<[Rule]>,
 }
 
 /// Where a user stands in a project.
@@ -158,8 +161,7 @@ impl Auth {
                 ActionSet::NONE
             });
         };
-        let load = || projects::queries::facts(self.db(), name);
-        let Some(project) = self.0.projects.value(name, load).await? else {
+        let Some(project) = self.project_facts(name).await? else {
             return Ok(if principal.is_system_admin() {
                 ActionSet::PULL.union(ActionSet::DELETE)
             } else {
@@ -175,6 +177,11 @@ impl Auth {
             Principal::User { id, .. } => self.access_of_user(*id, project.id).await?,
         };
         Ok(actions(&access))
+    }
+
+    pub(super) async fn project_facts(&self, name: &str) -> Result<Option<ProjectFacts>, Error> {
+        let load = || projects::queries::facts(self.db(), name);
+        self.0.projects.value(name, load).await
     }
 
     /// Whether the principal may do this in a project now; nothing is permitted in a project

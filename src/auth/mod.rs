@@ -17,6 +17,7 @@ mod config;
 mod error;
 mod fresh;
 mod id;
+pub mod immutable;
 mod limiter;
 mod login;
 pub mod members;

@@ -20,6 +20,8 @@ pub enum ErrorCode {
     TagInvalid,
     Unauthorized,
     Denied,
+    /// A rule of the project forbids it (Harbor's answer to a push onto an immutable tag).
+    Precondition,
     /// Ours, to mirroring gateways only: a later change has overtaken the one they make.
     Superseded,
     MethodNotAllowed,
@@ -51,6 +53,7 @@ impl ErrorCode {
             Self::TagInvalid => "TAG_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Denied => "DENIED",
+            Self::Precondition => "PRECONDITION",
             Self::Superseded => "SUPERSEDED",
             Self::MethodNotAllowed | Self::NotFound | Self::Unsupported | Self::BadRequest => {
                 "UNSUPPORTED"
@@ -81,6 +84,7 @@ impl ErrorCode {
             Self::RangeInvalid => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Denied => StatusCode::FORBIDDEN,
+            Self::Precondition => StatusCode::PRECONDITION_FAILED,
             Self::Superseded => StatusCode::CONFLICT,
             Self::MethodNotAllowed | Self::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,

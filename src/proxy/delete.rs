@@ -49,6 +49,7 @@ impl Inner {
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
         failpoint::hit("proxy.deletion_understood");
+        let _turn = self.guard_immutable(&change).await?;
         self.parts.observer.begin(&change);
         let ticket = match self.intend(&change).await {
             Ok(ticket) => ticket,
@@ -128,7 +129,11 @@ impl Inner {
 
     /// The tags that point to a digest: a registry deletes them with it. Of a repository with
     /// more tags than `delete_tags_examined` the first are looked at.
-    async fn siblings(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Refusal> {
+    pub(super) async fn siblings(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<Tag>, Refusal> {
         let upstream = &self.parts.upstream;
         let tags = upstream
             .tags(name, self.parts.config.delete_tags_examined)

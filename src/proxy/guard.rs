@@ -1,9 +1,32 @@
 //! Phase 4: rules that hold for everybody, in order.
 
-use http::Method;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Inner, Refusal, authorise::Admitted};
-use crate::oci::ErrorCode;
+use http::Method;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Change, ChangeKind, Inner, Refusal, authorise::Admitted};
+use crate::oci::{ErrorCode, Reference, RepositoryName, Tag};
+
+/// Who changes an immutable tag takes its turn, or two first pushes of it would both find it free.
+#[derive(Debug)]
+pub(super) struct Turns([Mutex<()>; 64]);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Turns {
+    async fn of(&self, repository: &RepositoryName) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        repository.hash(&mut hasher);
+        let turns = self.0.len() as u64;
+        let index = usize::try_from(hasher.finish() % turns).unwrap_or_default();
+        self.0[index].lock().await
+    }
+}
 
 impl Inner {
     pub(super) fn guard(&self, request: &Admitted) -> Result<(), Refusal> {
@@ -19,5 +42,54 @@ impl Inner {
             ErrorCode::Denied,
             "the registry is in read-only mode: pushes and deletes are refused",
         ))
+    }
+
+    /// Refuses to overwrite or delete an immutable tag; the same digest may be pushed again.
+    /// What is returned must be held until the change is over.
+    pub(super) async fn guard_immutable(
+        &self,
+        change: &Change,
+    ) -> Result<Option<MutexGuard<'_, ()>>, Refusal> {
+        let repository = &change.repository;
+        let rules = self.parts.auth.immutable(repository).await?;
+        let refuse = |tag: &Tag| {
+            let message = format!(
+                "the tag {tag} of {repository} is immutable: it can be neither overwritten nor \
+                 deleted"
+            );
+            Err(Refusal::new(ErrorCode::Precondition, message))
+        };
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        match &change.kind {
+            ChangeKind::DeleteTag { tag, .. } if rules.holds(tag.as_str()) => refuse(tag),
+            ChangeKind::DeleteTag { .. } => Ok(None),
+            ChangeKind::DeleteDigest { digest, .. } => {
+                let siblings = self.siblings(repository, digest).await?;
+                let held = siblings.iter().find(|tag| rules.holds(tag.as_str()));
+                held.map_or(Ok(None), refuse)
+            }
+            ChangeKind::Push(push) => {
+                let tag = match &push.reference {
+                    Reference::Tag(tag) => Some(tag),
+                    Reference::Digest(_) => None,
+                };
+                let tags = push.tags.iter().chain(tag);
+                let held: Vec<&Tag> = tags.filter(|tag| rules.holds(tag.as_str())).collect();
+                if held.is_empty() {
+                    return Ok(None);
+                }
+                let turn = self.turns.of(repository).await;
+                for tag in held {
+                    let reference = Reference::Tag(tag.clone());
+                    let there = self.parts.upstream.digest(repository, reference).await?;
+                    if there.is_some_and(|there| there != push.digest) {
+                        return refuse(tag);
+                    }
+                }
+                Ok(Some(turn))
+            }
+        }
     }
 }

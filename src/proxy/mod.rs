@@ -45,6 +45,7 @@ use crate::{
 pub use challenge::PublicAddress;
 pub use config::Config;
 pub use follow::{Follower, Following, NewUpload};
+use guard::Turns;
 pub use metrics::Metrics;
 pub use observer::{Actor, Change, ChangeKind, Observer, Outcome, Pull, Push, Ticket};
 use parse::Asked;
@@ -79,6 +80,7 @@ pub struct Parts {
 struct Inner {
     parts: Parts,
     sessions: Sessions,
+    turns: Turns,
     /// KiB that manifests in flight may still take.
     manifest_memory: Arc<tokio::sync::Semaphore>,
 }
@@ -88,6 +90,7 @@ impl Proxy {
         let kib = parts.config.manifest_memory_kib();
         Self(Arc::new(Inner {
             sessions: Sessions::new(parts.config.upload_sessions),
+            turns: Turns::default(),
             manifest_memory: Arc::new(tokio::sync::Semaphore::new(kib)),
             parts,
         }))

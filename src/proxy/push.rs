@@ -102,6 +102,7 @@ impl Inner {
             .change(admitted, ChangeKind::Push(push))
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
+        let _turn = self.guard_immutable(&change).await?;
         self.parts.observer.begin(&change);
         let (first, ticket) = self.hand_over(admitted, &change, &bytes).await?;
         let is_second = first.as_ref().is_err_and(is_worth_another_try);

@@ -18,6 +18,7 @@ mod harness;
 
 mod bidirectional;
 mod clients;
+mod contents;
 mod demo;
 mod harborapi;
 mod jobs;

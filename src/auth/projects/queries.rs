@@ -1,6 +1,6 @@
 use super::{Metadata, Project};
 use crate::{
-    auth::{Error, ProjectId, UserId, authority::ProjectFacts},
+    auth::{Error, ProjectId, UserId, authority::ProjectFacts, immutable},
     clock::Timestamp,
     store::{self, Db, Field, Selection, Tx, read, run, sqls, write},
 };
@@ -12,7 +12,12 @@ sqls! {
     PROJECT_NAMED = "select p.id, p.name, p.owner_id, u.name as owner_name, p.public, p.storage_limit, \
         p.created_ms, p.updated_ms from projects p join users u on u.id = p.owner_id \
         where p.name = $1 and p.deleted_ms is null";
-    FACTS = "select id, public from projects where name = $1 and deleted_ms is null";
+    FACTS = "select id, public, (select json_group_array(json(rule)) from immutable_rules \
+            where project_id = projects.id and not disabled) as immutable \
+            from projects where name = $1 and deleted_ms is null"
+        | "select id, public, (select coalesce(jsonb_agg(rule::jsonb), '[]')::text \
+            from immutable_rules where project_id = projects.id and not disabled) as immutable \
+            from projects where name = $1 and deleted_ms is null";
     INSERT = "insert into projects (name, owner_id, public, storage_limit, created_ms, updated_ms) \
         values ($1, $2, $3, $4, $5, $5) returning id";
     LOCK = "select id from projects where id = $1 and deleted_ms is null"
@@ -25,6 +30,7 @@ sqls! {
         on conflict (project_id, name) do update set value = excluded.value";
     DELETE_METADATA = "delete from project_metadata where project_id = $1 and name = $2";
     DELETE_ALL_METADATA = "delete from project_metadata where project_id = $1";
+    DELETE_IMMUTABLE_RULES = "delete from immutable_rules where project_id = $1";
     DELETE_MEMBERS = "delete from project_members where project_id = $1";
     DELETE_ROBOT_TOKENS = "delete from refresh_tokens where subject in \
         (select name from robots where project_id = $1)";
@@ -66,7 +72,7 @@ pub(super) const VISIBLE_PROJECTS: Selection = projects_where(
      where m.project_id = p.id and m.entity_type = 'u' and m.entity_id = $1))",
 );
 
-store::row! { FactsRow { id: ProjectId, public: bool } }
+store::row! { FactsRow { id: ProjectId, public: bool, immutable: String } }
 
 /// A row to insert.
 pub(super) struct Insert<'a> {
@@ -99,6 +105,7 @@ pub(in crate::auth) async fn facts(db: &Db, name: &str) -> Result<Option<Project
     Ok(row.map(|row| ProjectFacts {
         id: row.id,
         public: row.public,
+        immutable: immutable::parse_all(&row.immutable),
     }))
 }
 
@@ -198,6 +205,7 @@ pub(super) async fn delete_metadata(
 pub(super) async fn delete(tx: &mut Tx, id: ProjectId, now: Timestamp) -> Result<(), store::Error> {
     for statement in [
         DELETE_ALL_METADATA,
+        DELETE_IMMUTABLE_RULES,
         DELETE_MEMBERS,
         DELETE_ROBOT_TOKENS,
         DELETE_ROBOTS,

@@ -116,3 +116,56 @@ async fn what_the_embedded_registry_says_of_its_failure_reaches_the_client() {
         assert_eq!(answer.header("retry-after"), retry_after, "{status}");
     }
 }
+
+#[tokio::test]
+async fn of_two_first_pushes_of_an_immutable_tag_one_wins() {
+    use crate::{
+        auth::immutable::{Rule, Selector},
+        oci::{Decoration, Pattern},
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let registry = Registry::open(directory.path(), std::sync::Arc::new(SystemClock)).unwrap();
+    let world = world(registry.exchange()).await;
+    let all = || {
+        vec![Selector {
+            decoration: Decoration::Matches,
+            pattern: Pattern::parse("**").unwrap(),
+        }]
+    };
+    let rule = Rule {
+        repositories: all(),
+        tags: all(),
+    };
+    let team = world.auth.project_named("team").await.unwrap();
+    world
+        .auth
+        .create_immutable_rule(team.id, &rule, false)
+        .await
+        .unwrap();
+    let token = world.bearer("alice", &["team/app:*"]);
+    let push = |text: &str| {
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[],"annotations":{{"a":"{text}"}}}}"#,
+            media_type::OCI_INDEX
+        );
+        let mut put = request(
+            "PUT",
+            "/v2/team/app/manifests/v1",
+            &token,
+            Body::from(manifest),
+        );
+        let content_type = media_type::OCI_INDEX.parse().unwrap();
+        put.headers_mut().insert("content-type", content_type);
+        world.send(put)
+    };
+    let answers = tokio::join!(push("one"), push("two"));
+    let mut statuses = [answers.0.status.as_u16(), answers.1.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 412]);
+    let winner = if answers.0.status == 201 {
+        "one"
+    } else {
+        "two"
+    };
+    assert_eq!(push(winner).await.status, 201);
+}

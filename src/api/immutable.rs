@@ -1,0 +1,274 @@
+//! Tag `immutable`: which tags of a project stay as they are.
+
+use std::collections::BTreeMap;
+
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::{Json, created},
+    openapi::Routes,
+    paging::ListQuery,
+    path::PathParameters,
+};
+use crate::{
+    audit::Operation,
+    auth::{
+        Resource, Verb,
+        immutable::{ImmutableRule, ImmutableRuleId, Rule, Selector},
+        projects::Project,
+    },
+    oci::{Decoration, Pattern},
+};
+
+pub(super) fn routes() -> Routes {
+    let all = "/projects/{project_name_or_id}/immutabletagrules";
+    let one = "/projects/{project_name_or_id}/immutabletagrules/{immutable_rule_id}";
+    Routes::new("immutable")
+        .get(all, "List immutable tag rules", list)
+        .needs_in_project(Resource::ImmutableTag, Verb::List)
+        .paged()
+        .post(all, "Create an immutable tag rule", create)
+        .takes("ImmutableRule")
+        .needs_in_project(Resource::ImmutableTag, Verb::Create)
+        .put(one, "Change an immutable tag rule", update)
+        .takes("ImmutableRule")
+        .needs_in_project(Resource::ImmutableTag, Verb::Update)
+        .delete(one, "Delete an immutable tag rule", delete)
+        .needs_in_project(Resource::ImmutableTag, Verb::Delete)
+}
+
+/// `ImmutableRule`.
+#[derive(Debug, Serialize, Deserialize)]
+struct RuleShape {
+    #[serde(default)]
+    id: i64,
+    #[serde(default)]
+    disabled: bool,
+    #[serde(default)]
+    priority: i64,
+    #[serde(default = "action")]
+    action: String,
+    #[serde(default = "template")]
+    template: String,
+    #[serde(default)]
+    params: Option<BTreeMap<String, Value>>,
+    #[serde(default)]
+    tag_selectors: Vec<SelectorShape>,
+    /// By what they select: `repository`.
+    #[serde(default)]
+    scope_selectors: BTreeMap<String, Vec<SelectorShape>>,
+}
+
+/// `ImmutableSelector`.
+#[derive(Debug, Serialize, Deserialize)]
+struct SelectorShape {
+    #[serde(default = "doublestar")]
+    kind: String,
+    decoration: String,
+    pattern: String,
+    #[serde(default)]
+    extras: String,
+}
+
+fn action() -> String {
+    "immutable".to_owned()
+}
+
+fn template() -> String {
+    "immutable_template".to_owned()
+}
+
+fn doublestar() -> String {
+    "doublestar".to_owned()
+}
+
+impl RuleShape {
+    /// The rule, after refusing what selects nothing or is not understood.
+    fn rule(&self) -> Result<Rule, Error> {
+        let unknown = self.scope_selectors.keys().find(|key| *key != REPOSITORY);
+        if let Some(unknown) = unknown {
+            return Err(Error::BadRequest(format!(
+                "`{unknown}` is not a scope of selectors: repository"
+            )));
+        }
+        let repositories = self.scope_selectors.get(REPOSITORY);
+        let repositories = repositories.map(Vec::as_slice).unwrap_or_default();
+        if repositories.is_empty() || self.tag_selectors.is_empty() {
+            return Err(Error::BadRequest(
+                "an immutable tag rule needs a selector of repositories and one of tags".into(),
+            ));
+        }
+        if repositories.len() + self.tag_selectors.len() > MAX_SELECTORS {
+            return Err(Error::BadRequest(format!(
+                "an immutable tag rule has at most {MAX_SELECTORS} selectors"
+            )));
+        }
+        let read = |shapes: &[SelectorShape], words| {
+            let selectors = shapes.iter().map(|shape| shape.selector(words));
+            selectors.collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Rule {
+            repositories: read(repositories, REPOSITORY_WORDS)?,
+            tags: read(&self.tag_selectors, TAG_WORDS)?,
+        })
+    }
+
+    fn of(row: &ImmutableRule) -> Result<Self, Error> {
+        let rule: Rule = serde_json::from_str(&row.rule).map_err(|error| {
+            Error::internal(format!("immutable_rules, row {}: {error}", row.id))
+        })?;
+        let shapes = |selectors: Vec<Selector>, words: [&str; 2]| {
+            let selectors = selectors.into_iter();
+            selectors
+                .map(|selector| SelectorShape::of(&selector, words))
+                .collect::<Vec<_>>()
+        };
+        let repositories = shapes(rule.repositories, REPOSITORY_WORDS);
+        Ok(Self {
+            id: row.id.0,
+            disabled: row.disabled,
+            priority: 0,
+            action: action(),
+            template: template(),
+            params: Some(BTreeMap::new()),
+            tag_selectors: shapes(rule.tags, TAG_WORDS),
+            scope_selectors: BTreeMap::from([(REPOSITORY.to_owned(), repositories)]),
+        })
+    }
+}
+
+impl SelectorShape {
+    fn selector(&self, [matches, excludes]: [&str; 2]) -> Result<Selector, Error> {
+        let decoration = match self.decoration.as_str() {
+            word if word == matches => Decoration::Matches,
+            word if word == excludes => Decoration::Excludes,
+            other => {
+                return Err(Error::BadRequest(format!(
+                    "`{other}` is not a decoration: {matches} or {excludes}"
+                )));
+            }
+        };
+        if self.kind != doublestar() {
+            return Err(Error::BadRequest(format!(
+                "`{}` is not a kind of selector: doublestar",
+                self.kind
+            )));
+        }
+        let pattern =
+            Pattern::parse(&self.pattern).map_err(|error| Error::BadRequest(error.to_string()))?;
+        Ok(Selector {
+            decoration,
+            pattern,
+        })
+    }
+
+    fn of(selector: &Selector, [matches, excludes]: [&str; 2]) -> Self {
+        let decoration = match selector.decoration {
+            Decoration::Matches => matches,
+            Decoration::Excludes => excludes,
+        };
+        Self {
+            kind: doublestar(),
+            decoration: decoration.to_owned(),
+            pattern: selector.pattern.to_string(),
+            extras: String::new(),
+        }
+    }
+}
+
+async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    let may = (Resource::ImmutableTag, Verb::List);
+    let project = api.project(&caller, &path, may).await?;
+    let page = api
+        .auth
+        .immutable_rules(project.id, query.listing())
+        .await?;
+    let total = page.total;
+    let items = page.items.iter().map(RuleShape::of);
+    let items = items.collect::<Result<Vec<_>, _>>()?;
+    Ok(query.answer(crate::store::Page { items, total }, |shape| shape))
+}
+
+async fn create(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(shape): Json<RuleShape>,
+) -> Result<Response, Error> {
+    let may = (Resource::ImmutableTag, Verb::Create);
+    let project = api.project(&caller, &path, may).await?;
+    let rule = shape.rule()?;
+    let id = api
+        .auth
+        .create_immutable_rule(project.id, &rule, shape.disabled)
+        .await?;
+    record(&api, &caller, Operation::Create, (&project, id));
+    let path = format!("/projects/{}/immutabletagrules", project.id);
+    Ok(created(&path, id))
+}
+
+async fn update(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(shape): Json<RuleShape>,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::ImmutableTag, Verb::Update);
+    let project = api.project(&caller, &path, may).await?;
+    let id = ImmutableRuleId(path.id("immutable_rule_id")?);
+    let rule = shape.rule()?;
+    api.auth
+        .update_immutable_rule(project.id, id, (&rule, shape.disabled))
+        .await?;
+    record(&api, &caller, Operation::Update, (&project, id));
+    Ok(StatusCode::OK)
+}
+
+async fn delete(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::ImmutableTag, Verb::Delete);
+    let project = api.project(&caller, &path, may).await?;
+    let id = ImmutableRuleId(path.id("immutable_rule_id")?);
+    api.auth.delete_immutable_rule(project.id, id).await?;
+    record(&api, &caller, Operation::Delete, (&project, id));
+    Ok(StatusCode::OK)
+}
+
+fn record(
+    api: &Api,
+    caller: &Caller,
+    operation: Operation,
+    (project, id): (&Project, ImmutableRuleId),
+) {
+    let act = Act {
+        operation,
+        resource_type: "immutable_tag_rule",
+        resource: &id.to_string(),
+        project: Some(&project.name),
+        description: format!("did {} the immutable tag rule {id}", operation.as_str()),
+    };
+    api.record(caller, &act);
+}
+
+const REPOSITORY: &str = "repository";
+
+/// For what matches and for what does not.
+const REPOSITORY_WORDS: [&str; 2] = ["repoMatches", "repoExcludes"];
+const TAG_WORDS: [&str; 2] = ["matches", "excludes"];
+
+const MAX_SELECTORS: usize = 20;

@@ -1,0 +1,188 @@
+//! What projects hold, seen and changed through Harbor's API, in front of a real distribution,
+//! which deletes digests only, and of the embedded registry.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Distribution, Gateway, Http, Image, Options, PASSWORD, Skopeo, until};
+
+const REPOSITORY: &str = "/api/v2.0/projects/library/repositories/app";
+
+async fn column(http: &Http, path: &str, field: &str) -> Vec<String> {
+    let rows = http.get(path).await.expect(200).json();
+    let mut values: Vec<String> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row[field].as_str().unwrap().to_owned())
+        .collect();
+    values.sort();
+    values
+}
+
+/// The tags that the registry itself has.
+async fn registry_tags(gateway: &Gateway) -> Vec<String> {
+    let reader = gateway
+        .token(Some("admin"), &["repository:library/app:pull"])
+        .await;
+    let listed = reader.get("/v2/library/app/tags/list").await.expect(200);
+    let mut tags: Vec<String> =
+        serde_json::from_value(listed.json()["tags"].clone()).unwrap_or_default();
+    tags.sort();
+    tags
+}
+
+async fn gateways() -> Vec<(Gateway, Option<Distribution>)> {
+    let distribution = Distribution::start().await;
+    let options = Options {
+        upstream: Some(distribution.url()),
+        ..Options::default()
+    };
+    vec![
+        (Gateway::start().await, None),
+        (Gateway::with(options).await, Some(distribution)),
+    ]
+}
+
+#[tokio::test]
+async fn a_tag_is_deleted_and_its_siblings_stay() {
+    for (gateway, _distribution) in gateways().await {
+        let (admin, skopeo) = (gateway.admin(), Skopeo::at(&gateway, "admin"));
+        let image = Image::new(&[b"one"]);
+        for tag in ["v1", "v2"] {
+            let pushed = skopeo.push(&image, &format!("{}/library/app:{tag}", gateway.host()));
+            assert!(pushed.status.success(), "{pushed:?}");
+        }
+        let tags = format!("{REPOSITORY}/artifacts/{}/tags", image.digest);
+        assert_eq!(column(&admin, &tags, "name").await, ["v1", "v2"]);
+        admin.delete(&format!("{tags}/v1")).await.expect(200);
+        assert_eq!(column(&admin, &tags, "name").await, ["v2"]);
+        assert_eq!(registry_tags(&gateway).await, ["v2"]);
+        let digests = column(&admin, &format!("{REPOSITORY}/artifacts"), "digest").await;
+        assert_eq!(digests, [image.digest.to_string()]);
+        // The image is whole.
+        let directory = tempfile::tempdir().unwrap();
+        let pulled = skopeo.pull(
+            &format!("{}/library/app:v2", gateway.host()),
+            &directory.path().join("image"),
+        );
+        assert!(pulled.status.success(), "{pulled:?}");
+        let tagged = admin.post(&tags, &json!({ "name": "v3" })).await;
+        tagged.expect(201);
+        assert_eq!(registry_tags(&gateway).await, ["v2", "v3"]);
+        let gone = format!("{REPOSITORY}/artifacts/v2");
+        admin.delete(&gone).await.expect(200);
+        admin.get(&gone).await.expect(404);
+        assert!(registry_tags(&gateway).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_immutable_tag_stays_what_it_is() {
+    for (gateway, _distribution) in gateways().await {
+        let (admin, skopeo) = (gateway.admin(), Skopeo::at(&gateway, "admin"));
+        let (one, two) = (Image::new(&[b"one"]), Image::new(&[b"two"]));
+        let name = |tag: &str| format!("{}/library/app:{tag}", gateway.host());
+        for tag in ["v1", "latest"] {
+            assert!(skopeo.push(&one, &name(tag)).status.success());
+        }
+        let selector = |decoration: &str, pattern: &str| json!([{ "kind": "doublestar", "decoration": decoration, "pattern": pattern }]);
+        let rule = json!({
+            "tag_selectors": selector("matches", "v*"),
+            "scope_selectors": { "repository": selector("repoMatches", "**") },
+        });
+        let rules = "/api/v2.0/projects/library/immutabletagrules";
+        admin.post(rules, &rule).await.expect(201);
+        let refused = skopeo.push(&two, &name("v1"));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            !refused.status.success() && said.contains("immutable"),
+            "{said}"
+        );
+        // The same again is no change; other tags are free, and so are new ones, once.
+        for (image, tag) in [(&one, "v1"), (&two, "latest"), (&two, "v2"), (&two, "v2")] {
+            let pushed = skopeo.push(image, &name(tag));
+            assert!(pushed.status.success(), "{tag}: {pushed:?}");
+        }
+        assert!(!skopeo.push(&one, &name("v2")).status.success());
+        let tag = format!("{REPOSITORY}/artifacts/v1/tags/v1");
+        let message = admin.delete(&tag).await.expect(412).text();
+        assert!(message.contains("immutable"), "{message}");
+        admin
+            .delete(&format!("{REPOSITORY}/artifacts/v1"))
+            .await
+            .expect(412);
+        admin.delete(REPOSITORY).await.expect(412);
+        assert!(!skopeo.run("delete", &name("v1")).status.success());
+        assert_eq!(registry_tags(&gateway).await, ["latest", "v1", "v2"]);
+    }
+}
+
+#[tokio::test]
+async fn an_artifact_is_copied_without_its_blobs_moving() {
+    for (gateway, distribution) in gateways().await {
+        let (admin, skopeo) = (gateway.admin(), Skopeo::at(&gateway, "admin"));
+        gateway.create_project("team").await;
+        let image = Image::new(&[b"layer of some weight"]);
+        let pushed = skopeo.push(&image, &format!("{}/library/app:v1", gateway.host()));
+        assert!(pushed.status.success(), "{pushed:?}");
+        let copies = "/api/v2.0/projects/team/repositories/group%252Fapp/artifacts";
+        let from = format!("{copies}?from=library/app:v1");
+        admin.post(&from, &Value::Null).await.expect(201);
+        let digests = column(&admin, copies, "digest").await;
+        assert_eq!(digests, [image.digest.to_string()]);
+        if let Some(distribution) = &distribution {
+            let uploads = distribution.requests("PUT /v2/team/group/app/blobs/uploads");
+            assert!(uploads.is_empty(), "{uploads:?}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let pulled = skopeo.pull(
+            &format!("{}/team/group/app:v1", gateway.host()),
+            &directory.path().join("image"),
+        );
+        assert!(pulled.status.success(), "{pulled:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_was_full_before_is_shown() {
+    let distribution = Distribution::start().await;
+    let options = Options {
+        upstream: Some(distribution.url()),
+        ..Options::default()
+    };
+    let first = Gateway::with(options.clone()).await;
+    let image = Image::new(&[b"old"]);
+    let pushed = Skopeo::with(&first, "admin", PASSWORD)
+        .push(&image, &format!("{}/library/app:v1", first.host()));
+    assert!(pushed.status.success(), "{pushed:?}");
+    // Another gateway, which has seen nothing of it.
+    let gateway = Gateway::with(options).await;
+    let admin = gateway.admin();
+    until("the registry is shown", async || {
+        let listed = admin.get("/api/v2.0/repositories").await.expect(200).json();
+        (listed.as_array()?.len() == 1).then_some(())
+    })
+    .await;
+    let tags = format!("{REPOSITORY}/artifacts/v1/tags");
+    assert_eq!(column(&admin, &tags, "name").await, ["v1"]);
+}
+
+#[tokio::test]
+async fn a_push_that_the_process_died_in_is_shown_after_the_restart() {
+    let mut gateway = Gateway::start().await;
+    let image = Image::new(&[b"one"]);
+    let name = format!("{}/library/app:v1", gateway.host());
+    gateway.kill();
+    assert!(gateway.start_to_die_at("proxy.upstream_answered").await);
+    let pushed = Skopeo::at(&gateway, "admin").push(&image, &name);
+    assert!(!pushed.status.success());
+    gateway.process().wait().await;
+    gateway.restart().await;
+    let admin = gateway.admin();
+    let artifacts = format!("{REPOSITORY}/artifacts");
+    until("the push is shown", async || {
+        let answer = admin.get(&artifacts).await;
+        (answer.status == 200 && answer.json().as_array()?.len() == 1).then_some(())
+    })
+    .await;
+}
