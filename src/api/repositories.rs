@@ -240,6 +240,7 @@ impl From<inventory::Error> for Error {
         let message = error.to_string();
         match (error.kind(), error) {
             (inventory::Kind::NotFound, _) => Self::NotFound(message),
+            (inventory::Kind::Conflict, _) => Self::Conflict(message),
             (_, inventory::Error::Store(error)) => error.into(),
             (_, inventory::Error::Registry(error)) => of_registry(error),
             (inventory::Kind::Unavailable, error) => Self::Unavailable(error.into()),

@@ -10,7 +10,7 @@ use super::{
     error::{Error, Fault},
     executions,
     health::{self, LastHealth},
-    jobs, jobservice, members, metadata,
+    immutable, jobs, jobservice, labels, members, metadata,
     openapi::{self, Routes},
     permissions, policies, projects, registries, replication, repositories, robots, schedules,
     search, system, users, webhooks,
@@ -64,7 +64,9 @@ fn routes() -> Routes {
         .merge(artifacts::routes())
         .merge(executions::routes())
         .merge(health::routes())
+        .merge(immutable::routes())
         .merge(jobservice::routes())
+        .merge(labels::routes())
         .merge(members::routes())
         .merge(metadata::routes())
         .merge(permissions::routes())

@@ -1,4 +1,4 @@
-use super::{ArtifactId, RepositoryId};
+use super::{ArtifactId, LabelId, RepositoryId};
 use crate::{registry, store};
 
 /// What can go wrong with the index.
@@ -11,6 +11,11 @@ pub enum Error {
         repository: String,
         reference: String,
     },
+    #[error("there is no label {0} here")]
+    NoLabel(LabelId),
+    /// What exists already; the text names it.
+    #[error("{0}")]
+    Duplicate(String),
     #[error("the artifact has no addition {0}")]
     NoAddition(String),
     /// A row holds what this program cannot read.
@@ -35,6 +40,7 @@ pub enum Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     NotFound,
+    Conflict,
     /// The client asks for a field or value that lists do not have.
     Invalid,
     /// The registry behind could not be asked.
@@ -47,7 +53,11 @@ pub enum Kind {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoRepository(_) | Self::NoArtifact { .. } | Self::NoAddition(_) => Kind::NotFound,
+            Self::NoRepository(_)
+            | Self::NoArtifact { .. }
+            | Self::NoLabel(_)
+            | Self::NoAddition(_) => Kind::NotFound,
+            Self::Duplicate(_) => Kind::Conflict,
             Self::Store(store::Error::Listing(_) | store::Error::Nul) => Kind::Invalid,
             Self::Store(error) if error.retryable() => Kind::Unavailable,
             Self::Registry(_) => Kind::Registry,

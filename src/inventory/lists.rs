@@ -139,8 +139,8 @@ impl Inventory {
     }
 
     /// Artifacts by fields `id`, `digest`, `type`, `media_type`, `manifest_media_type`,
-    /// `artifact_type`, `size`, `push_time`, `pull_time`, `tags`; newest first. `tags` is `*` for
-    /// those that have any and `nil` for those that have none.
+    /// `artifact_type`, `size`, `push_time`, `pull_time`, `tags`, `labels` (ids); newest first.
+    /// `tags` is `*` for those that have any and `nil` for those that have none.
     pub async fn artifacts(
         &self,
         scope: Scope,

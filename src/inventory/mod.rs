@@ -14,6 +14,7 @@ mod describe;
 mod edit;
 mod error;
 mod journal;
+mod labels;
 mod lists;
 mod look;
 mod looks;
@@ -39,6 +40,8 @@ pub use additions::{Addition, AdditionKind};
 pub use edit::{Author, Editor, Registry};
 pub use error::{Error, Kind};
 pub use journal::{Change, Journal, Reach};
+use labels::LabelOf;
+pub use labels::{Label, LabelId, LabelScope, NewLabel};
 pub use lists::{
     Artifact, ArtifactId, ChildReference, Repository, RepositoryId, Scope, Tag, TagId,
 };

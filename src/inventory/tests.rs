@@ -62,6 +62,7 @@ async fn shown(shelf: &Shelf, repository: &str) -> Vec<String> {
 async fn statements_prepare_on_both_databases() {
     crate::store::testing::prepare(super::queries::writing::ALL).await;
     crate::store::testing::prepare(super::queries::reading::ALL).await;
+    crate::store::testing::prepare(super::queries::labels::ALL).await;
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ const ENTRIES: &[Entry] = &[
     entry!(20, "0020_job_progress"),
     entry!(21, "0021_inventory"),
     entry!(24, "0024_webhooks"),
+    entry!(26, "0026_labels"),
+    entry!(27, "0027_immutable"),
 ];
 
 /// How many migrations are still to be applied.

@@ -213,7 +213,7 @@ async fn accessories(
 
 impl Api {
     /// The artifact in the path, if the caller may do this in its project.
-    async fn artifact(
+    pub(super) async fn artifact(
         &self,
         caller: &Caller,
         path: &PathParameters,

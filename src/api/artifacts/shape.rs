@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use super::api_path;
 use crate::{
-    api::{Api, ROOT, error::Error},
+    api::{Api, ROOT, error::Error, labels::LabelShape},
+    auth::immutable::Immutable,
     clock::Timestamp,
-    inventory::{AdditionKind, Artifact, ArtifactId, ChildReference, RepositoryId, Tag},
+    inventory::{AdditionKind, Artifact, ArtifactId, ChildReference, Label, RepositoryId, Tag},
     oci::RepositoryName,
 };
 
@@ -34,6 +35,8 @@ pub(super) struct ArtifactShape {
     /// `null` when there are none or nobody asked.
     tags: Option<Vec<TagShape>>,
     addition_links: BTreeMap<&'static str, Link>,
+    /// `null` when there are none or nobody asked.
+    labels: Option<Vec<LabelShape>>,
     accessories: Option<Vec<AccessoryShape>>,
 }
 
@@ -88,6 +91,7 @@ struct Link {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct With {
     tags: bool,
+    labels: bool,
     accessories: bool,
 }
 
@@ -98,21 +102,23 @@ impl With {
     ) -> Result<Self, Error> {
         Ok(Self {
             tags: flag("with_tag")?.unwrap_or(true),
+            labels: flag("with_label")?.unwrap_or(false),
             accessories: flag("with_accessory")?.unwrap_or(false),
         })
     }
 }
 
-impl From<Tag> for TagShape {
-    fn from(tag: Tag) -> Self {
+impl TagShape {
+    /// A tag of a repository with these rules.
+    pub(super) fn new(tag: Tag, rules: Option<&Immutable>) -> Self {
         Self {
+            immutable: rules.is_some_and(|rules| rules.holds(&tag.name)),
             id: tag.id.0,
             repository_id: tag.repository_id.0,
             artifact_id: tag.artifact_id.0,
             name: tag.name,
             push_time: Timestamp::from_millis(tag.pushed_ms),
             pull_time: pulled(tag.pulled_ms),
-            immutable: false,
         }
     }
 }
@@ -128,10 +134,23 @@ pub(super) async fn shapes(
     let mut beside = Beside {
         references: inventory.references_of(&artifacts).await?,
         tags: BTreeMap::new(),
+        labels: BTreeMap::new(),
         accessories: BTreeMap::new(),
+        immutable: BTreeMap::new(),
     };
     if with.tags {
         beside.tags = inventory.tags_of(&artifacts).await?;
+    }
+    for artifact in artifacts.iter().filter(|_| with.tags) {
+        if let Ok((name, _)) = artifact.parsed()
+            && !beside.immutable.contains_key(&artifact.repository_id)
+        {
+            let rules = api.auth.immutable(&name).await?;
+            beside.immutable.insert(artifact.repository_id, rules);
+        }
+    }
+    if with.labels {
+        beside.labels = inventory.labels_of(&artifacts).await?;
     }
     if with.accessories {
         beside.accessories = inventory.accessories_of(&artifacts).await?;
@@ -146,6 +165,8 @@ pub(super) async fn shapes(
 struct Beside {
     references: BTreeMap<ArtifactId, Vec<ChildReference>>,
     tags: BTreeMap<ArtifactId, Vec<Tag>>,
+    labels: BTreeMap<ArtifactId, Vec<Label>>,
+    immutable: BTreeMap<RepositoryId, Immutable>,
     accessories: BTreeMap<(RepositoryId, String), Vec<Artifact>>,
 }
 
@@ -153,6 +174,8 @@ impl Beside {
     fn shape(&mut self, artifact: Artifact) -> ArtifactShape {
         let references = self.references.remove(&artifact.id);
         let tags = self.tags.remove(&artifact.id);
+        let labels = self.labels.remove(&artifact.id);
+        let rules = self.immutable.get(&artifact.repository_id);
         let subject = (artifact.repository_id, artifact.digest.clone());
         let accessories = self.accessories.remove(&subject).map(|attached| {
             let shapes = attached.into_iter();
@@ -178,7 +201,11 @@ impl Beside {
                 let references = references.into_iter();
                 references.map(ReferenceShape::from).collect()
             }),
-            tags: tags.map(|tags| tags.into_iter().map(TagShape::from).collect()),
+            tags: tags.map(|tags| {
+                let tags = tags.into_iter();
+                tags.map(|tag| TagShape::new(tag, rules)).collect()
+            }),
+            labels: labels.map(|labels| labels.into_iter().map(LabelShape::from).collect()),
             accessories,
         }
     }

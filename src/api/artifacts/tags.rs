@@ -41,10 +41,11 @@ async fn list(
     query: ListQuery,
 ) -> Result<Response, Error> {
     let may = (Resource::Tag, Verb::List);
-    let (_, artifact) = api.artifact(&caller, &path, may).await?;
+    let (name, artifact) = api.artifact(&caller, &path, may).await?;
+    let rules = api.auth.immutable(&name).await?;
     let page = api.inventory.tags(artifact.id, query.listing()).await?;
     let last = page.items.last().map(|tag| tag.id.0);
-    Ok(query.answer_from(last, page, TagShape::from))
+    Ok(query.answer_from(last, page, |tag| TagShape::new(tag, Some(&rules))))
 }
 
 /// `Tag`, of which only the name counts.

@@ -6,7 +6,11 @@ use super::components::{needing, object, text};
 
 /// The schemas of bodies, by name.
 pub(super) fn requests() -> Map<String, Value> {
-    let all = people().into_iter().chain(projects()).chain(replication());
+    let all = people()
+        .into_iter()
+        .chain(projects())
+        .chain(contents())
+        .chain(replication());
     all.map(|(name, schema)| (name.to_owned(), schema))
         .collect()
 }
@@ -86,6 +90,57 @@ fn people() -> Vec<(&'static str, Value)> {
         (
             "RobotSec",
             object(&json!({"secret": {"type": "string", "examples": [""]}})),
+        ),
+    ]
+}
+
+/// What projects hold, and the rules over it.
+fn contents() -> Vec<(&'static str, Value)> {
+    let selector = |decorations: [&str; 2]| {
+        let selector = needing(
+            &["decoration", "pattern"],
+            &json!({
+                "kind": {"enum": ["doublestar"]},
+                "decoration": {"enum": decorations},
+                "pattern": {"type": "string", "examples": ["**"]},
+                "extras": text(),
+            }),
+        );
+        json!({"type": "array", "items": selector, "examples": [
+            [{"kind": "doublestar", "decoration": decorations[0], "pattern": "**"}],
+        ]})
+    };
+    vec![
+        (
+            "Label",
+            needing(
+                &["name"],
+                &json!({
+                    "name": {"type": "string", "examples": ["tested"]},
+                    "description": text(),
+                    "color": {"type": "string", "examples": ["#00FF00"]},
+                    "scope": {"enum": ["g", "p"], "description": "Of all projects, or of one."},
+                    "project_id": {"type": "integer"},
+                }),
+            ),
+        ),
+        (
+            "LabelId",
+            needing(&["id"], &json!({"id": {"type": "integer"}})),
+        ),
+        (
+            "ImmutableRule",
+            needing(
+                &["tag_selectors", "scope_selectors"],
+                &json!({
+                    "disabled": {"type": "boolean"},
+                    "tag_selectors": selector(["matches", "excludes"]),
+                    "scope_selectors": needing(
+                        &["repository"],
+                        &json!({"repository": selector(["repoMatches", "repoExcludes"])}),
+                    ),
+                }),
+            ),
         ),
     ]
 }

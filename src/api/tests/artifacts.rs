@@ -85,6 +85,7 @@ async fn an_artifact_shows_what_harbors_does() {
                 "references",
                 "tags",
                 "addition_links",
+                "labels",
                 "accessories",
             ],
         );
@@ -196,6 +197,172 @@ async fn an_artifact_is_copied_where_the_caller_may_read_and_write() {
             let answer = api.post(&copy(from), ALICE, Value::Null).await;
             answer.refused(status, code);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn labels_are_made_put_on_artifacts_and_found_by() {
+    on_each_database(async |api| {
+        api.user(ALICE).await;
+        api.user(BOB).await;
+        let team = api.project("team", "false").await;
+        let other = api.project("other", "false").await;
+        api.member("team", ALICE, 4).await;
+        let digest = api.behind.push("team/group/app", "v1", "me").await;
+        api.behind.push("team/group/app", "v2", "you").await;
+        let of_team = json!({"name": "tested", "scope": "p", "project_id": team,
+            "color": "#00FF00", "description": "by us"});
+        let label = api.post("/labels", ALICE, of_team.clone()).await;
+        let label = label.created("/labels/");
+        api.post("/labels", ALICE, of_team)
+            .await
+            .refused(409, "CONFLICT");
+        let global = json!({"name": "tested", "scope": "g"});
+        api.post("/labels", ALICE, global.clone())
+            .await
+            .refused(403, "FORBIDDEN");
+        let global = api.post("/labels", ADMIN, global).await.created("/labels/");
+        let foreign = json!({"name": "theirs", "scope": "p", "project_id": other});
+        let foreign = api.post("/labels", ADMIN, foreign).await;
+        let foreign = foreign.created("/labels/");
+        let shown = api.get(&format!("/labels/{label}"), ALICE).await.json();
+        assert_fields(
+            &shown,
+            &[
+                "id",
+                "name",
+                "description",
+                "color",
+                "scope",
+                "project_id",
+                "creation_time",
+                "update_time",
+            ],
+        );
+        let labels = format!("{REPOSITORY}/artifacts/v1/labels");
+        for id in [label, global] {
+            let put = api.post(&labels, ALICE, json!({ "id": id })).await;
+            assert_eq!(put.status, 200, "{put:?}");
+        }
+        let again = api.post(&labels, ALICE, json!({ "id": label })).await;
+        again.refused(409, "CONFLICT");
+        let wrong = api.post(&labels, ALICE, json!({ "id": foreign })).await;
+        wrong.refused(404, "NOT_FOUND");
+        let found = format!("{REPOSITORY}/artifacts?q=labels=({label}%20{global})&with_label=true");
+        let found = api.get(&found, ALICE).await;
+        assert_eq!(found.column("digest"), [digest.as_str()]);
+        assert_eq!(found.json()[0]["labels"].as_array().unwrap().len(), 2);
+        let taken = api.delete(&format!("{labels}/{global}"), ALICE).await;
+        assert_eq!(taken.status, 200);
+        let change = json!({"name": "checked", "color": ""});
+        let path = format!("/labels/{label}");
+        api.put(&path, BOB, change.clone())
+            .await
+            .refused(403, "FORBIDDEN");
+        assert_eq!(api.put(&path, ALICE, change).await.status, 200);
+        let query = format!("/labels?scope=p&project_id={team}");
+        assert_eq!(api.get(&query, ALICE).await.column("name"), ["checked"]);
+        assert_eq!(api.delete(&path, ALICE).await.status, 200);
+        let bare = format!("{REPOSITORY}/artifacts/v1?with_label=true");
+        assert_eq!(api.get(&bare, ALICE).await.json()["labels"], Value::Null);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bad_labels_are_refused() {
+    on_each_database(async |api| {
+        for (path, status, code) in [
+            ("/labels", 400, "BAD_REQUEST"),
+            ("/labels?scope=p", 400, "BAD_REQUEST"),
+            ("/labels?scope=p&project_id=x", 422, "UNPROCESSABLE_ENTITY"),
+            ("/labels/999999", 404, "NOT_FOUND"),
+        ] {
+            api.get(path, ADMIN).await.refused(status, code);
+        }
+        for body in [
+            json!({"name": "", "scope": "g"}),
+            json!({"name": "a".repeat(129), "scope": "g"}),
+            json!({"name": "a", "scope": "x"}),
+        ] {
+            api.post("/labels", ADMIN, body)
+                .await
+                .refused(400, "BAD_REQUEST");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn immutable_tag_rules_are_kept_and_shown_on_tags() {
+    on_each_database(async |api| {
+        api.user(ALICE).await;
+        api.project("team", "false").await;
+        api.member("team", ALICE, 4).await;
+        for tag in ["v1", "latest"] {
+            api.behind.push("team/group/app", tag, "me").await;
+        }
+        let rule = |pattern: &str| {
+            json!({"disabled": false, "priority": 0, "action": "immutable",
+                "template": "immutable_template", "params": {},
+                "tag_selectors": [
+                    {"kind": "doublestar", "decoration": "matches", "pattern": pattern}],
+                "scope_selectors": {"repository": [
+                    {"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]}})
+        };
+        let rules = "/projects/team/immutabletagrules";
+        let made = api.post(rules, ALICE, rule("v*")).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let one = format!("{rules}/{}", made.id());
+        let shown = api.get(rules, ALICE).await.json();
+        let selector = json!({"kind": "doublestar", "decoration": "matches", "pattern": "v*",
+            "extras": ""});
+        assert_eq!(shown[0]["tag_selectors"], json!([selector]));
+        let tags = api
+            .get(&format!("{REPOSITORY}/artifacts/v1/tags?sort=name"), ALICE)
+            .await;
+        assert_eq!(tags.column("immutable"), [json!(false), json!(true)]);
+        let artifact = api.get(&format!("{REPOSITORY}/artifacts/v1"), ALICE).await;
+        let immutable = artifact.json()["tags"].as_array().unwrap().clone();
+        let is_v1 = |tag: &&Value| tag["name"] == "v1";
+        assert_eq!(immutable.iter().find(is_v1).unwrap()["immutable"], true);
+        api.post(rules, ALICE, rule("v*"))
+            .await
+            .refused(409, "CONFLICT");
+        for (field, value) in [
+            ("tag_selectors", json!([])),
+            ("scope_selectors", json!({})),
+            ("scope_selectors", json!({"project": []})),
+            (
+                "tag_selectors",
+                json!([{"kind": "regex", "decoration": "matches", "pattern": "a"}]),
+            ),
+            (
+                "tag_selectors",
+                json!([{"kind": "doublestar", "decoration": "maybe", "pattern": "a"}]),
+            ),
+            (
+                "tag_selectors",
+                json!([{"kind": "doublestar", "decoration": "matches", "pattern": "["}]),
+            ),
+        ] {
+            let mut bad = rule("x");
+            bad[field] = value;
+            api.post(rules, ALICE, bad)
+                .await
+                .refused(400, "BAD_REQUEST");
+        }
+        let mut off = rule("v*");
+        off["disabled"] = json!(true);
+        assert_eq!(api.put(&one, ALICE, off).await.status, 200);
+        assert_eq!(
+            api.get(rules, ALICE).await.column("disabled"),
+            [json!(true)]
+        );
+        api.get(rules, NOBODY).await.refused(401, "UNAUTHORIZED");
+        assert_eq!(api.delete(&one, ALICE).await.status, 200);
+        api.delete(&one, ALICE).await.refused(404, "NOT_FOUND");
     })
     .await;
 }

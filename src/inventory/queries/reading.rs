@@ -100,6 +100,7 @@ const ARTIFACT_FIELDS: &[Field] = &[
         "(exists (select 1 from tags t where t.artifact_id = a.id))",
     ),
     Field::text("tags", "t.name").of_any("tags t where t.artifact_id = a.id"),
+    Field::integer("labels", "o.label_id").of_any("artifact_labels o where o.artifact_id = a.id"),
 ];
 
 const fn artifacts_where(condition: &'static str) -> Selection {

@@ -143,7 +143,12 @@ impl<'a> Walk<'a> {
             }
         }
         path.push_str(&self.query(asked));
-        let send = self.api.send(asked.method.clone(), &path, who, body(asked));
+        let send = self.api.send(
+            asked.method.clone(),
+            &path,
+            who,
+            body(asked, self.private_id),
+        );
         send.await
     }
 
@@ -157,8 +162,20 @@ impl<'a> Walk<'a> {
                 let robot = self.robot("project", json!([permission])).await;
                 robot["id"].to_string()
             }
+            "label_id" => self.label().await.to_string(),
             _ => ABSENT.to_owned(),
         }
+    }
+
+    /// A label of the private project, made where it is missing.
+    async fn label(&self) -> i64 {
+        let query = format!("/labels?scope=p&project_id={}", self.private_id);
+        let listed = self.api.get(&query, ADMIN).await.json();
+        if let Some(id) = listed[0]["id"].as_i64() {
+            return id;
+        }
+        let label = json!({"name": "label", "scope": "p", "project_id": self.private_id});
+        self.api.post("/labels", ADMIN, label).await.id()
     }
 
     fn query(&self, asked: &Asked<'_>) -> String {
@@ -166,6 +183,7 @@ impl<'a> Walk<'a> {
             "GET /api/v2.0/robots" => {
                 format!("?q=Level%3Dproject,ProjectID%3D{}", self.private_id)
             }
+            "GET /api/v2.0/labels" => format!("?scope=p&project_id={}", self.private_id),
             "GET /api/v1/replication/wait" => {
                 "?repository=private/app&reference=absent&timeout=0".to_owned()
             }
@@ -208,7 +226,7 @@ async fn projects_that_are_not_there_look_like_hidden_ones() {
             .replace(['{', '}'], "");
         for (who, status) in [(ADMIN, 404), (super::ALICE, 403), (NOBODY, 401)] {
             let answer = api
-                .send(asked.method.clone(), &path, who, body(&asked))
+                .send(asked.method.clone(), &path, who, body(&asked, 0))
                 .await;
             assert_eq!(answer.status, status, "{method} {path} {who:?} {answer:?}");
         }

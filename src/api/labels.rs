@@ -1,0 +1,305 @@
+//! Tag `label`: labels of all projects and of one, and on artifacts.
+
+use axum::{extract::State, response::Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::{Json, created},
+    openapi::Routes,
+    paging::ListQuery,
+    path::PathParameters,
+};
+use crate::{
+    audit::Operation,
+    auth::{ProjectId, Resource, Verb},
+    clock::Timestamp,
+    inventory::{Label, LabelId, LabelScope, NewLabel},
+    store::Test,
+};
+
+pub(super) fn routes() -> Routes {
+    let of_artifact =
+        "/projects/{project_name}/repositories/{repository_name}/artifacts/{reference}/labels";
+    Routes::new("label")
+        .get("/labels", "List labels", list)
+        .needs_at_home(Resource::Label, Verb::List)
+        .paged()
+        .post("/labels", "Create a label", create)
+        .takes("Label")
+        .needs_at_home(Resource::Label, Verb::Create)
+        .get("/labels/{label_id}", "Read a label", read)
+        .needs_at_home(Resource::Label, Verb::Read)
+        .put("/labels/{label_id}", "Change a label", update)
+        .takes("Label")
+        .needs_at_home(Resource::Label, Verb::Update)
+        .delete("/labels/{label_id}", "Delete a label", delete)
+        .needs_at_home(Resource::Label, Verb::Delete)
+        .post(of_artifact, "Put a label on an artifact", attach)
+        .takes("LabelId")
+        .needs_in_project(Resource::ArtifactLabel, Verb::Create)
+        .delete(
+            &format!("{of_artifact}/{{label_id}}"),
+            "Take a label from an artifact",
+            detach,
+        )
+        .needs_in_project(Resource::ArtifactLabel, Verb::Delete)
+}
+
+/// `Label`.
+#[derive(Debug, Serialize)]
+pub(super) struct LabelShape {
+    id: i64,
+    name: String,
+    description: String,
+    color: String,
+    scope: String,
+    project_id: i64,
+    creation_time: Timestamp,
+    update_time: Timestamp,
+}
+
+impl From<Label> for LabelShape {
+    fn from(label: Label) -> Self {
+        Self {
+            id: label.id.0,
+            name: label.name,
+            description: label.description,
+            color: label.color,
+            scope: label.scope,
+            project_id: label.project_id,
+            creation_time: Timestamp::from_millis(label.created_ms),
+            update_time: Timestamp::from_millis(label.updated_ms),
+        }
+    }
+}
+
+async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    query: ListQuery,
+) -> Result<Response, Error> {
+    let project = query.parameter("project_id").map(ToOwned::to_owned);
+    let scope = scope(query.parameter("scope"), project.as_deref())?;
+    match scope {
+        LabelScope::Global => drop(caller.signed_in()?),
+        LabelScope::Project(id) => api.of_label(&caller, id, Verb::List).await?,
+    }
+    let query = query.and_parameter("name", "name", Test::Contains);
+    let page = api.inventory.labels(scope, query.listing()).await?;
+    Ok(query.answer(page, LabelShape::from))
+}
+
+/// `g` and nothing else, or `p` with a project.
+fn scope(scope: Option<&str>, project: Option<&str>) -> Result<LabelScope, Error> {
+    let project = project.map(|text| {
+        text.parse().map_err(|_no_number| {
+            Error::Unprocessable(format!("project_id must be of type int64: `{text}`"))
+        })
+    });
+    match (scope, project.transpose()?) {
+        (Some("g"), _) => Ok(LabelScope::Global),
+        (Some("p"), Some(id)) if id > 0 => Ok(LabelScope::Project(ProjectId(id))),
+        (Some("p"), _) => Err(Error::BadRequest(
+            "project_id is required with the scope p".into(),
+        )),
+        (other, _) => Err(Error::BadRequest(format!(
+            "`{}` is not a scope: g for labels of all projects, p for those of one",
+            other.unwrap_or_default()
+        ))),
+    }
+}
+
+/// `Label`, as it is sent.
+#[derive(Debug, Deserialize)]
+struct LabelRequest {
+    #[serde(default)]
+    id: i64,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    color: String,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    project_id: i64,
+}
+
+impl LabelRequest {
+    fn check(&self) -> Result<(), Error> {
+        let limits = [
+            ("name", &self.name, NAME_CHARS),
+            ("description", &self.description, DESCRIPTION_CHARS),
+            ("color", &self.color, COLOR_CHARS),
+        ];
+        for (field, text, most) in limits {
+            if text.chars().count() > most || text.contains('\0') {
+                return Err(Error::BadRequest(format!(
+                    "a label's {field} has at most {most} characters"
+                )));
+            }
+        }
+        if self.name.trim().is_empty() {
+            return Err(Error::BadRequest("a label needs a name".into()));
+        }
+        Ok(())
+    }
+}
+
+async fn create(
+    State(api): State<Shared>,
+    caller: Caller,
+    Json(request): Json<LabelRequest>,
+) -> Result<Response, Error> {
+    caller.signed_in()?;
+    let project = request.project_id.to_string();
+    let scope = scope(Some(&request.scope), Some(&project))?;
+    api.change_labels(&caller, scope, Verb::Create).await?;
+    request.check()?;
+    let label = NewLabel {
+        name: request.name,
+        description: request.description,
+        color: request.color,
+        scope,
+    };
+    let id = api.inventory.create_label(&label).await?;
+    record(&api, &caller, Operation::Create, &label.name);
+    Ok(created("/labels", id))
+}
+
+async fn read(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<axum::Json<LabelShape>, Error> {
+    let label = find(&api, &caller, &path).await?;
+    if let LabelScope::Project(id) = label.scope() {
+        api.of_label(&caller, id, Verb::Read).await?;
+    }
+    Ok(axum::Json(label.into()))
+}
+
+async fn update(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(request): Json<LabelRequest>,
+) -> Result<StatusCode, Error> {
+    let label = find(&api, &caller, &path).await?;
+    api.change_labels(&caller, label.scope(), Verb::Update)
+        .await?;
+    request.check()?;
+    let label = Label {
+        name: request.name,
+        description: request.description,
+        color: request.color,
+        ..label
+    };
+    api.inventory.update_label(&label).await?;
+    record(&api, &caller, Operation::Update, &label.name);
+    Ok(StatusCode::OK)
+}
+
+async fn delete(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    let label = find(&api, &caller, &path).await?;
+    api.change_labels(&caller, label.scope(), Verb::Delete)
+        .await?;
+    api.inventory.delete_label(label.id).await?;
+    record(&api, &caller, Operation::Delete, &label.name);
+    Ok(StatusCode::OK)
+}
+
+/// `Label`, of which only the id counts.
+async fn attach(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+    Json(request): Json<LabelRequest>,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::ArtifactLabel, Verb::Create);
+    let (_, artifact) = api.artifact(&caller, &path, may).await?;
+    let label = api.inventory.label(LabelId(request.id)).await?;
+    let fits = match label.scope() {
+        LabelScope::Global => true,
+        LabelScope::Project(id) => id == artifact.project_id,
+    };
+    if !fits {
+        return Err(Error::NotFound(format!(
+            "label {} not found in this project",
+            label.id
+        )));
+    }
+    api.inventory.attach_label(artifact.id, label.id).await?;
+    Ok(StatusCode::OK)
+}
+
+async fn detach(
+    State(api): State<Shared>,
+    caller: Caller,
+    path: PathParameters,
+) -> Result<StatusCode, Error> {
+    let may = (Resource::ArtifactLabel, Verb::Delete);
+    let (_, artifact) = api.artifact(&caller, &path, may).await?;
+    let label = LabelId(path.id("label_id")?);
+    api.inventory.detach_label(artifact.id, label).await?;
+    Ok(StatusCode::OK)
+}
+
+/// The label in the path, for whoever has signed in.
+async fn find(api: &Api, caller: &Caller, path: &PathParameters) -> Result<Label, Error> {
+    caller.signed_in()?;
+    let id = LabelId(path.id("label_id")?);
+    Ok(api.inventory.label(id).await?)
+}
+
+impl Api {
+    /// May the caller do this with the labels of a project.
+    async fn of_label(&self, caller: &Caller, id: ProjectId, verb: Verb) -> Result<(), Error> {
+        let principal = &caller.principal;
+        let permits = self.auth.permits(principal, id, Resource::Label, verb);
+        if permits.await? {
+            // System administrators are permitted everything, also what is not there.
+            self.auth.project(id).await?;
+            return Ok(());
+        }
+        Err(caller.refusal())
+    }
+
+    async fn change_labels(
+        &self,
+        caller: &Caller,
+        scope: LabelScope,
+        verb: Verb,
+    ) -> Result<(), Error> {
+        match scope {
+            LabelScope::Global => self.system(caller, Resource::Label, verb),
+            LabelScope::Project(id) => self.of_label(caller, id, verb).await,
+        }
+    }
+}
+
+fn record(api: &Api, caller: &Caller, operation: Operation, name: &str) {
+    let act = Act {
+        operation,
+        resource_type: "label",
+        resource: name,
+        project: None,
+        description: format!("did {} the label {name}", operation.as_str()),
+    };
+    api.record(caller, &act);
+}
+
+/// Harbor's columns.
+const NAME_CHARS: usize = 128;
+const COLOR_CHARS: usize = 16;
+const DESCRIPTION_CHARS: usize = 4096;
