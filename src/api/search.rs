@@ -25,6 +25,7 @@ use crate::{
 pub(super) fn routes() -> Routes {
     Routes::new("search")
         .get("/search", "Find projects and repositories", search)
+        .requires(&["q"])
         .open()
         .get("/statistics", "Count projects and repositories", statistics)
         .signed_in()

@@ -38,6 +38,7 @@ pub(super) fn routes() -> Routes {
         .takes("UserCreationReq")
         .needs(Resource::User, Verb::Create)
         .get("/users/search", "Find users by name", search)
+        .requires(&["username"])
         .signed_in()
         .paged()
         .get("/users/current", "Read the caller", current)

@@ -20,6 +20,7 @@ mod bidirectional;
 mod clients;
 mod contents;
 mod demo;
+mod fuzz;
 mod harborapi;
 mod jobs;
 mod layers;

@@ -39,6 +39,7 @@ pub(super) fn routes() -> Routes {
         .needs_in_project(Resource::Artifact, Verb::List)
         .paged()
         .post(all, "Copy an artifact", copy)
+        .requires(&["from"])
         .needs_in_project(Resource::Artifact, Verb::Create)
         .get(one, "Read an artifact", read)
         .needs_in_project(Resource::Artifact, Verb::Read)

@@ -116,9 +116,17 @@ impl Operation {
         let names = segments.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
         let mut parameters: Vec<Value> = names
             .map(|name| {
-                json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
+                let kind = if IDS.contains(&name) {
+                    "integer"
+                } else {
+                    "string"
+                };
+                json!({"name": name, "in": "path", "required": true, "schema": {"type": kind}})
             })
             .collect();
+        parameters.extend(self.required.iter().map(|name| {
+            json!({"name": name, "in": "query", "required": true, "schema": {"type": "string"}})
+        }));
         if self.is_paged {
             let paging = ["page", "page_size", "q", "sort"];
             parameters.extend(paging.map(|name| reference("parameters", name)));
@@ -130,3 +138,6 @@ impl Operation {
 fn reference(section: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{section}/{name}")})
 }
+
+/// Parameters in paths that are numbers.
+const IDS: [&str; 5] = ["id", "mid", "robot_id", "task_id", "user_id"];

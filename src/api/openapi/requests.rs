@@ -159,7 +159,9 @@ fn projects() -> Vec<(&'static str, Value)> {
             object(&json!({
                 "project_name": {"type": "string", "examples": ["team"]},
                 "metadata": settings,
-                "storage_limit": {"type": "integer", "description": "Bytes; -1 for no limit."},
+                "storage_limit": {
+                    "type": "integer", "description": "Bytes; -1 for no limit.", "examples": [-1],
+                },
             })),
         ),
         ("ProjectMetadata", settings),

@@ -28,6 +28,8 @@ pub struct Operation {
     /// The schema of a good answer.
     pub(super) answers: Option<&'static str>,
     pub(super) is_paged: bool,
+    /// What the query must hold.
+    pub(super) required: &'static [&'static str],
     /// None where another room serves it.
     pub(super) permission: Option<Permission>,
 }
@@ -47,6 +49,7 @@ impl Operation {
             takes: None,
             answers: None,
             is_paged: false,
+            required: &[],
             permission: None,
         }
     }
@@ -149,6 +152,11 @@ impl Routes {
     /// The operation before answers a list in pages.
     pub(in crate::api) fn paged(self) -> Self {
         self.with(|operation| operation.is_paged = true)
+    }
+
+    /// The operation before needs these parameters in the query.
+    pub(in crate::api) fn requires(self, parameters: &'static [&'static str]) -> Self {
+        self.with(|operation| operation.required = parameters)
     }
 
     /// The operation before takes a body of this schema.

@@ -41,6 +41,7 @@ pub(super) fn routes() -> Routes {
         .open()
         .paged()
         .head("/projects", "Whether a project exists", exists)
+        .requires(&["project_name"])
         .signed_in()
         .post("/projects", "Create a project", create)
         .takes("ProjectReq")

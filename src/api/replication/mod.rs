@@ -53,6 +53,7 @@ pub(super) fn routes() -> Routes {
             "Wait until a tag or digest is at its targets",
             wait::wait,
         )
+        .requires(&["repository", "reference"])
         .by_case("who is signed in and may pull from the repository")
         .answers("Standing")
 }
