@@ -12,6 +12,7 @@ mod access;
 mod act;
 mod adapters;
 mod artifacts;
+mod audit_logs;
 mod caller;
 mod error;
 mod executions;
@@ -48,7 +49,7 @@ mod webhooks;
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    audit::Recorder,
+    audit::{Log, Recorder},
     auth::Auth,
     clock::SharedClock,
     inventory::{Inventory, Registry},
@@ -69,6 +70,7 @@ pub struct Parts {
     pub webhooks: Webhooks,
     pub jobs: Jobs,
     pub audit: Recorder,
+    pub audit_log: Log,
     pub clock: SharedClock,
     /// The index of what the registry behind holds, and the way to change it.
     pub inventory: Inventory,

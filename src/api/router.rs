@@ -6,7 +6,7 @@ use http::{Method, Request, Response};
 use tower::ServiceExt;
 
 use super::{
-    Api, Parts, ROOT, Shared, adapters, artifacts,
+    Api, Parts, ROOT, Shared, adapters, artifacts, audit_logs,
     error::{Error, Fault},
     executions,
     health::{self, LastHealth},
@@ -62,6 +62,7 @@ fn routes() -> Routes {
     let contract = Routes::new("contract")
         .merge(adapters::routes())
         .merge(artifacts::routes())
+        .merge(audit_logs::routes())
         .merge(executions::routes())
         .merge(health::routes())
         .merge(immutable::routes())

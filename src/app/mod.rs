@@ -296,6 +296,7 @@ impl Shared {
         let api = api::Parts {
             auth: self.auth.clone(),
             audit: self.audit,
+            audit_log: audit::Log::new(background.db.clone()),
             clock: self.clock,
             replication: self.replication,
             webhooks: self.webhooks,

@@ -49,6 +49,40 @@ pub enum Outcome {
     Failed,
 }
 
+/// What can be recorded: operations on kinds of things, as `<operation>_<thing>`.
+pub const EVENT_TYPES: &[(Operation, &str)] = &[
+    (Operation::Push, "artifact"),
+    (Operation::Delete, "artifact"),
+    (Operation::Create, "artifact"),
+    (Operation::Update, "repository"),
+    (Operation::Delete, "repository"),
+    (Operation::Create, "project"),
+    (Operation::Update, "project"),
+    (Operation::Delete, "project"),
+    (Operation::Create, "member"),
+    (Operation::Update, "member"),
+    (Operation::Delete, "member"),
+    (Operation::Create, "robot"),
+    (Operation::Update, "robot"),
+    (Operation::Delete, "robot"),
+    (Operation::Create, "user"),
+    (Operation::Update, "user"),
+    (Operation::Delete, "user"),
+    (Operation::Login, "user"),
+    (Operation::Create, "registry"),
+    (Operation::Update, "registry"),
+    (Operation::Delete, "registry"),
+    (Operation::Create, "replication_policy"),
+    (Operation::Update, "replication_policy"),
+    (Operation::Delete, "replication_policy"),
+    (Operation::Create, "label"),
+    (Operation::Update, "label"),
+    (Operation::Delete, "label"),
+    (Operation::Create, "immutable_tag_rule"),
+    (Operation::Update, "immutable_tag_rule"),
+    (Operation::Delete, "immutable_tag_rule"),
+];
+
 impl Operation {
     /// The word in the table and the API.
     pub const fn as_str(self) -> &'static str {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::queries;
 use crate::{
     clock::Timestamp,
@@ -47,27 +49,57 @@ impl Log {
         view: &View,
         listing: &Listing,
     ) -> Result<Page<Entry>, store::Error> {
-        let mut listing = listing.clone();
+        let mut narrowed = listing.clone();
         if let View::Projects(names) = view {
-            listing.filters.push(Filter {
+            narrowed.filters.push(Filter {
                 field: "project".to_owned(),
                 test: Test::AnyOf(names.clone()),
             });
         }
-        self.db.page(&queries::ENTRIES, Vec::new(), &listing).await
+        if !listing.filters.is_empty() {
+            return self.db.page(&queries::ENTRIES, Vec::new(), &narrowed).await;
+        }
+        let items = self
+            .db
+            .rows(&queries::ENTRIES, Vec::new(), &narrowed)
+            .await?;
+        let total = match view {
+            View::Everything => queries::total(&self.db).await?,
+            View::Projects(names) => {
+                queries::total_of(&self.db, &serde_json::json!(names).to_string()).await?
+            }
+        };
+        Ok(Page { items, total })
     }
 
     /// Deletes entries older than that, in small transactions, and says how many.
     pub async fn sweep(&self, before: Timestamp) -> Result<u64, store::Error> {
         let mut swept = 0;
         loop {
-            let deleted = queries::sweep(&self.db, before, SWEEP_BATCH).await?;
-            swept += deleted;
-            if deleted < SWEEP_BATCH.unsigned_abs() {
+            let mut tx = self.db.begin().await?;
+            let gone = queries::sweep(&mut tx, before, SWEEP_BATCH).await?;
+            for (project, entries) in counted(gone.iter().map(Option::as_deref)) {
+                queries::count(&mut tx, project, -entries).await?;
+            }
+            tx.commit().await?;
+            swept += gone.len() as u64;
+            if i64::try_from(gone.len()).is_ok_and(|gone| gone < SWEEP_BATCH) {
                 return Ok(swept);
             }
         }
     }
+}
+
+/// How often each project occurs, in the order of their names, so that those who count at once
+/// wait for each other and not in a ring.
+pub(super) fn counted<'a>(
+    projects: impl Iterator<Item = Option<&'a str>>,
+) -> BTreeMap<&'a str, i64> {
+    let mut counts = BTreeMap::new();
+    for project in projects {
+        *counts.entry(project.unwrap_or_default()).or_default() += 1;
+    }
+    counts
 }
 
 /// Rows deleted in one transaction: on SQLite it holds the only writer.

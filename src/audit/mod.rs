@@ -16,7 +16,7 @@ mod tests;
 mod writer;
 
 pub use config::Config;
-pub use event::{Event, Operation, Outcome};
+pub use event::{EVENT_TYPES, Event, Operation, Outcome};
 pub use log::{Entry, Log, View};
 pub use metrics::Metrics;
 pub use recorder::Recorder;

@@ -1,14 +1,22 @@
 use super::{Outcome, recorder::Noted};
 use crate::{
     clock::Timestamp,
-    store::{self, Db, Field, Selection, Tx, run, sqls, write},
+    store::{self, Db, Field, Selection, Tx, read, run, sqls},
 };
 
 sqls! {
     INSERT = "insert into audit_log (at_ms, user_name, operation, resource_type, resource, project, \
         succeeded, description, source, request_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     SWEEP = "delete from audit_log where id in \
-        (select id from audit_log where at_ms < $1 order by at_ms limit $2)";
+        (select id from audit_log where at_ms < $1 order by at_ms limit $2) returning project";
+    COUNT = "insert into audit_counts (project, entries) values ($1, $2) \
+        on conflict (project) do update set entries = audit_counts.entries + excluded.entries";
+    TOTAL = "select coalesce(sum(entries), 0) from audit_counts"
+        | "select coalesce(sum(entries), 0)::bigint from audit_counts";
+    TOTAL_OF = "select coalesce(sum(entries), 0) from audit_counts \
+            where project in (select value from json_each($1))"
+        | "select coalesce(sum(entries), 0)::bigint from audit_counts \
+            where project in (select jsonb_array_elements_text($1::jsonb))";
 }
 
 pub(super) const ENTRIES: Selection = Selection {
@@ -48,11 +56,40 @@ pub(super) async fn insert(tx: &mut Tx, noted: &Noted) -> Result<(), store::Erro
         .map(drop))?)
 }
 
-pub(super) async fn sweep(db: &Db, before: Timestamp, limit: i64) -> Result<u64, store::Error> {
-    Ok(write!(db, |pool, sql = SWEEP| sqlx::query(sql)
+/// The projects of what was deleted, each as often as it went.
+pub(super) async fn sweep(
+    tx: &mut Tx,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<Option<String>>, store::Error> {
+    Ok(run!(tx, |connection, sql = SWEEP| sqlx::query_scalar(sql)
         .bind(before.millis())
         .bind(limit)
-        .execute(pool)
+        .fetch_all(connection)
+        .await)?)
+}
+
+/// So many entries came, or went.
+pub(super) async fn count(tx: &mut Tx, project: &str, entries: i64) -> Result<(), store::Error> {
+    Ok(run!(tx, |connection, sql = COUNT| sqlx::query(sql)
+        .bind(project)
+        .bind(entries)
+        .execute(connection)
         .await
-        .map(|done| done.rows_affected()))?)
+        .map(drop))?)
+}
+
+pub(super) async fn total(db: &Db) -> Result<i64, store::Error> {
+    Ok(read!(
+        db,
+        |pool, sql = TOTAL| sqlx::query_scalar(sql).fetch_one(pool).await
+    )?)
+}
+
+/// `projects`: a JSON list of names.
+pub(super) async fn total_of(db: &Db, projects: &str) -> Result<i64, store::Error> {
+    Ok(read!(db, |pool, sql = TOTAL_OF| sqlx::query_scalar(sql)
+        .bind(projects)
+        .fetch_one(pool)
+        .await)?)
 }

@@ -203,3 +203,32 @@ async fn a_nul_is_replaced_and_an_event_that_is_refused_loses_no_other() {
         }
     }
 }
+
+#[tokio::test]
+async fn totals_follow_what_is_written_and_swept() {
+    for db in testing::databases().await {
+        let clock = ManualClock::at(START);
+        let (recorder, writer) = Recorder::open(db.clone(), clock.clone(), &Config::default());
+        for project in [Some("one"), Some("one"), Some("two"), None] {
+            recorder.record(event("a", Operation::Push, project));
+        }
+        clock.advance(Duration::from_secs(10));
+        recorder.record(event("a", Operation::Push, Some("one")));
+        finish(recorder, writer).await;
+        let log = Log::new(db.clone());
+        let total = async |view: View| {
+            let page = log.entries(&view, &Listing::default()).await.unwrap();
+            assert_eq!(usize::try_from(page.total), Ok(page.items.len()));
+            page.total
+        };
+        let of = |name: &str| View::Projects(vec![name.to_owned()]);
+        assert_eq!(total(View::Everything).await, 5);
+        assert_eq!((total(of("one")).await, total(of("two")).await), (3, 1));
+        log.sweep(START.plus(Duration::from_secs(5))).await.unwrap();
+        assert_eq!(
+            (total(View::Everything).await, total(of("one")).await),
+            (1, 1)
+        );
+        assert_eq!((total(of("two")).await, total(of("none")).await), (0, 0));
+    }
+}

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, Log, Metrics, queries, recorder::Noted};
+use super::{Config, Log, Metrics, log, queries, recorder::Noted};
 use crate::{
     clock::SharedClock,
     store::{self, Db},
@@ -106,6 +106,10 @@ impl Writer {
         let mut tx = self.db.begin().await?;
         for noted in batch {
             queries::insert(&mut tx, noted).await?;
+        }
+        let projects = batch.iter().map(|noted| noted.event.project.as_deref());
+        for (project, entries) in log::counted(projects) {
+            queries::count(&mut tx, project, entries).await?;
         }
         tx.commit().await?;
         self.metrics.written.inc_by(batch.len() as u64);

@@ -43,6 +43,7 @@ const ENTRIES: &[Entry] = &[
     entry!(19, "0019_places_by_age"),
     entry!(20, "0020_job_progress"),
     entry!(21, "0021_inventory"),
+    entry!(22, "0022_audit_lists"),
     entry!(24, "0024_webhooks"),
     entry!(26, "0026_labels"),
     entry!(27, "0027_immutable"),

@@ -166,6 +166,15 @@ fn identifier(text: &str) -> String {
 }
 
 #[test]
+fn what_is_recorded_is_listed() {
+    let known = tidegate::audit::EVENT_TYPES;
+    for thing in names_in_source("resource_type: \"") {
+        let is_known = known.iter().any(|(_, listed)| *listed == thing);
+        assert!(is_known, "audit::EVENT_TYPES has no {thing}");
+    }
+}
+
+#[test]
 fn use_lists_are_read_whole() {
     let text =
         "use crate::{\n    store::{Db, Tx},\n    oci::Digest, wire,\n};\nlet x = crate::auth::f();";

@@ -1,6 +1,7 @@
 //! The API over real databases, asked as HTTP clients ask it.
 
 mod artifacts;
+mod audit_logs;
 mod behind;
 mod conventions;
 mod executions;
@@ -162,6 +163,7 @@ impl Api {
             webhooks: webhooks.clone(),
             jobs,
             audit,
+            audit_log: audit::Log::new((*db).clone()),
             clock,
             inventory: inventory.clone(),
             registry: Arc::new(direct),

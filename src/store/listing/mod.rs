@@ -170,28 +170,55 @@ impl Db {
         T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         let statement = Statement::new(selection, fixed, listing)?;
-        let (rows, count) = (
-            AssertSqlSafe(statement.rows),
-            AssertSqlSafe(statement.count),
-        );
-        let values = statement.values;
-        Ok(match self {
-            Self::Lite { readers, .. } => Page {
-                items: bind_lite(sqlx::query_as(rows), &values)
-                    .fetch_all(readers)
-                    .await?,
-                total: count_lite(sqlx::query_scalar(count), &values)
+        let count = AssertSqlSafe(statement.count.clone());
+        let values = &statement.values;
+        let total = match self {
+            Self::Lite { readers, .. } => {
+                count_lite(sqlx::query_scalar(count), values)
                     .fetch_one(readers)
-                    .await?,
-            },
-            Self::Pg(pool) => Page {
-                items: bind_pg(sqlx::query_as(rows), &values)
-                    .fetch_all(pool)
-                    .await?,
-                total: count_pg(sqlx::query_scalar(count), &values)
+                    .await?
+            }
+            Self::Pg(pool) => {
+                count_pg(sqlx::query_scalar(count), values)
                     .fetch_one(pool)
-                    .await?,
-            },
+                    .await?
+            }
+        };
+        Ok(Page {
+            items: self.fetch(statement).await?,
+            total,
+        })
+    }
+
+    /// Reads the rows of one page, where somebody else knows how many there are.
+    pub async fn rows<T>(
+        &self,
+        selection: &Selection,
+        fixed: Vec<Value>,
+        listing: &Listing,
+    ) -> Result<Vec<T>, Error>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.fetch(Statement::new(selection, fixed, listing)?).await
+    }
+
+    async fn fetch<T>(&self, statement: Statement) -> Result<Vec<T>, Error>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let (rows, values) = (AssertSqlSafe(statement.rows), statement.values);
+        Ok(match self {
+            Self::Lite { readers, .. } => {
+                bind_lite(sqlx::query_as(rows), &values)
+                    .fetch_all(readers)
+                    .await?
+            }
+            Self::Pg(pool) => {
+                bind_pg(sqlx::query_as(rows), &values)
+                    .fetch_all(pool)
+                    .await?
+            }
         })
     }
 }
