@@ -28,6 +28,7 @@ pub mod inventory;
 pub mod webhook;
 
 pub mod replication;
+pub mod retention;
 
 pub mod api;
 pub mod notification;

@@ -48,7 +48,7 @@ impl Api {
             .await
     }
 
-    async fn project_of(
+    pub(super) async fn project_of(
         &self,
         caller: &Caller,
         reference: ProjectReference,

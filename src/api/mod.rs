@@ -35,6 +35,7 @@ mod projects;
 mod registries;
 mod replication;
 mod repositories;
+mod retentions;
 mod robots;
 mod router;
 mod schedules;
@@ -55,6 +56,7 @@ use crate::{
     inventory::{Inventory, Registry},
     jobs::Jobs,
     replication::Replication,
+    retention::Retention,
     webhook::Webhooks,
 };
 
@@ -67,6 +69,7 @@ pub use router::Router;
 pub struct Parts {
     pub auth: Auth,
     pub replication: Replication,
+    pub retention: Retention,
     pub webhooks: Webhooks,
     pub jobs: Jobs,
     pub audit: Recorder,

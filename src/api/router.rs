@@ -12,8 +12,8 @@ use super::{
     health::{self, LastHealth},
     immutable, jobs, jobservice, labels, members, metadata,
     openapi::{self, Routes},
-    permissions, policies, projects, registries, replication, repositories, robots, schedules,
-    search, system, users, webhooks,
+    permissions, policies, projects, registries, replication, repositories, retentions, robots,
+    schedules, search, system, users, webhooks,
 };
 use crate::wire::{Body, RequestId};
 
@@ -76,6 +76,7 @@ fn routes() -> Routes {
         .merge(registries::routes())
         .merge(repositories::routes())
         .merge(robots::routes())
+        .merge(retentions::routes())
         .merge(schedules::routes())
         .merge(search::routes())
         .merge(system::routes())

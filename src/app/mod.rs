@@ -45,6 +45,7 @@ use crate::{
     proxy::{self, Proxy, PublicAddress},
     registry::Proxies,
     replication::{self, Replication},
+    retention::{self, Retention},
     secret::{SealingKey, Secret},
     server::{AccessLog, Listener, Shutdown},
     store::Db,
@@ -81,6 +82,7 @@ pub struct App {
 /// The parts that rooms with HTTP paths share.
 struct Shared {
     config: Config,
+    db: Db,
     clock: SharedClock,
     auth: Auth,
     audit: audit::Recorder,
@@ -119,12 +121,21 @@ impl App {
         }
         let shared = Shared::build(config, clock, &data, &background, &mut metrics).await?;
         let first_password = shared.auth.bootstrap().await?;
+        let proxy = shared.proxy(&background.exchanges, &mut metrics)?;
+        let retention = shared.retention(&proxy);
+        retention.metrics().register(&mut metrics);
         let mut handlers = shared.replication.handlers();
+        handlers.push(retention.handler());
         handlers.push(Arc::new(SyncHandler(shared.inventory.clone())));
         handlers.extend(shared.webhooks.handlers());
         let runner = Runner::new(shared.jobs.clone(), handlers);
         let (auth, replication) = (shared.auth.clone(), shared.replication.clone());
-        let rooms = shared.rooms(&background, metrics, ca_certificate.clone())?;
+        let rooms = shared.rooms(
+            &background,
+            metrics,
+            (proxy, retention),
+            ca_certificate.clone(),
+        )?;
         Ok(Self {
             listener,
             routes: Routes::new(rooms),
@@ -264,6 +275,7 @@ impl Shared {
         tasks.spawn(sweep_refresh_tokens(auth.clone(), background.stop.clone()));
         Ok(Self {
             config,
+            db: background.db.clone(),
             clock,
             auth,
             audit,
@@ -282,13 +294,13 @@ impl Shared {
         self,
         background: &Background,
         mut metrics: Registry,
+        (proxy, retention): (Proxy, Retention),
         ca_certificate: Option<PathBuf>,
     ) -> anyhow::Result<Rooms> {
         let probes: Vec<Arc<dyn Probe>> = vec![
             Arc::new(DatabaseProbe(background.db.clone())),
             Arc::new(RegistryProbe(self.behind.exchange())),
         ];
-        let proxy = self.proxy(&background.exchanges, &mut metrics)?;
         let tokens = token::Metrics::default();
         tokens.register(&mut metrics);
         let notifications = self.notifications(&background.exchanges, &mut metrics);
@@ -299,6 +311,7 @@ impl Shared {
             audit_log: audit::Log::new(background.db.clone()),
             clock: self.clock,
             replication: self.replication,
+            retention,
             webhooks: self.webhooks,
             jobs: self.jobs,
             inventory: self.inventory,
@@ -322,6 +335,19 @@ impl Shared {
             notifications,
             status: Status { probes, metrics },
             installation,
+        })
+    }
+
+    fn retention(&self, proxy: &Proxy) -> Retention {
+        Retention::new(retention::Parts {
+            config: self.config.retention.clone(),
+            db: self.db.clone(),
+            jobs: self.jobs.clone(),
+            clock: self.clock.clone(),
+            auth: self.auth.clone(),
+            inventory: self.inventory.clone(),
+            registry: Arc::new(Behalf(proxy.clone())),
+            webhooks: self.webhooks.clone(),
         })
     }
 

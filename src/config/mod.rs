@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::{
-    audit, auth, embedded, jobs, notification, proxy, replication, server, store, telemetry, tls,
-    token, webhook,
+    audit, auth, embedded, jobs, notification, proxy, replication, retention, server, store,
+    telemetry, tls, token, webhook,
 };
 
 pub use upstream::{Upstream, UpstreamAuth};
@@ -32,6 +32,7 @@ pub struct Config {
     pub token: token::Config,
     pub proxy: proxy::Config,
     pub replication: replication::Config,
+    pub retention: retention::Config,
     pub jobs: jobs::Config,
     pub notifications: notification::Config,
     pub webhook: webhook::Config,
@@ -94,6 +95,11 @@ impl Config {
             }
         };
         at_least("replication.workers", self.replication.workers as u64, 1)?;
+        at_least(
+            "retention.deletes_per_second",
+            self.retention.deletes_per_second.into(),
+            1,
+        )?;
         at_least(
             "server.max_connections",
             self.server.max_connections as u64,

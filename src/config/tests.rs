@@ -100,6 +100,10 @@ fn a_wrong_variable_is_named() {
 fn values_that_cannot_work_are_refused_by_key() {
     for (text, key) in [
         ("[replication]\nworkers = 0", "replication.workers"),
+        (
+            "[retention]\ndeletes_per_second = 0",
+            "retention.deletes_per_second",
+        ),
         ("[jobs]\npoll_ms = 0", "jobs.poll_ms"),
         ("[token]\nlifetime_seconds = 59", "token.lifetime_seconds"),
         (

@@ -229,6 +229,11 @@ impl Inventory {
         Ok(queries::parents_of(&self.0.db, repository, &artifact.digest).await?)
     }
 
+    /// The parts of all indexes in a repository: the digest of each, and that of its index.
+    pub async fn parts_in(&self, id: RepositoryId) -> Result<Vec<(String, String)>, Error> {
+        Ok(queries::parts_in(&self.0.db, id).await?)
+    }
+
     async fn page<T>(
         &self,
         selection: &Selection,

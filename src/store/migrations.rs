@@ -47,6 +47,7 @@ const ENTRIES: &[Entry] = &[
     entry!(24, "0024_webhooks"),
     entry!(26, "0026_labels"),
     entry!(27, "0027_immutable"),
+    entry!(29, "0029_retention"),
 ];
 
 /// How many migrations are still to be applied.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::components::{needing, object, text};
+use crate::retention::{MAX_RULES, Template};
 
 /// The schemas of bodies, by name.
 pub(super) fn requests() -> Map<String, Value> {
@@ -10,7 +11,8 @@ pub(super) fn requests() -> Map<String, Value> {
         .into_iter()
         .chain(projects())
         .chain(contents())
-        .chain(replication());
+        .chain(replication())
+        .chain(retention());
     all.map(|(name, schema)| (name.to_owned(), schema))
         .collect()
 }
@@ -234,6 +236,50 @@ fn replication() -> Vec<(&'static str, Value)> {
                 &["action"],
                 &json!({"action": {"enum": ["resume", "pause", "stop"]}}),
             ),
+        ),
+    ]
+}
+
+fn retention() -> Vec<(&'static str, Value)> {
+    let integer = json!({"type": "integer"});
+    let flag = json!({"type": "boolean"});
+    let selectors = json!({"type": "array", "items": needing(&["decoration"], &json!({
+        "kind": {"enum": ["doublestar"]}, "decoration": text(), "pattern": text(),
+        "extras": {"type": "string", "examples": ["{\"untagged\":true}"]},
+    }))});
+    let rule = needing(
+        &["template"],
+        &json!({
+            "id": integer, "priority": integer, "disabled": flag,
+            "action": {"enum": ["retain"]},
+            "template": {"enum": Template::ALL.map(Template::name)},
+            "params": {"type": "object", "additionalProperties": integer},
+            "tag_selectors": selectors,
+            "scope_selectors": object(&json!({"repository": selectors})),
+        }),
+    );
+    let policy = needing(
+        &["rules", "scope"],
+        &json!({
+            "id": integer, "algorithm": {"enum": ["or"]},
+            "rules": {"type": "array", "maxItems": MAX_RULES, "items": rule},
+            "trigger": object(&json!({
+                "kind": {"enum": ["Schedule"]},
+                "settings": object(&json!({
+                    "cron": {"type": "string", "examples": ["0 0 0 * * *"]},
+                })),
+            })),
+            "scope": needing(&["level", "ref"], &json!({
+                "level": {"enum": ["project"]}, "ref": integer,
+            })),
+        }),
+    );
+    vec![
+        ("RetentionPolicy", policy),
+        ("RetentionRun", object(&json!({"dry_run": flag}))),
+        (
+            "RetentionAction",
+            needing(&["action"], &json!({"action": {"enum": ["stop"]}})),
         ),
     ]
 }

@@ -43,6 +43,7 @@ pub(super) async fn delete(
     if let Some(obstacle) = obstacle(&api, &project).await? {
         return Err(Error::Precondition(obstacle));
     }
+    api.retention.forget_project(project.id).await?;
     api.auth.delete_project(project.id).await?;
     let description = format!("deleted project {}", project.name);
     super::record(&api, &caller, Operation::Delete, &project.name, description);

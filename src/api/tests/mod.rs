@@ -12,6 +12,7 @@ mod openapi;
 mod policies;
 mod projects;
 mod registries;
+mod retentions;
 mod robots;
 mod system;
 mod target;
@@ -44,6 +45,7 @@ use crate::{
     jobs::{Config as JobsConfig, Jobs, Runner},
     registry,
     replication::{self, Replication},
+    retention::{self, Retention},
     secret::{SealingKey, Secret},
     store::{
         Listing,
@@ -77,8 +79,12 @@ struct Api {
     _db: TestDb,
 }
 
-/// Replication and webhooks with their jobs running.
-async fn working(parts: replication::Parts, stop: &CancellationToken) -> (Replication, Webhooks) {
+/// Replication, retention and webhooks with their jobs running.
+async fn working(
+    parts: replication::Parts,
+    (auth, inventory): (&Auth, &Inventory),
+    stop: &CancellationToken,
+) -> (Replication, Retention, Webhooks) {
     let queue = parts.jobs.clone();
     let tasks = TaskTracker::new();
     let webhooks = webhook::Parts {
@@ -98,13 +104,28 @@ async fn working(parts: replication::Parts, stop: &CancellationToken) -> (Replic
     let webhooks = Webhooks::start(webhooks, &tasks, stop.clone())
         .await
         .unwrap();
+    let retention = Retention::new(retention::Parts {
+        config: retention::Config::default(),
+        db: parts.db.clone(),
+        jobs: parts.jobs.clone(),
+        clock: parts.clock.clone(),
+        auth: auth.clone(),
+        inventory: inventory.clone(),
+        registry: Arc::new(behind::Direct {
+            inventory: inventory.clone(),
+            exchange: parts.local.clone(),
+        }),
+        webhooks: webhooks.clone(),
+    });
     let started = Replication::start(parts, &tasks, stop.clone());
     let replication = started.await.unwrap();
     let handlers = replication.handlers().into_iter().chain(jobs::handlers());
-    let handlers = handlers.chain(webhooks.handlers());
+    let handlers = handlers
+        .chain(webhooks.handlers())
+        .chain([retention.handler()]);
     let runner = Runner::new(queue, handlers);
     tokio::spawn(runner.run(stop.clone()));
-    (replication, webhooks)
+    (replication, retention, webhooks)
 }
 
 /// Runs a test on every database at hand.
@@ -156,10 +177,12 @@ impl Api {
         let probe = Arc::new(Switch::default());
         let certificate = files.path().join("ca.crt");
         std::fs::write(&certificate, "-----BEGIN CERTIFICATE-----").unwrap();
-        let (replication, webhooks) = working(parts, &stop).await;
+        let working = working(parts, (&auth, &inventory), &stop);
+        let (replication, retention, webhooks) = working.await;
         let router = Router::new(Parts {
             auth,
             replication,
+            retention,
             webhooks: webhooks.clone(),
             jobs,
             audit,

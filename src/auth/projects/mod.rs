@@ -12,7 +12,7 @@ use super::{
     Auth, Error, Principal, ProjectCreation, ProjectId, Resource, Role, UserId, Verb, members,
     users::BUILT_IN_ADMIN,
 };
-use crate::store::{self, Filter, Listing, Page, Test, Value};
+use crate::store::{self, Filter, Listing, Page, Test, Tx, Value};
 
 pub use metadata::Metadata;
 
@@ -189,6 +189,29 @@ impl Auth {
             0 => Err(Error::NotFound(format!("setting `{name}` of project {id}"))),
             _ => Ok(()),
         }
+    }
+
+    /// Sets a setting that another room keeps, in the transaction of what it stands for.
+    pub async fn put_setting(
+        &self,
+        tx: &mut Tx,
+        id: ProjectId,
+        (name, value): (&str, &str),
+    ) -> Result<(), Error> {
+        if !queries::lock(tx, id).await? {
+            return Err(no_project(id));
+        }
+        Ok(queries::put_metadata(tx, id, name, value).await?)
+    }
+
+    /// Takes such a setting back, unless it has got another value.
+    pub async fn remove_setting(
+        &self,
+        tx: &mut Tx,
+        id: ProjectId,
+        (name, value): (&str, &str),
+    ) -> Result<(), Error> {
+        Ok(queries::remove_metadata(tx, id, (name, value)).await?)
     }
 
     /// Bytes; -1 is unlimited.

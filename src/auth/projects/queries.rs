@@ -29,6 +29,8 @@ sqls! {
     PUT_METADATA = "insert into project_metadata (project_id, name, value) values ($1, $2, $3) \
         on conflict (project_id, name) do update set value = excluded.value";
     DELETE_METADATA = "delete from project_metadata where project_id = $1 and name = $2";
+    REMOVE_METADATA = "delete from project_metadata \
+        where project_id = $1 and name = $2 and value = $3";
     DELETE_ALL_METADATA = "delete from project_metadata where project_id = $1";
     DELETE_IMMUTABLE_RULES = "delete from immutable_rules where project_id = $1";
     DELETE_MEMBERS = "delete from project_members where project_id = $1";
@@ -199,6 +201,22 @@ pub(super) async fn delete_metadata(
         .execute(pool)
         .await
         .map(|done| done.rows_affected()))?)
+}
+
+pub(super) async fn remove_metadata(
+    tx: &mut Tx,
+    id: ProjectId,
+    (name, value): (&str, &str),
+) -> Result<(), store::Error> {
+    Ok(run!(tx, |connection, sql = REMOVE_METADATA| sqlx::query(
+        sql
+    )
+    .bind(id.0)
+    .bind(name)
+    .bind(value)
+    .execute(connection)
+    .await
+    .map(drop))?)
 }
 
 /// Deletes a project with its settings, members and robots.

@@ -64,6 +64,8 @@ sqls! {
             and a.accessory_type <> $2 order by a.id";
     PARENTS_OF = "select p.digest from artifact_references r join artifacts p \
         on p.id = r.parent_id where r.child_digest = $2 and p.repository_id = $1 order by p.id";
+    PARTS_IN = "select r.child_digest, p.digest from artifacts p join artifact_references r \
+        on r.parent_id = p.id where p.repository_id = $1";
     KNOWN_REFERENCES = "select name from tags where repository_id = $1 \
         union all select digest from artifacts a where a.repository_id = $1 \
             and not exists (select 1 from tags t where t.artifact_id = a.id)";
@@ -294,6 +296,17 @@ pub(in crate::inventory) async fn parents_of(
     Ok(read!(db, |pool, sql = PARENTS_OF| sqlx::query_scalar(sql)
         .bind(repository.0)
         .bind(digest)
+        .fetch_all(pool)
+        .await)?)
+}
+
+/// Of every part in a repository its digest and that of its index.
+pub(in crate::inventory) async fn parts_in(
+    db: &Db,
+    repository: RepositoryId,
+) -> Result<Vec<(String, String)>, store::Error> {
+    Ok(read!(db, |pool, sql = PARTS_IN| sqlx::query_as(sql)
+        .bind(repository.0)
         .fetch_all(pool)
         .await)?)
 }

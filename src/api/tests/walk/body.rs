@@ -20,6 +20,7 @@ pub(super) fn body(asked: &Asked<'_>, private: i64) -> Value {
         }
         // A registry described anew needs more than one that is kept.
         "POST /api/v2.0/registries/ping" => return json!({"id": 999_999}),
+        "POST /api/v2.0/retentions" => return retention(private),
         _ => {}
     }
     let content = &asked.operation["requestBody"]["content"]["application/json"];
@@ -27,6 +28,11 @@ pub(super) fn body(asked: &Asked<'_>, private: i64) -> Value {
         Value::Null => Value::Null,
         schema => sample(asked.document, schema),
     }
+}
+
+/// A retention policy of the private project.
+pub(super) fn retention(private_id: i64) -> Value {
+    json!({"rules": [], "scope": {"level": "project", "ref": private_id}})
 }
 
 /// The least value of a schema.

@@ -138,17 +138,16 @@ impl<'a> Walk<'a> {
                 .strip_prefix('{')
                 .and_then(|rest| rest.strip_suffix('}'))
             {
+                Some("id") if asked.path.contains("/retentions/") => {
+                    path.push_str(&self.retention().await);
+                }
                 Some(name) => path.push_str(&self.parameter(name, project).await),
                 None => path.push_str(segment),
             }
         }
         path.push_str(&self.query(asked));
-        let send = self.api.send(
-            asked.method.clone(),
-            &path,
-            who,
-            body(asked, self.private_id),
-        );
+        let body = body(asked, self.private_id);
+        let send = self.api.send(asked.method.clone(), &path, who, body);
         send.await
     }
 
@@ -176,6 +175,15 @@ impl<'a> Walk<'a> {
         }
         let label = json!({"name": "label", "scope": "p", "project_id": self.private_id});
         self.api.post("/labels", ADMIN, label).await.id()
+    }
+
+    /// The retention policy of the private project, made unless it is there.
+    async fn retention(&self) -> String {
+        let policy = body::retention(self.private_id);
+        self.api.post("/retentions", ADMIN, policy).await;
+        let path = format!("/projects/{PRIVATE}/metadatas/retention_id");
+        let setting = self.api.get(&path, ADMIN).await.json();
+        setting["retention_id"].as_str().unwrap().to_owned()
     }
 
     fn query(&self, asked: &Asked<'_>) -> String {
@@ -226,7 +234,7 @@ async fn projects_that_are_not_there_look_like_hidden_ones() {
             .replace(['{', '}'], "");
         for (who, status) in [(ADMIN, 404), (super::ALICE, 403), (NOBODY, 401)] {
             let answer = api
-                .send(asked.method.clone(), &path, who, body(&asked, 0))
+                .send(asked.method.clone(), &path, who, body(&asked, 1))
                 .await;
             assert_eq!(answer.status, status, "{method} {path} {who:?} {answer:?}");
         }

@@ -207,6 +207,12 @@ const CASES: &[Case] = &[
         robots: Robots::No,
     },
     Case {
+        operation: "POST /api/v2.0/retentions",
+        members: &[Role::ProjectAdmin, Role::Maintainer, Role::Developer],
+        stranger: false,
+        robots: Robots::InProject(Resource::TagRetention, Verb::Create),
+    },
+    Case {
         operation: "GET /api/v1/replication/wait",
         members: &Role::ALL,
         stranger: false,
