@@ -21,6 +21,7 @@ pub mod embedded;
 pub mod jobs;
 pub mod registry;
 pub mod server;
+pub mod settings;
 
 pub mod auth;
 

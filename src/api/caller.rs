@@ -55,26 +55,48 @@ impl FromRequestParts<Shared> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Error> {
-        let peer = parts.extensions.get::<Peer>();
-        let peer = peer.ok_or_else(|| Error::internal("the request has no peer"))?;
-        let principal = match parts.headers.get(header::AUTHORIZATION) {
+        if !parts.headers.contains_key(header::AUTHORIZATION) && !parts.method.is_safe() {
             // Nothing here can be changed by nobody; their bodies need not be read.
-            None if !parts.method.is_safe() => return Err(Error::login_needed()),
-            None => Principal::Anonymous,
-            Some(value) => {
-                let (name, password) = basic(value)?;
-                api.auth.login(peer.address, &name, &password).await?
-            }
-        };
-        if let Some(logged) = parts.extensions.get::<LoggedUser>() {
-            logged.set(principal.name());
+            return Err(Error::login_needed());
         }
-        Ok(Self {
-            principal,
-            peer: peer.clone(),
-            request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
-        })
+        identify(parts, api).await
     }
+}
+
+/// Somebody who is signed in or, while the settings let anybody register, anybody.
+#[derive(Debug)]
+pub(super) struct Registrant(pub(super) Caller);
+
+impl FromRequestParts<Shared> for Registrant {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Error> {
+        let caller = identify(parts, api).await?;
+        if !api.auth.settings().self_registration {
+            caller.signed_in()?;
+        }
+        Ok(Self(caller))
+    }
+}
+
+async fn identify(parts: &Parts, api: &Shared) -> Result<Caller, Error> {
+    let peer = parts.extensions.get::<Peer>();
+    let peer = peer.ok_or_else(|| Error::internal("the request has no peer"))?;
+    let principal = match parts.headers.get(header::AUTHORIZATION) {
+        None => Principal::Anonymous,
+        Some(value) => {
+            let (name, password) = basic(value)?;
+            api.auth.login(peer.address, &name, &password).await?
+        }
+    };
+    if let Some(logged) = parts.extensions.get::<LoggedUser>() {
+        logged.set(principal.name());
+    }
+    Ok(Caller {
+        principal,
+        peer: peer.clone(),
+        request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()),
+    })
 }
 
 /// User name and password of a Basic `Authorization` (RFC 7617).

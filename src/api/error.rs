@@ -19,6 +19,9 @@ pub(super) enum Error {
     Unauthorized(String),
     #[error("{0}")]
     Forbidden(String),
+    /// Harbor's sentence.
+    #[error("The system is in read only mode. Any modification is prohibited.")]
+    ReadOnly,
     #[error("{0}")]
     NotFound(String),
     #[error("method {0} is not allowed here")]
@@ -64,6 +67,7 @@ impl Error {
             Self::BadRequest(_) => ("BAD_REQUEST", StatusCode::BAD_REQUEST),
             Self::Unauthorized(_) => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
             Self::Forbidden(_) => ("FORBIDDEN", StatusCode::FORBIDDEN),
+            Self::ReadOnly => ("DENIED", StatusCode::FORBIDDEN),
             Self::NotFound(_) => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed(_) => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
             Self::Conflict(_) => ("CONFLICT", StatusCode::CONFLICT),

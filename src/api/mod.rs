@@ -14,6 +14,7 @@ mod adapters;
 mod artifacts;
 mod audit_logs;
 mod caller;
+mod configurations;
 mod error;
 mod executions;
 mod filter;
@@ -57,6 +58,7 @@ use crate::{
     jobs::Jobs,
     replication::Replication,
     retention::Retention,
+    settings::Settings,
     webhook::Webhooks,
 };
 
@@ -68,6 +70,7 @@ pub use router::Router;
 #[derive(Debug)]
 pub struct Parts {
     pub auth: Auth,
+    pub settings: Settings,
     pub replication: Replication,
     pub retention: Retention,
     pub webhooks: Webhooks,

@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 
+use axum::response::IntoResponse;
 use http::{Method, Request, Response};
 use tower::ServiceExt;
 
 use super::{
-    Api, Parts, ROOT, Shared, adapters, artifacts, audit_logs,
+    Api, Parts, ROOT, Shared, adapters, artifacts, audit_logs, configurations,
     error::{Error, Fault},
     executions,
     health::{self, LastHealth},
@@ -15,13 +16,19 @@ use super::{
     permissions, policies, projects, registries, replication, repositories, retentions, robots,
     schedules, search, system, users, webhooks,
 };
-use crate::wire::{Body, RequestId};
+use crate::{
+    settings,
+    wire::{Body, RequestId},
+};
 
 /// Answers everything below `/api/`. Cheap to clone.
 ///
 /// Requests carry the extensions [`crate::wire::Peer`] and [`RequestId`].
 #[derive(Debug, Clone)]
-pub struct Router(axum::Router);
+pub struct Router {
+    routes: axum::Router,
+    settings: settings::Reader,
+}
 
 impl Router {
     /// The API over these parts.
@@ -29,7 +36,8 @@ impl Router {
         let (served, mut operations) = routes().into_parts();
         operations.extend(parts.elsewhere.iter().cloned());
         let document = openapi::document(&operations).to_string().into();
-        let router = served
+        let settings = parts.settings.reader();
+        let routes = served
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(Shared::new(Api {
@@ -37,15 +45,20 @@ impl Router {
                 document,
                 last_health: LastHealth::default(),
             }));
-        Self(router)
+        Self { routes, settings }
     }
 
     /// Answers one request.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answered: Result<_, Infallible> = self.0.clone().oneshot(request).await;
-        let Ok(response) = answered;
+        let response = if self.settings.values().read_only && changes(&method, &path) {
+            Error::ReadOnly.into_response()
+        } else {
+            let answered: Result<_, Infallible> = self.routes.clone().oneshot(request).await;
+            let Ok(response) = answered;
+            response
+        };
         if let Some(Fault(cause)) = response.extensions().get() {
             let id = id.as_ref().map_or("", |id| &id.0);
             tracing::error!(
@@ -63,6 +76,7 @@ fn routes() -> Routes {
         .merge(adapters::routes())
         .merge(artifacts::routes())
         .merge(audit_logs::routes())
+        .merge(configurations::routes())
         .merge(executions::routes())
         .merge(health::routes())
         .merge(immutable::routes())
@@ -90,6 +104,14 @@ fn routes() -> Routes {
         .merge(jobs::routes())
         .merge(replication::routes())
         .merge(contract.below(ROOT))
+}
+
+/// Whether read-only mode refuses this: what could change something of Harbor's API. The mode
+/// itself can always be left, and jobs go on, so they can be stopped.
+fn changes(method: &Method, path: &str) -> bool {
+    let below = path.strip_prefix(ROOT);
+    !method.is_safe()
+        && below.is_some_and(|path| path.starts_with('/') && path != configurations::PATH)
 }
 
 async fn unknown_path(uri: http::Uri) -> Error {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{Shared, caller::Caller, error::Error, openapi::Routes};
 use crate::{
-    auth::{ProjectCreation, Resource, Verb},
+    auth::{Resource, Verb},
     clock::Timestamp,
 };
 
@@ -40,6 +40,8 @@ struct Info {
     auth_mode: &'static str,
     primary_auth_mode: bool,
     self_registration: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    banner_message: String,
     current_time: Timestamp,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     protected: Option<ProtectedInfo>,
@@ -59,7 +61,7 @@ struct ProtectedInfo {
 }
 
 async fn info(State(api): State<Shared>, caller: Caller) -> axum::Json<Info> {
-    let config = api.auth.config();
+    let settings = api.auth.settings();
     let installation = &api.installation;
     let external_url = match &installation.external_url {
         Some(url) => url.trim_end_matches('/').to_owned(),
@@ -71,10 +73,7 @@ async fn info(State(api): State<Shared>, caller: Caller) -> axum::Json<Info> {
             .map_or(external_url.as_str(), |(_, host)| host)
             .to_owned(),
         external_url,
-        project_creation_restriction: match config.project_creation_restriction {
-            ProjectCreation::Everyone => "everyone",
-            ProjectCreation::AdminOnly => "adminonly",
-        },
+        project_creation_restriction: settings.project_creation_restriction.as_str(),
         has_ca_root: installation
             .ca_certificate
             .as_deref()
@@ -84,13 +83,14 @@ async fn info(State(api): State<Shared>, caller: Caller) -> axum::Json<Info> {
             Some(_) => "filesystem",
             None => "remote",
         },
-        read_only: false,
-        notification_enable: false,
+        read_only: settings.read_only,
+        notification_enable: settings.notification_enable,
     });
     axum::Json(Info {
         auth_mode: "db_auth",
         primary_auth_mode: false,
-        self_registration: config.self_registration,
+        self_registration: settings.self_registration,
+        banner_message: settings.banner_message.clone(),
         current_time: api.clock.now(),
         protected,
     })

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Api, Shared,
     act::Act,
-    caller::Caller,
+    caller::{Caller, Registrant},
     error::Error,
     json::{Json, created},
     openapi::Routes,
@@ -109,6 +109,10 @@ async fn list(
     query: ListQuery,
 ) -> Result<Response, Error> {
     api.system(&caller, Resource::User, Verb::List)?;
+    // Not in the contract, but Harbor's portal and older clients ask so.
+    let query = query
+        .and_parameter("username", "username", Test::Contains)
+        .and_parameter("email", "email", Test::Contains);
     let page = api.auth.users(query.listing()).await?;
     Ok(query.answer(page, UserShape::from))
 }
@@ -152,10 +156,13 @@ struct Registration {
 
 async fn create(
     State(api): State<Shared>,
-    caller: Caller,
+    Registrant(caller): Registrant,
     Json(registration): Json<Registration>,
 ) -> Result<Response, Error> {
-    api.system(&caller, Resource::User, Verb::Create)?;
+    let is_stranger = caller.signed_in().is_err();
+    if !is_stranger {
+        api.system(&caller, Resource::User, Verb::Create)?;
+    }
     let name = registration.username;
     let user = NewUser {
         name: name.clone(),
@@ -166,7 +173,20 @@ async fn create(
             comment: registration.comment.unwrap_or_default(),
         },
     };
-    let id = api.auth.create_user(user).await?;
+    let (caller, id) = if is_stranger {
+        let id = api.auth.register_user(caller.peer.address, user).await?;
+        let principal = api.auth.principal(&name).await?;
+        let principal = principal.unwrap_or(Principal::Anonymous);
+        (
+            Caller {
+                principal,
+                ..caller
+            },
+            id,
+        )
+    } else {
+        (caller, api.auth.create_user(user).await?)
+    };
     let description = format!("created the user {name}");
     record(&api, &caller, Operation::Create, &name, description);
     Ok(created("/users", id))

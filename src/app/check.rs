@@ -12,6 +12,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::{Config, UpstreamAuth},
     registry::{self, Client, Remote},
+    settings,
     store::Db,
     tls,
     token::{Issuer, Keys},
@@ -107,7 +108,12 @@ async fn with_own_tokens(config: &Config, endpoint: &registry::Endpoint) -> anyh
     }
     let clock: SharedClock = Arc::new(SystemClock);
     let keys = Keys::load(data_dir, config.token.algorithm, &clock)?;
-    let issuer = Issuer::new(Arc::new(keys), config.token.clone(), clock)?;
+    let issuer = Issuer::new(
+        Arc::new(keys),
+        config.token.clone(),
+        settings::Reader::default(),
+        clock,
+    )?;
     let authentication = upstream::authentication(&config.upstream, &issuer)?;
     let remote = Remote::new(endpoint, authentication, &config.upstream.connections)?;
     let answer = Client::new(remote.exchange()).ping().await;

@@ -48,6 +48,7 @@ use crate::{
     retention::{self, Retention},
     secret::{SealingKey, Secret},
     server::{AccessLog, Listener, Shutdown},
+    settings::Settings,
     store::Db,
     telemetry, tls,
     token::{self, Issuer, Keys},
@@ -55,7 +56,7 @@ use crate::{
 };
 
 use background::{Background, CLOSING, last_words};
-use behalf::Behalf;
+use behalf::{Behalf, looked_at};
 use data_dir::DataDir;
 use events::Events;
 use routes::{Rooms, Routes};
@@ -84,6 +85,7 @@ struct Shared {
     config: Config,
     db: Db,
     clock: SharedClock,
+    settings: Settings,
     auth: Auth,
     audit: audit::Recorder,
     issuer: Issuer,
@@ -218,15 +220,17 @@ impl Shared {
         let (audit, writer) = audit::Recorder::open(db.clone(), clock.clone(), &config.audit);
         audit.metrics().register(metrics);
         tasks.spawn(writer.run(background.stop.clone()));
+        let settings = Settings::open(db.clone(), config.settings()).await?;
+        tasks.spawn(settings.clone().follow(background.stop.clone()));
         let auth = Auth::audited(
             db.clone(),
             clock.clone(),
             config.auth.clone(),
+            settings.reader(),
             audit.clone(),
         );
         auth.metrics().register(metrics);
-        let keys = Keys::load(data.path(), config.token.algorithm, &clock)?;
-        let issuer = Issuer::new(Arc::new(keys), config.token.clone(), clock.clone())?;
+        let issuer = issuer(&config, data, &settings, &clock)?;
         let behind = Behind::open(&config, data, &issuer, clock.clone())?;
         if let Behind::Embedded { registry, .. } = &behind {
             registry.metrics().register(metrics);
@@ -248,7 +252,7 @@ impl Shared {
             db,
             clock: clock.clone(),
             sealing: Arc::clone(&sealing),
-            local: behind.exchange(),
+            local: looked_at(behind.exchange(), inventory.clone()),
             connections: config.upstream.connections.clone(),
             data_dir: data.path().to_owned(),
         };
@@ -267,6 +271,7 @@ impl Shared {
         };
         let webhooks = Webhooks::start(webhooks, tasks, background.stop.clone()).await?;
         webhooks.metrics().register(metrics);
+        tasks.spawn(switch_webhooks(&settings, &webhooks, background));
         tasks.spawn(replicated::tell(
             (replication.clone(), webhooks.clone()),
             clock.clone(),
@@ -277,6 +282,7 @@ impl Shared {
             config,
             db: background.db.clone(),
             clock,
+            settings,
             auth,
             audit,
             issuer,
@@ -307,6 +313,7 @@ impl Shared {
         let installation = self.replication.installation().parse()?;
         let api = api::Parts {
             auth: self.auth.clone(),
+            settings: self.settings,
             audit: self.audit,
             audit_log: audit::Log::new(background.db.clone()),
             clock: self.clock,
@@ -355,6 +362,7 @@ impl Shared {
         Watcher {
             replication: self.replication.clone(),
             inventory: self.inventory.clone(),
+            settings: self.settings.reader(),
             audit: self.audit.clone(),
             events: self.events.clone(),
             clock: self.clock.clone(),
@@ -393,6 +401,7 @@ impl Shared {
         );
         Ok(Proxy::new(proxy::Parts {
             config: self.config.proxy.clone(),
+            settings: self.settings.reader(),
             auth: self.auth.clone(),
             verifier,
             upstream: proxy::Upstream {
@@ -412,6 +421,40 @@ impl Shared {
             tasks: tasks.clone(),
         }))
     }
+}
+
+/// Webhooks follow their switch in the settings.
+fn switch_webhooks(
+    settings: &Settings,
+    webhooks: &Webhooks,
+    background: &Background,
+) -> impl Future<Output = ()> + use<> {
+    let (settings, webhooks) = (settings.reader(), webhooks.clone());
+    let stop = background.stop.clone();
+    async move {
+        loop {
+            if settings.values().notification_enable {
+                webhooks.switch_on();
+            } else {
+                webhooks.switch_off();
+            }
+            let wait = stop.run_until_cancelled(tokio::time::sleep(SWITCH_INTERVAL));
+            if wait.await.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+fn issuer(
+    config: &Config,
+    data: &DataDir,
+    settings: &Settings,
+    clock: &SharedClock,
+) -> anyhow::Result<Issuer> {
+    let keys = Keys::load(data.path(), config.token.algorithm, clock)?;
+    let (config, reader) = (config.token.clone(), settings.reader());
+    Ok(Issuer::new(Arc::new(keys), config, reader, clock.clone())?)
 }
 
 /// A registry that was there before is looked through once.
@@ -488,6 +531,8 @@ fn host_names(config: &Config) -> Vec<String> {
         .map(|url| url.host_name().to_owned())
         .collect()
 }
+
+const SWITCH_INTERVAL: Duration = Duration::from_secs(1);
 
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 

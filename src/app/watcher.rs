@@ -15,6 +15,7 @@ use crate::{
     oci::{ErrorCode, Reference, RepositoryName},
     proxy::{self, Observer, Refusal, Ticket},
     replication::{self, Origin, Replication},
+    settings,
     wire::BoxError,
 };
 
@@ -25,6 +26,7 @@ use super::events::Events;
 pub(super) struct Watcher {
     pub replication: Replication,
     pub inventory: Inventory,
+    pub settings: settings::Reader,
     pub audit: audit::Recorder,
     pub events: Events,
     pub clock: SharedClock,
@@ -78,7 +80,10 @@ impl Observer for Watcher {
     fn pulled(&self, pull: proxy::Pull) {
         self.events.pulled(&pull);
         if let Some(digest) = pull.digest {
+            let settings = self.settings.values();
             self.inventory.pulled(inventory::Pulled {
+                is_counted: !settings.pull_count_update_disable,
+                is_dated: !settings.pull_time_update_disable,
                 repository: pull.repository,
                 reference: pull.reference,
                 digest,

@@ -12,13 +12,13 @@ use super::{
     password::Hashing,
     projects,
     remembered::Remembered,
-    robots::{self, ROBOT_PREFIX},
-    users,
+    robots, users,
 };
 use crate::{
     audit,
     clock::{SharedClock, Timestamp},
     oci::{Action, ActionSet, RepositoryName},
+    settings,
     store::Db,
 };
 
@@ -36,6 +36,7 @@ pub(super) struct Parts {
     pub db: Db,
     pub clock: SharedClock,
     pub config: Config,
+    pub settings: settings::Reader,
     pub recorder: Option<audit::Recorder>,
     pub metrics: Metrics,
     pub hashing: Hashing,
@@ -63,22 +64,38 @@ pub(super) struct Standing {
 }
 
 impl Auth {
-    /// An authority over the accounts of a database. Failed logins are not audited; see
-    /// [`Auth::audited`].
+    /// An authority over the accounts of a database, with the default settings. Failed logins
+    /// are not audited; see [`Auth::audited`].
     pub fn new(db: Db, clock: SharedClock, config: Config) -> Self {
-        Self::build(db, clock, config, None)
+        Self::build(db, clock, config, (settings::Reader::default(), None))
     }
 
-    /// An authority that records failed logins in the audit log.
-    pub fn audited(db: Db, clock: SharedClock, config: Config, recorder: audit::Recorder) -> Self {
-        Self::build(db, clock, config, Some(recorder))
+    #[cfg(test)]
+    pub(crate) fn with_settings(
+        db: Db,
+        clock: SharedClock,
+        config: Config,
+        settings: settings::Reader,
+    ) -> Self {
+        Self::build(db, clock, config, (settings, None))
+    }
+
+    /// An authority that hears of settings and records failed logins in the audit log.
+    pub fn audited(
+        db: Db,
+        clock: SharedClock,
+        config: Config,
+        settings: settings::Reader,
+        recorder: audit::Recorder,
+    ) -> Self {
+        Self::build(db, clock, config, (settings, Some(recorder)))
     }
 
     fn build(
         db: Db,
         clock: SharedClock,
         config: Config,
-        recorder: Option<audit::Recorder>,
+        (settings, recorder): (settings::Reader, Option<audit::Recorder>),
     ) -> Self {
         let outage = Arc::new(Outage::default());
         Self(Arc::new(Parts {
@@ -92,12 +109,18 @@ impl Auth {
             db,
             clock,
             config,
+            settings,
             recorder,
         }))
     }
 
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// The settings now.
+    pub fn settings(&self) -> Arc<settings::Values> {
+        self.0.settings.values()
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -265,18 +288,36 @@ impl Auth {
             return Ok(None);
         }
         let load = || async {
-            Ok(if name.starts_with(ROBOT_PREFIX) {
-                robots::queries::account(self.db(), name)
-                    .await?
-                    .map(Account::Robot)
+            // No user has the name of a robot; which of them is looked for first is speed only.
+            let found = if self.names_a_robot(name) {
+                match self.robot_account(name).await? {
+                    None => self.user_account(name).await?,
+                    robot => robot,
+                }
             } else {
-                users::queries::account(self.db(), name)
-                    .await?
-                    .map(Account::User)
-            }
-            .map(Arc::new))
+                match self.user_account(name).await? {
+                    None => self.robot_account(name).await?,
+                    user => user,
+                }
+            };
+            Ok(found.map(Arc::new))
         };
         self.0.accounts.value(name, load).await
+    }
+
+    /// Whether robots made now have such names; older ones may have others.
+    pub(super) fn names_a_robot(&self, name: &str) -> bool {
+        name.starts_with(&self.settings().robot_name_prefix)
+    }
+
+    async fn robot_account(&self, name: &str) -> Result<Option<Account>, Error> {
+        let found = robots::queries::account(self.db(), name).await?;
+        Ok(found.map(Account::Robot))
+    }
+
+    async fn user_account(&self, name: &str) -> Result<Option<Account>, Error> {
+        let found = users::queries::account(self.db(), name).await?;
+        Ok(found.map(Account::User))
     }
 }
 

@@ -8,12 +8,6 @@ use crate::secret::Secret;
 pub struct Config {
     /// Password of `admin` on the first start. `None`: one is generated and printed once.
     pub admin_password: Option<Secret>,
-    /// Who may create projects.
-    pub project_creation_restriction: ProjectCreation,
-    /// Whether anybody may create a user for themselves.
-    pub self_registration: bool,
-    /// Days a robot lives when its creator does not say.
-    pub robot_duration_days: i64,
     /// Failed logins one source address may make at once; IPv6 sources count by /64.
     pub failures_per_source: u32,
     /// Failed logins one source address may make at once for one account.
@@ -36,22 +30,10 @@ pub struct Config {
     pub refresh_token_idle_days: u32,
 }
 
-/// Who may create projects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ProjectCreation {
-    #[default]
-    Everyone,
-    AdminOnly,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
             admin_password: None,
-            project_creation_restriction: ProjectCreation::default(),
-            self_registration: false,
-            robot_duration_days: 30,
             failures_per_source: 100,
             failures_per_account: 10,
             failure_forgiven_seconds: 6,

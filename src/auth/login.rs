@@ -6,7 +6,6 @@ use super::{
     limiter::Attempt,
     metrics::LoginOutcome,
     remembered::{Answer, Credentials},
-    robots::ROBOT_PREFIX,
 };
 use crate::{audit, secret::Secret};
 
@@ -56,7 +55,7 @@ impl Auth {
         match account.as_deref() {
             Some(Account::User(user)) => self.sign_in_user(attempt, user, password).await,
             Some(Account::Robot(robot)) => self.sign_in_robot(attempt, Some(robot), password),
-            None if name.starts_with(ROBOT_PREFIX) => self.sign_in_robot(attempt, None, password),
+            None if self.names_a_robot(name) => self.sign_in_robot(attempt, None, password),
             None => {
                 self.verify(attempt, password, None).await?;
                 Err(Error::BadCredentials)
@@ -126,7 +125,7 @@ impl Auth {
         Ok(robot.principal())
     }
 
-    fn charge(&self, attempt: Attempt) -> Result<(), Error> {
+    pub(super) fn charge(&self, attempt: Attempt) -> Result<(), Error> {
         self.parts()
             .limiter
             .charge(attempt, self.now())

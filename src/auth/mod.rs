@@ -34,7 +34,7 @@ pub mod users;
 
 pub use access::{Resource, Role, RoleSet, Verb};
 pub use authority::Auth;
-pub use config::{Config, ProjectCreation};
+pub use config::Config;
 pub use error::{Error, Kind};
 pub use id::{MemberId, ProjectId, RobotId, UserId};
 pub use metrics::Metrics;

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::{
-    audit, auth, embedded, jobs, notification, proxy, replication, retention, server, store,
-    telemetry, tls, token, webhook,
+    audit, auth, embedded, jobs, notification, proxy, replication, retention, server, settings,
+    store, telemetry, tls, token, webhook,
 };
 
 pub use upstream::{Upstream, UpstreamAuth};
@@ -37,6 +37,7 @@ pub struct Config {
     pub notifications: notification::Config,
     pub webhook: webhook::Config,
     pub audit: audit::Config,
+    pub settings: settings::Config,
     pub telemetry: telemetry::Config,
 }
 
@@ -85,6 +86,16 @@ impl Config {
         }
     }
 
+    /// The settings that are fixed here: `[settings]`, and `token.lifetime_seconds` in whole
+    /// minutes as the API shows it.
+    pub fn settings(&self) -> settings::Config {
+        let fixed = self.settings.clone();
+        match self.token.lifetime_seconds {
+            Some(seconds) => fixed.with_token_expiration(seconds.div_ceil(60)),
+            None => fixed,
+        }
+    }
+
     /// Why values cannot work, or not together, naming the keys.
     fn check(&self) -> Result<(), String> {
         let at_least = |key: &str, value: u64, least: u64| {
@@ -110,7 +121,13 @@ impl Config {
             self.database.max_connections.into(),
             1,
         )?;
-        at_least("token.lifetime_seconds", self.token.lifetime_seconds, 60)?;
+        if let Some(seconds) = self.token.lifetime_seconds {
+            at_least("token.lifetime_seconds", seconds, 60)?;
+            if self.settings.fixes("token_expiration") {
+                let both = "token.lifetime_seconds and settings.token_expiration are both set";
+                return Err(both.to_owned());
+            }
+        }
         self.jobs()
             .check()
             .map_err(|problem| format!("jobs.{problem}"))?;

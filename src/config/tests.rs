@@ -110,11 +110,36 @@ fn values_that_cannot_work_are_refused_by_key() {
             "[database]\nmax_connections = 0",
             "database.max_connections",
         ),
+        (
+            "[token]\nlifetime_seconds = 90\n[settings]\ntoken_expiration = 2",
+            "settings.token_expiration",
+        ),
         ("[upstream]\nauth = \"basic\"", "upstream.url"),
     ] {
         let problem = parse(text, &[]).unwrap().check().unwrap_err();
         assert!(problem.contains(key), "{problem}");
     }
+}
+
+#[test]
+fn settings_are_fixed_by_the_file_and_the_environment() {
+    let variables = [
+        ("TIDEGATE_SETTINGS__READ_ONLY", "true"),
+        ("TIDEGATE_SETTINGS__ROBOT_NAME_PREFIX", "12"),
+    ];
+    let text = "[settings]\nself_registration = true\n[token]\nlifetime_seconds = 90";
+    let fixed = parse(text, &variables).unwrap().settings();
+    for name in [
+        "read_only",
+        "robot_name_prefix",
+        "self_registration",
+        "token_expiration",
+    ] {
+        assert!(fixed.fixes(name), "{name}");
+    }
+    assert!(!fixed.fixes("banner_message"));
+    let error = parse("", &[("TIDEGATE_SETTINGS__READ_ONLY", "maybe")]).unwrap_err();
+    assert!(error.to_string().contains("READ_ONLY"), "{error}");
 }
 
 #[test]

@@ -20,6 +20,10 @@ pub struct Pulled {
     pub reference: Reference,
     pub digest: Digest,
     pub at: Timestamp,
+    /// Whether the repository's count grows.
+    pub is_counted: bool,
+    /// Whether it shows when it was pulled.
+    pub is_dated: bool,
 }
 
 /// Pulls since they were last written down. Those of a process that dies are not counted.
@@ -28,7 +32,7 @@ pub(super) struct Counters(Mutex<HashMap<RepositoryName, Counted>>);
 
 #[derive(Debug, Default)]
 struct Counted {
-    digests: HashMap<Digest, (i64, Timestamp)>,
+    digests: HashMap<Digest, (i64, Option<Timestamp>)>,
     tags: HashMap<Tag, Timestamp>,
 }
 
@@ -43,12 +47,12 @@ impl Counters {
         if counted.digests.len() >= DIGESTS && !counted.digests.contains_key(&pulled.digest) {
             return;
         }
-        let (times, at) = counted
-            .digests
-            .entry(pulled.digest)
-            .or_insert((0, pulled.at));
-        *times += 1;
-        *at = pulled.at.max(*at);
+        let (times, at) = counted.digests.entry(pulled.digest).or_default();
+        *times += i64::from(pulled.is_counted);
+        if !pulled.is_dated {
+            return;
+        }
+        *at = Some(pulled.at).max(*at);
         if let Reference::Tag(tag) = pulled.reference {
             counted.tags.insert(tag, pulled.at);
         }
@@ -98,7 +102,9 @@ impl Inventory {
             return Ok(());
         };
         for (digest, (_, at)) in &counted.digests {
-            queries::note_pull(&mut tx, repository, digest, *at).await?;
+            if let Some(at) = at {
+                queries::note_pull(&mut tx, repository, digest, *at).await?;
+            }
         }
         for (tag, at) in &counted.tags {
             queries::note_tag_pull(&mut tx, repository, tag, *at).await?;

@@ -345,6 +345,8 @@ async fn pulls_are_counted_once_for_an_image() {
             reference: reference.parse().unwrap(),
             digest: digest.clone(),
             at: Timestamp::from_millis(1_000),
+            is_counted: true,
+            is_dated: true,
         };
         shelf.inventory.pulled(pull("v1", &index));
         shelf

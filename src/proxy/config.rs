@@ -19,8 +19,6 @@ pub struct Config {
     /// Pages of a thousand names that are read from the registry behind for one `_catalog`
     /// request, at least one; a list that is not complete by then says where it goes on.
     pub catalog_pages_examined: u32,
-    /// Refuse every push and delete.
-    pub read_only: bool,
 }
 
 impl Config {
@@ -48,7 +46,6 @@ impl Default for Config {
             upload_sessions: 10_000,
             delete_tags_examined: 1000,
             catalog_pages_examined: 10,
-            read_only: false,
         }
     }
 }

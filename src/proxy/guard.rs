@@ -35,7 +35,7 @@ impl Inner {
 
     fn refuse_writes_when_read_only(&self, request: &Admitted) -> Result<(), Refusal> {
         let is_read = matches!(request.asked.method, Method::GET | Method::HEAD);
-        if is_read || !self.parts.config.read_only {
+        if is_read || !self.parts.settings.values().read_only {
             return Ok(());
         }
         Err(Refusal::new(

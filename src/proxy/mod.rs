@@ -39,6 +39,7 @@ use crate::{
     clock::SharedClock,
     oci::Route,
     secret::SealingKey,
+    settings,
     wire::Body,
 };
 
@@ -60,6 +61,7 @@ pub struct Proxy(Arc<Inner>);
 /// What a [`Proxy`] is made of.
 pub struct Parts {
     pub config: Config,
+    pub settings: settings::Reader,
     pub auth: Auth,
     pub verifier: Verifier,
     pub upstream: Upstream,

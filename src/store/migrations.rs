@@ -45,6 +45,7 @@ const ENTRIES: &[Entry] = &[
     entry!(21, "0021_inventory"),
     entry!(22, "0022_audit_lists"),
     entry!(24, "0024_webhooks"),
+    entry!(25, "0025_settings"),
     entry!(26, "0026_labels"),
     entry!(27, "0027_immutable"),
     entry!(29, "0029_retention"),

@@ -1,11 +1,14 @@
 use std::time::Duration;
 
+use crate::settings;
+
 /// `[token]`: how bearer tokens are signed and what they say.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How long a token is valid. At least 60: every client written in Go reads less as 60.
-    pub lifetime_seconds: u64,
+    /// How long a token is valid; `None`: the setting `token_expiration`. At least 60: every
+    /// client written in Go reads less as 60.
+    pub lifetime_seconds: Option<u64>,
     /// The signature. Changing it makes a new key; tokens of the old one stay valid.
     pub algorithm: Algorithm,
     /// How a token names its key to a registry that verifies it.
@@ -19,15 +22,18 @@ pub struct Config {
 }
 
 impl Config {
-    pub fn lifetime(&self) -> Duration {
-        Duration::from_secs(self.lifetime_seconds.max(MIN_LIFETIME_SECONDS))
+    /// How long a token is valid that is signed now.
+    pub fn lifetime(&self, settings: &settings::Values) -> Duration {
+        let usual = u64::from(settings.token_expiration) * 60;
+        let seconds = self.lifetime_seconds.unwrap_or(usual);
+        Duration::from_secs(seconds.max(MIN_LIFETIME_SECONDS))
     }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            lifetime_seconds: 1800,
+            lifetime_seconds: None,
             algorithm: Algorithm::Es256,
             key_reference: KeyReference::X5c,
             issuer: "tidegate".into(),

@@ -8,6 +8,7 @@ use crate::{
     clock::{SharedClock, Timestamp},
     oci::{Action, ActionSet, Scope},
     secret::random_bytes,
+    settings,
 };
 
 /// Makes tokens. Cheap to clone.
@@ -21,6 +22,7 @@ pub struct Issuer(Arc<Inner>);
 struct Inner {
     keys: Arc<Keys>,
     config: Config,
+    settings: settings::Reader,
     clock: SharedClock,
     /// The base64url header and the dot behind it.
     header: String,
@@ -52,7 +54,12 @@ pub enum Actions {
 }
 
 impl Issuer {
-    pub fn new(keys: Arc<Keys>, config: Config, clock: SharedClock) -> Result<Self, Error> {
+    pub fn new(
+        keys: Arc<Keys>,
+        config: Config,
+        settings: settings::Reader,
+        clock: SharedClock,
+    ) -> Result<Self, Error> {
         let public = keys.signing().public();
         let header = Header {
             alg: public.algorithm().name(),
@@ -68,6 +75,7 @@ impl Issuer {
         Ok(Self(Arc::new(Inner {
             keys,
             config,
+            settings,
             clock,
             header,
         })))
@@ -85,7 +93,7 @@ impl Issuer {
     pub fn issue(&self, subject: &str, access: &[Grant]) -> Result<Token, Error> {
         let inner = &*self.0;
         let issued_at = inner.clock.now();
-        let lifetime = inner.config.lifetime().as_secs();
+        let lifetime = inner.config.lifetime(&inner.settings.values()).as_secs();
         let now = issued_at.seconds();
         let jti: [u8; 16] = random_bytes();
         let claims = Claims {

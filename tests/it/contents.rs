@@ -186,3 +186,37 @@ async fn a_push_that_the_process_died_in_is_shown_after_the_restart() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_mirrored_from_elsewhere_is_shown() {
+    let distribution = Distribution::start().await;
+    let options = Options {
+        upstream: Some(distribution.url()),
+        ..Options::default()
+    };
+    let elsewhere = Gateway::with(options).await;
+    let image = Image::new(&[b"from elsewhere"]);
+    let pushed = Skopeo::at(&elsewhere, "admin")
+        .push(&image, &format!("{}/library/app:v1", elsewhere.host()));
+    assert!(pushed.status.success(), "{pushed:?}");
+    let gateway = Gateway::start().await;
+    let admin = gateway.admin();
+    let source =
+        json!({ "name": "elsewhere", "type": "docker-registry", "url": distribution.url() });
+    let source = admin.post("/api/v2.0/registries", &source).await;
+    let policy = json!({
+        "name": "bring", "src_registry": { "id": source.expect(201).id() }, "enabled": true,
+        "filters": [{ "type": "name", "value": "library/app" }],
+        "trigger": { "type": "manual" }, "override": true,
+    });
+    let policy = admin.post("/api/v2.0/replication/policies", &policy).await;
+    let run = json!({ "policy_id": policy.expect(201).id() });
+    let run = admin.post("/api/v2.0/replication/executions", &run).await;
+    run.expect(201);
+    let artifacts = format!("{REPOSITORY}/artifacts");
+    until("the image is shown", async || {
+        let answer = admin.get(&artifacts).await;
+        (answer.status == 200 && answer.json().as_array()?.len() == 1).then_some(())
+    })
+    .await;
+}

@@ -166,6 +166,15 @@ fn projects() -> Vec<(&'static str, Value)> {
                 },
             })),
         ),
+        (
+            "Configurations",
+            json!({
+                "type": "object",
+                "description": "Settings by name, as GET /configurations lists them.",
+                "additionalProperties": true,
+                "examples": [{"banner_message": ""}],
+            }),
+        ),
         ("ProjectMetadata", settings),
         ("Repository", object(&json!({"description": text()}))),
         (

@@ -3,6 +3,7 @@
 mod artifacts;
 mod audit_logs;
 mod behind;
+mod configurations;
 mod conventions;
 mod executions;
 mod jobs;
@@ -47,6 +48,7 @@ use crate::{
     replication::{self, Replication},
     retention::{self, Retention},
     secret::{SealingKey, Secret},
+    settings::{self, Settings},
     store::{
         Listing,
         testing::{TestDb, databases},
@@ -138,12 +140,19 @@ async fn on_each_database(test: impl AsyncFn(&Api)) {
 
 impl Api {
     async fn over(db: TestDb) -> Self {
+        Self::configured(db, settings::Config::default()).await
+    }
+
+    /// With settings that the configuration fixes.
+    async fn configured(db: TestDb, fixed: settings::Config) -> Self {
         let clock: SharedClock = Arc::new(SystemClock);
         let config = auth::Config {
             admin_password: Some(Secret::new("Harbor12345")),
             ..auth::Config::default()
         };
-        let auth = Auth::new((*db).clone(), clock.clone(), config);
+        let settings = Settings::open((*db).clone(), fixed).await.unwrap();
+        let reader = settings.reader();
+        let auth = Auth::with_settings((*db).clone(), clock.clone(), config, reader);
         auth.bootstrap().await.unwrap();
         let stop = CancellationToken::new();
         let files = tempfile::tempdir().unwrap();
@@ -181,6 +190,7 @@ impl Api {
         let (replication, retention, webhooks) = working.await;
         let router = Router::new(Parts {
             auth,
+            settings,
             replication,
             retention,
             webhooks: webhooks.clone(),

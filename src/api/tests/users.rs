@@ -175,3 +175,49 @@ async fn everybody_sees_their_own_permissions() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn anybody_registers_while_the_setting_allows_it() {
+    on_each_database(async |api| {
+        let carol = json!({"username": "carol", "password": "Carol12345"});
+        let register = async || api.post("/users", NOBODY, carol.clone()).await;
+        register().await.refused(401, "UNAUTHORIZED");
+        let setting = json!({"self_registration": true});
+        assert_eq!(api.put("/configurations", ADMIN, setting).await.status, 200);
+        let info = api.get("/systeminfo", NOBODY).await.json();
+        assert_eq!(info["self_registration"], true);
+        register().await.created("/users/");
+        let shown = api
+            .get("/users/current", Some(("carol", "Carol12345")))
+            .await;
+        assert_eq!(shown.json()["sysadmin_flag"], false);
+        let dave = json!({"username": "dave", "password": "Dave123456"});
+        let signed_in = api
+            .post("/users", Some(("carol", "Carol12345")), dave)
+            .await;
+        signed_in.refused(403, "FORBIDDEN");
+        let acts = api.acts(2).await;
+        assert_eq!(acts[1], "carol created the user carol");
+        for _ in 0..20 {
+            register().await;
+        }
+        register().await.refused(429, "TOO_MANY_REQUEST");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_are_listed_by_a_part_of_their_name_or_e_mail() {
+    on_each_database(async |api| {
+        let alice = api.user(ALICE).await;
+        api.user(BOB).await;
+        let change = json!({"email": "a@example.com"});
+        let path = format!("/users/{alice}");
+        assert_eq!(api.put(&path, ADMIN, change).await.status, 200);
+        for query in ["username=LIC", "email=example"] {
+            let found = api.get(&format!("/users?{query}"), ADMIN).await;
+            assert_eq!(found.column("username"), ["alice"], "{query}");
+        }
+    })
+    .await;
+}

@@ -9,10 +9,12 @@ pub(crate) mod queries;
 mod tests;
 
 use super::{
-    Auth, Error, Principal, ProjectCreation, ProjectId, Resource, Role, UserId, Verb, members,
-    users::BUILT_IN_ADMIN,
+    Auth, Error, Principal, ProjectId, Resource, Role, UserId, Verb, members, users::BUILT_IN_ADMIN,
 };
-use crate::store::{self, Filter, Listing, Page, Test, Tx, Value};
+use crate::{
+    settings::{self, ProjectCreation},
+    store::{self, Filter, Listing, Page, Test, Tx, Value},
+};
 
 pub use metadata::Metadata;
 
@@ -37,7 +39,7 @@ pub struct NewProject {
     pub name: String,
     /// May hold `public` (`true` or `false`); the default is `false`.
     pub metadata: Metadata,
-    /// Bytes; -1 is unlimited, and the default.
+    /// Bytes; -1 is unlimited; `None`: what the settings say.
     pub storage_limit: Option<i64>,
 }
 
@@ -54,7 +56,7 @@ pub enum Scope {
 impl Auth {
     /// Whether the principal may create projects.
     pub fn may_create_projects(&self, principal: &Principal) -> bool {
-        match (principal, self.config().project_creation_restriction) {
+        match (principal, self.settings().project_creation_restriction) {
             (Principal::User { .. }, ProjectCreation::Everyone) => true,
             _ => self.permits_system(principal, Resource::Project, Verb::Create),
         }
@@ -86,11 +88,13 @@ impl Auth {
     ) -> Result<ProjectId, Error> {
         check_name(&project.name)?;
         let settings = metadata::checked(project.metadata)?;
+        let limit = project.storage_limit;
+        let limit = limit.unwrap_or_else(|| usual_limit(&self.settings()));
         let row = queries::Insert {
             name: &project.name,
             owner,
             public: settings.public.unwrap_or(false),
-            storage_limit: check_limit(project.storage_limit.unwrap_or(UNLIMITED))?,
+            storage_limit: check_limit(limit)?,
         };
         let mut tx = self.db().begin().await?;
         let id = queries::insert(&mut tx, &row, self.now())
@@ -277,6 +281,15 @@ fn check_limit(bytes: i64) -> Result<i64, Error> {
     Err(Error::Invalid(
         "a storage limit is a number of bytes greater than 0, or -1 for none".to_owned(),
     ))
+}
+
+/// The limit of a project whose creator names none.
+const fn usual_limit(settings: &settings::Values) -> i64 {
+    if settings.quota_per_project_enable {
+        settings.storage_per_project
+    } else {
+        UNLIMITED
+    }
 }
 
 const UNLIMITED: i64 = -1;

@@ -1,10 +1,10 @@
 use super::*;
 use crate::{
     auth::{
-        Config,
         robots::Level,
         tests::{fixtures, in_project},
     },
+    settings::Values,
     store::Sort,
 };
 
@@ -59,11 +59,10 @@ async fn the_creator_becomes_administrator_and_owner() {
 async fn creation_can_be_kept_to_administrators() {
     for fixture in fixtures().await {
         let (_, alice) = fixture.user("alice").await;
-        let config = Config {
+        let strict = fixture.with_settings(Values {
             project_creation_restriction: ProjectCreation::AdminOnly,
-            ..Config::default()
-        };
-        let strict = Auth::new(fixture.db.clone(), fixture.clock.clone(), config);
+            ..Values::default()
+        });
         let refused = strict.create_project(&alice, named("team")).await;
         assert!(matches!(refused, Err(Error::Forbidden(_))));
         strict

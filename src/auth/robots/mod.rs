@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::{
     Auth, Error, Principal, ProjectId, RobotId, UserId, account::SecretHash, password, projects,
-    refresh,
+    refresh, users,
 };
 use crate::{
     clock::Timestamp,
@@ -24,9 +24,6 @@ use crate::{
 
 use grants::Grant;
 pub use grants::{Grants, Permission, PermissionAccess, PermissionKind};
-
-/// What every robot's name begins with.
-pub const ROBOT_PREFIX: &str = "robot$";
 
 /// A robot account.
 #[derive(Debug, Clone)]
@@ -72,7 +69,7 @@ pub struct NewRobot {
     pub description: String,
     pub level: Level,
     pub disabled: bool,
-    /// Days; -1: never expires; `None`: `auth.robot_duration_days`.
+    /// Days; -1: never expires; `None` or 0: what the settings say.
     pub duration_days: Option<i64>,
     /// `None`: a generated one.
     pub secret: Option<Secret>,
@@ -110,13 +107,15 @@ impl Auth {
             .await?;
         let days = robot
             .duration_days
-            .unwrap_or(self.config().robot_duration_days);
+            .filter(|days| *days != 0)
+            .unwrap_or(self.settings().robot_token_duration);
         let now = self.now();
         let expires_at = expiry(now, days)?;
         let secret = given_or_generated(robot.secret)?;
+        let prefix = &self.settings().robot_name_prefix;
         let name = match &placed.project {
-            Some(project) => format!("{ROBOT_PREFIX}{}+{}", project.name, robot.name),
-            None => format!("{ROBOT_PREFIX}{}", robot.name),
+            Some(project) => format!("{prefix}{}+{}", project.name, robot.name),
+            None => format!("{prefix}{}", robot.name),
         };
         let row = queries::Insert {
             name: &name,
@@ -141,6 +140,13 @@ impl Auth {
         row: &queries::Insert<'_>,
         now: Timestamp,
     ) -> Result<RobotId, Error> {
+        // With a prefix of letters a person may have the name.
+        if users::queries::account(self.db(), row.name)
+            .await?
+            .is_some()
+        {
+            return Err(Error::Conflict(format!("user {}", row.name)));
+        }
         let mut tx = self.db().begin().await?;
         if let Some(project) = row.project
             && !projects::queries::lock(&mut tx, project).await?

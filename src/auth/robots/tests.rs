@@ -4,9 +4,11 @@ use super::*;
 use crate::{
     auth::{
         Resource, Verb,
-        tests::{Fixture, SOURCE, fixtures, in_project, name, robot_with},
+        tests::{Fixture, PASSWORD, SOURCE, fixtures, in_project, name, robot_with},
+        users::{NewUser, Profile},
     },
     oci::ActionSet,
+    settings::Values,
     store::Sort,
 };
 
@@ -219,10 +221,6 @@ async fn names_durations_and_secrets_are_checked() {
                 ..good()
             },
             NewRobot {
-                duration_days: Some(0),
-                ..good()
-            },
-            NewRobot {
                 duration_days: Some(-2),
                 ..good()
             },
@@ -328,4 +326,55 @@ fn permissions_are_written_as_harbor_writes_them() {
     assert_eq!(serde_json::to_string(&permission).unwrap(), text);
     let unknown = text.replace("pull", "fly");
     assert!(serde_json::from_str::<Permission>(&unknown).is_err());
+}
+
+#[tokio::test]
+async fn another_prefix_names_new_robots_and_leaves_the_old_ones_alone() {
+    for fixture in fixtures().await {
+        let old = fixture.robot(Level::System, vec![pull("*")]).await;
+        let auth = fixture.with_settings(Values {
+            robot_name_prefix: "bot-".to_owned(),
+            ..Values::default()
+        });
+        let new = auth
+            .create_robot(&fixture.admin, robot_with(Level::System, vec![pull("*")]))
+            .await
+            .unwrap();
+        assert_eq!(new.robot.name, "bot-ci");
+        for made in [old, new] {
+            for gateway in [&auth, &fixture.auth] {
+                let name = &made.robot.name;
+                let robot = gateway.login(SOURCE, name, &made.secret).await.unwrap();
+                assert_eq!(robot.name(), name);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_robot_and_a_person_never_have_one_name() {
+    for fixture in fixtures().await {
+        let auth = fixture.with_settings(Values {
+            robot_name_prefix: "bot-".to_owned(),
+            ..Values::default()
+        });
+        fixture.user("bot-ci").await;
+        fixture.project("team", false).await;
+        let taken = auth
+            .create_robot(&fixture.admin, robot_with(Level::System, vec![pull("*")]))
+            .await;
+        assert!(matches!(taken, Err(Error::Conflict(_))), "{taken:?}");
+        auth.create_robot(
+            &fixture.admin,
+            robot_with(Level::Project, vec![pull("team")]),
+        )
+        .await
+        .unwrap();
+        let taken = auth.create_user(NewUser {
+            name: "bot-team+ci".to_owned(),
+            password: Secret::new(PASSWORD),
+            profile: Profile::default(),
+        });
+        assert!(matches!(taken.await, Err(Error::Conflict(_))));
+    }
 }

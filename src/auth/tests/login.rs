@@ -6,6 +6,7 @@ use crate::{
     auth::{Auth, Config, Error, Principal},
     clock::{ManualClock, Timestamp},
     secret::Secret,
+    settings,
     store::{Listing, testing},
 };
 
@@ -198,6 +199,7 @@ async fn refused_logins_are_recorded() {
             fixture.db.clone(),
             fixture.clock.clone(),
             Config::default(),
+            settings::Reader::default(),
             recorder,
         );
         let wrong = auth

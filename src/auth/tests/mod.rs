@@ -15,6 +15,7 @@ use crate::{
     clock::{ManualClock, Timestamp},
     oci::{ActionSet, RepositoryName},
     secret::Secret,
+    settings,
     store::testing::{self, TestDb},
 };
 
@@ -55,6 +56,14 @@ impl Fixture {
     /// Another gateway on the same database.
     pub(super) fn other_instance(&self) -> Auth {
         Auth::new(self.db.clone(), self.clock.clone(), Config::default())
+    }
+
+    /// A gateway with other settings.
+    pub(super) fn with_settings(&self, values: settings::Values) -> Auth {
+        let reader = settings::Reader::default();
+        reader.set(values);
+        let (db, clock) = (self.db.clone(), self.clock.clone());
+        Auth::with_settings(db, clock, Config::default(), reader)
     }
 
     pub(super) async fn user(&self, name: &str) -> (UserId, Principal) {

@@ -9,7 +9,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-use super::{Auth, Error, Principal, UserId, password, refresh};
+use super::{Auth, Error, Principal, UserId, password, refresh, robots};
 use crate::{
     secret::Secret,
     store::{self, Listing, Page},
@@ -55,6 +55,18 @@ impl Auth {
         self.insert_user(user, false).await
     }
 
+    /// Creates a user for whoever asks, while the settings let anybody. It counts like a failed
+    /// login of `source`, so that nobody makes many.
+    pub async fn register_user(&self, source: IpAddr, user: NewUser) -> Result<UserId, Error> {
+        if !self.settings().self_registration {
+            return Err(Error::Forbidden(
+                "only system administrators create users here".to_owned(),
+            ));
+        }
+        self.charge(self.parts().limiter.attempt(source, ""))?;
+        self.create_user(user).await
+    }
+
     /// Creates a system administrator.
     pub(super) async fn create_system_admin(&self, user: NewUser) -> Result<UserId, Error> {
         self.insert_user(user, true).await
@@ -64,6 +76,12 @@ impl Auth {
         check_name(&user.name)?;
         let profile = checked(user.profile)?;
         password::check_rules("password", &user.password)?;
+        if robots::queries::account(self.db(), &user.name)
+            .await?
+            .is_some()
+        {
+            return Err(Error::Conflict(format!("robot account {}", user.name)));
+        }
         let hash = self.hash(&user.password).await?;
         let row = queries::Insert {
             name: &user.name,

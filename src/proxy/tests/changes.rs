@@ -10,6 +10,7 @@ use super::world::{Listener, PATIENCE, Script, Stub, World, interrupted, request
 use crate::{
     oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, media_type},
     proxy::{ChangeKind, Config, Refusal},
+    settings::Values,
     wire::{Body, Exchange, ExchangeError},
 };
 
@@ -410,12 +411,12 @@ async fn a_delete_that_nobody_wants_looks_nothing_up() {
 #[tokio::test]
 async fn read_only_mode_refuses_every_change_and_no_pull() {
     let stub = Stub::default();
-    let config = Config {
-        read_only: true,
-        ..Config::default()
-    };
     let exchange = stub.exchange(|_| respond(200, &[]));
-    let world = World::with(exchange, Listener::default(), config).await;
+    let world = World::new(exchange).await;
+    world.settings.set(Values {
+        read_only: true,
+        ..Values::default()
+    });
     let token = world.bearer("alice", &["team/app:*"]);
     for (method, path) in [
         ("PUT", TAGGED),

@@ -25,6 +25,7 @@ use crate::{
         Refusal, Ticket, Upstream,
     },
     secret::{SealingKey, Secret},
+    settings,
     store::testing::{self, TestDb},
     wire::{Body, Exchange, ExchangeError, Peer, RequestId, collect},
 };
@@ -36,6 +37,7 @@ use crate::{
 pub(super) struct World {
     pub(super) proxy: Proxy,
     pub(super) auth: Auth,
+    pub(super) settings: settings::Reader,
     pub(super) clock: Arc<ManualClock>,
     pub(super) observer: Arc<Listener>,
     pub(super) tasks: TaskTracker,
@@ -79,8 +81,10 @@ impl World {
         };
         let observer = Arc::new(observer);
         let tasks = TaskTracker::new();
+        let settings = settings::Reader::default();
         let parts = Parts {
             config,
+            settings: settings.clone(),
             auth: auth.clone(),
             verifier: Verifier::new(vec![public.unwrap()], expected, clock.clone(), 100),
             upstream,
@@ -99,6 +103,7 @@ impl World {
         Self {
             proxy: Proxy::new(parts),
             auth,
+            settings,
             clock,
             observer,
             tasks,

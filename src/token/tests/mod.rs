@@ -21,6 +21,7 @@ use crate::{
     },
     clock::{ManualClock, SharedClock, Timestamp},
     secret::Secret,
+    settings,
     store::testing::{self, TestDb},
     wire::{Body, Peer, collect},
 };
@@ -34,6 +35,7 @@ struct World {
     service: Service,
     verifier: Verifier,
     auth: Auth,
+    settings: settings::Reader,
     _directory: tempfile::TempDir,
     _db: TestDb,
 }
@@ -47,6 +49,7 @@ impl World {
         let _installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let clock: SharedClock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
         let auth = populated(&db, &clock).await;
+        let settings = settings::Reader::default();
         let directory = tempfile::tempdir().unwrap();
         let keys = Keys::load(directory.path(), config.algorithm, &clock).unwrap();
         let expected = Expected {
@@ -55,11 +58,12 @@ impl World {
         };
         let public = keys.verifiers(config.key_reference).unwrap();
         let verifier = Verifier::new(public, expected, clock.clone(), 10);
-        let issuer = Issuer::new(Arc::new(keys), config, clock).unwrap();
+        let issuer = Issuer::new(Arc::new(keys), config, settings.clone(), clock).unwrap();
         Self {
             service: Service::new(issuer, auth.clone(), Metrics::default()),
             verifier,
             auth,
+            settings,
             _directory: directory,
             _db: db,
         }
@@ -422,9 +426,26 @@ async fn the_header_names_the_key_as_registries_look_for_it() {
 #[tokio::test]
 async fn a_lifetime_is_never_shorter_than_clients_believe() {
     let config = Config {
-        lifetime_seconds: 5,
+        lifetime_seconds: Some(5),
         ..Config::default()
     };
     let world = World::with(testing::sqlite().await, config).await;
     assert_eq!(world.query("alice", "").await.json["expires_in"], 60);
+}
+
+#[tokio::test]
+async fn a_lifetime_follows_the_settings_unless_it_is_configured() {
+    let configured = Config {
+        lifetime_seconds: Some(90),
+        ..Config::default()
+    };
+    for (config, before, after) in [(Config::default(), 1800, 300), (configured, 90, 90)] {
+        let world = World::with(testing::sqlite().await, config).await;
+        assert_eq!(world.query("alice", "").await.json["expires_in"], before);
+        world.settings.set(settings::Values {
+            token_expiration: 5,
+            ..settings::Values::default()
+        });
+        assert_eq!(world.query("alice", "").await.json["expires_in"], after);
+    }
 }

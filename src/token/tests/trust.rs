@@ -13,6 +13,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     oci::ActionSet,
     registry::tests::serve,
+    settings,
 };
 
 /// Distribution 2.8 knows no JWKS; everything else that we write it takes (protocol as measured
@@ -34,7 +35,8 @@ async fn a_registry_with_our_certificate_accepts_our_tokens() {
             key_reference: reference,
             ..Config::default()
         };
-        let issuer = Issuer::new(Arc::new(keys), config, clock).unwrap();
+        let issuer =
+            Issuer::new(Arc::new(keys), config, settings::Reader::default(), clock).unwrap();
         let (address, _process) = start(directory.path()).await;
         let token = |actions| {
             let grant = Grant::repository("team/app", actions);

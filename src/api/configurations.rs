@@ -1,0 +1,86 @@
+//! Tag `configure`: the settings of the installation.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes};
+use crate::{
+    audit::Operation,
+    settings::{self, Named},
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::new("configure")
+        .get(PATH, "Read the settings", read)
+        .administrator()
+        .put(PATH, "Change settings", update)
+        .takes("Configurations")
+        .administrator()
+}
+
+/// `StringConfigItem`, `BoolConfigItem` or `IntegerConfigItem`.
+#[derive(Debug, Serialize)]
+struct ItemShape {
+    value: Value,
+    editable: bool,
+}
+
+/// `ConfigurationsResponse`.
+async fn read(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<BTreeMap<&'static str, ItemShape>>, Error> {
+    caller.administrator()?;
+    let items = api.settings.list().await?.into_iter().map(|item| {
+        let settings::Item {
+            name,
+            value,
+            editable,
+        } = item;
+        (name, ItemShape { value, editable })
+    });
+    Ok(axum::Json(items.collect()))
+}
+
+/// `Configurations`; `null` leaves a setting alone.
+async fn update(
+    State(api): State<Shared>,
+    caller: Caller,
+    Json(mut wanted): Json<Named>,
+) -> Result<StatusCode, Error> {
+    caller.administrator()?;
+    wanted.retain(|_, value| !value.is_null());
+    if wanted.is_empty() {
+        return Err(Error::BadRequest("the body names no setting".to_owned()));
+    }
+    let changed = api.settings.change(&wanted).await?;
+    for name in changed {
+        let value = wanted.get(name).map(ToString::to_string);
+        let act = Act {
+            operation: Operation::Update,
+            resource_type: "configuration",
+            resource: name,
+            project: None,
+            description: format!("set {name} to {}", value.unwrap_or_default()),
+        };
+        api.record(&caller, &act);
+    }
+    Ok(StatusCode::OK)
+}
+
+impl From<settings::Error> for Error {
+    fn from(error: settings::Error) -> Self {
+        match (error.kind(), error) {
+            (_, settings::Error::Store(error)) => error.into(),
+            (settings::Kind::Locked, error) => Self::Forbidden(error.to_string()),
+            (_, error) => Self::BadRequest(error.to_string()),
+        }
+    }
+}
+
+/// Below the API's root.
+pub(super) const PATH: &str = "/configurations";
