@@ -81,6 +81,17 @@ pub const EVENT_TYPES: &[(Operation, &str)] = &[
     (Operation::Create, "immutable_tag_rule"),
     (Operation::Update, "immutable_tag_rule"),
     (Operation::Delete, "immutable_tag_rule"),
+    (Operation::Create, "tag_retention"),
+    (Operation::Update, "tag_retention"),
+    (Operation::Delete, "tag_retention"),
+    (Operation::Create, "webhook"),
+    (Operation::Update, "webhook"),
+    (Operation::Delete, "webhook"),
+    (Operation::Create, "replication"),
+    (Operation::Update, "replication"),
+    (Operation::Create, "job"),
+    (Operation::Update, "job"),
+    (Operation::Update, "configuration"),
 ];
 
 impl Operation {
