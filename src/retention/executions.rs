@@ -6,7 +6,6 @@ use super::{
     run,
 };
 use crate::{
-    failpoint,
     jobs::{self, NewJob},
     secret::random_bytes,
     store::{Listing, Page, row},
@@ -67,7 +66,6 @@ impl Retention {
             now: shared.clock.now(),
         };
         let execution = queries::insert_execution(&mut tx, &new).await?;
-        failpoint::hit("retention.run_before_commit");
         tx.commit().await?;
         shared.jobs.wake();
         Ok(execution)

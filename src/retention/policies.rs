@@ -3,7 +3,6 @@ use serde_json::json;
 use super::{Error, Policy, PolicyId, PolicySpec, Retention, queries, run};
 use crate::{
     auth::ProjectId,
-    failpoint,
     store::{self, Tx},
 };
 
@@ -29,7 +28,6 @@ impl Retention {
             .put_setting(&mut tx, spec.project, (SETTING, &value))
             .await?;
         self.keep_schedule(&mut tx, id, spec).await?;
-        failpoint::hit("retention.policy_before_commit");
         tx.commit().await?;
         tracing::info!(policy.id = id.0, "retention policy created");
         Ok(id)

@@ -5,7 +5,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{AUTHOR, Run, of_inventory, report::Report, view::candidate};
 use crate::{
-    failpoint,
     inventory::{self, Artifact, Author, Editor},
     jobs::Failure,
     oci::{Reference, RepositoryName},
@@ -39,7 +38,6 @@ impl Run<'_> {
         for deletion in &plan.deletions {
             self.pace().await;
             let outcome = self.delete_one(&editor, &name, (view, *deletion)).await?;
-            failpoint::hit("retention.deleted");
             let metrics = &self.shared.metrics;
             match outcome {
                 Outcome::Deleted => metrics.deleted.inc(),

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::projects::Project,
-    failpoint, inventory,
+    inventory,
     jobs::{ByHand, Failure, Handler, Running},
     store::{self, Listing},
     webhook::{Event, EventType},
@@ -159,7 +159,6 @@ impl Run<'_> {
         queries::begin_task(&shared.db, task, report.counts(), now)
             .await
             .map_err(of_store)?;
-        failpoint::hit("retention.task_begun");
         if self.mode == Mode::Real {
             self.delete(&repository.name, (&view, &plan), &mut report)
                 .await?;
