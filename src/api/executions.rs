@@ -1,10 +1,7 @@
 //! Tag `replication`, executions: runs of policies, their tasks and logs.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{StatusCode, header};
+use axum::{extract::State, response::Response};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,7 +9,7 @@ use super::{
     act::Act,
     caller::Caller,
     error::Error,
-    json::{Json, created},
+    json::{Json, created, plain_text},
     openapi::Routes,
     paging::ListQuery,
     path::PathParameters,
@@ -210,8 +207,7 @@ async fn log(
     let execution = ExecutionId(path.id("id")?);
     let task = TaskId(path.id("task_id")?);
     let text = api.replication.task_log(execution, task).await?;
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((plain, text).into_response())
+    Ok(plain_text(text))
 }
 
 fn record(

@@ -1,15 +1,12 @@
 //! Tag `jobservice`: worker pools, workers, queues of jobs, and jobs by their numbers.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{StatusCode, header};
+use axum::{extract::State, response::Response};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes,
-    path::PathParameters,
+    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, json::plain_text,
+    openapi::Routes, path::PathParameters,
 };
 use crate::{
     audit::Operation,
@@ -166,8 +163,7 @@ async fn log(
 ) -> Result<Response, Error> {
     api.system(&caller, Resource::JobServiceMonitor, Verb::List)?;
     let text = api.jobs.log(path.job()?).await?;
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((plain, text).into_response())
+    Ok(plain_text(text))
 }
 
 async fn queues(

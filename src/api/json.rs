@@ -52,6 +52,12 @@ fn check_content_type(value: Option<&HeaderValue>) -> Result<(), Error> {
     )))
 }
 
+/// A log, or another text of no form, for people.
+pub(super) fn plain_text(text: impl IntoResponse) -> Response {
+    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (plain, text).into_response()
+}
+
 /// `201 Created` with a `Location` and no body.
 pub(super) fn created(path: &str, id: impl std::fmt::Display) -> Response {
     (StatusCode::CREATED, location(path, id)).into_response()

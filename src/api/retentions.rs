@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{StatusCode, header};
+use axum::{extract::State, response::Response};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, json::created,
-    openapi::Routes, paging::ListQuery, path::PathParameters, path::ProjectReference,
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::{Json, created, plain_text},
+    openapi::Routes,
+    paging::ListQuery,
+    path::PathParameters,
+    path::ProjectReference,
 };
 use crate::{
     audit::Operation,
@@ -409,8 +413,7 @@ async fn log(
     let (policy, _) = found(&api, &caller, &path, Verb::Read).await?;
     let (execution, task) = (ExecutionId(path.id("eid")?), TaskId(path.id("tid")?));
     let text = api.retention.task_log(policy.id, execution, task).await?;
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((plain, text).into_response())
+    Ok(plain_text(text))
 }
 
 /// The policy of the path, if the caller may do this in its project.

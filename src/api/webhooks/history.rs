@@ -4,14 +4,13 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::header;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{permitted, policy_id};
 use crate::{
     api::{
-        Shared, caller::Caller, error::Error, openapi::Routes, paging::ListQuery,
+        Shared, caller::Caller, error::Error, json::plain_text, openapi::Routes, paging::ListQuery,
         path::PathParameters,
     },
     auth::{Resource, Verb},
@@ -236,8 +235,7 @@ async fn log(
     let execution = ExecutionId(path.id("execution_id")?);
     let task = TaskId(path.id("task_id")?);
     let text = api.webhooks.task_log(policy.id, execution, task).await?;
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((plain, text).into_response())
+    Ok(plain_text(text))
 }
 
 /// As in Harbor, one row for each event.
