@@ -6,7 +6,13 @@ use super::{
     error::Error,
     path::{PathParameters, ProjectReference},
 };
-use crate::auth::{self, ProjectId, Resource, Verb, projects::Project};
+use crate::{
+    auth::{
+        self, ProjectId, Resource, Verb,
+        projects::{Project, Scope},
+    },
+    store::Listing,
+};
 
 impl Api {
     /// Refuses unless the caller may do this in the whole system.
@@ -68,6 +74,26 @@ impl Api {
         } else {
             Err(caller.refusal())
         }
+    }
+
+    /// The projects, of those in `scope`, in which the caller may do this.
+    pub(super) async fn permitted_projects(
+        &self,
+        caller: &Caller,
+        scope: Scope,
+        (resource, verb): (Resource, Verb),
+    ) -> Result<Vec<Project>, Error> {
+        let principal = &caller.principal;
+        let all = Listing::default();
+        let page = self.auth.projects(principal, scope, &all).await?;
+        let mut permitted = Vec::new();
+        for project in page.items {
+            let may = self.auth.permits(principal, project.id, resource, verb);
+            if may.await? {
+                permitted.push(project);
+            }
+        }
+        Ok(permitted)
     }
 
     pub(super) async fn find_project(

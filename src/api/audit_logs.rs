@@ -11,7 +11,6 @@ use crate::{
     audit::{EVENT_TYPES, Entry, View},
     auth::{Resource, Verb, projects::Scope},
     clock::Timestamp,
-    store::Listing,
 };
 
 pub(super) fn routes() -> Routes {
@@ -161,19 +160,9 @@ impl Api {
         if may_all {
             return Ok(View::Everything);
         }
-        let joined = self
-            .auth
-            .projects(principal, Scope::Joined, &Listing::default())
-            .await?;
-        let mut names = Vec::new();
-        for project in joined.items {
-            let may = self
-                .auth
-                .permits(principal, project.id, Resource::Log, Verb::List);
-            if may.await? {
-                names.push(project.name);
-            }
-        }
+        let may = (Resource::Log, Verb::List);
+        let own = self.permitted_projects(caller, Scope::Joined, may).await?;
+        let names = own.into_iter().map(|project| project.name).collect();
         Ok(View::Projects(names))
     }
 }

@@ -15,7 +15,6 @@ use crate::{
     inventory::{self, Author, Editor, Repository},
     oci::RepositoryName,
     registry,
-    store::Listing,
     wire::RequestId,
 };
 
@@ -214,24 +213,12 @@ impl Api {
         &self,
         caller: &Caller,
     ) -> Result<Option<Vec<ProjectId>>, Error> {
-        let principal = &caller.principal;
-        if principal.is_system_admin() {
+        if caller.principal.is_system_admin() {
             return Ok(None);
         }
-        let page = self
-            .auth
-            .projects(principal, Scope::Visible, &Listing::default())
-            .await?;
-        let mut listable = Vec::new();
-        for project in page.items {
-            let may = self
-                .auth
-                .permits(principal, project.id, Resource::Repository, Verb::List);
-            if may.await? {
-                listable.push(project.id);
-            }
-        }
-        Ok(Some(listable))
+        let may = (Resource::Repository, Verb::List);
+        let listable = self.permitted_projects(caller, Scope::Visible, may).await?;
+        Ok(Some(listable.iter().map(|project| project.id).collect()))
     }
 }
 

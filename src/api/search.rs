@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::{
-        ProjectId,
+        ProjectId, Resource, Verb,
         projects::{Project, Scope},
     },
     store::{Filter, Listing, Test},
@@ -90,16 +90,15 @@ async fn matching_repositories(
         limit: Some(REPOSITORIES_FOUND_AT_MOST),
         ..Listing::default()
     };
-    let within = api.listable_projects(caller).await?;
-    let page = api
-        .inventory
-        .repositories(within.as_deref(), &query)
-        .await?;
-    let projects = visible(api, caller, &Listing::default()).await?;
+    let may = (Resource::Repository, Verb::List);
+    let projects = api.permitted_projects(caller, Scope::Visible, may).await?;
     let projects: BTreeMap<ProjectId, Project> = projects
         .into_iter()
         .map(|project| (project.id, project))
         .collect();
+    let within: Vec<ProjectId> = projects.keys().copied().collect();
+    let within = (!caller.principal.is_system_admin()).then_some(&*within);
+    let page = api.inventory.repositories(within, &query).await?;
     let found = page.items.into_iter().filter_map(|repository| {
         let project = projects.get(&repository.project_id)?;
         Some(FoundRepository {
