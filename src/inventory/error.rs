@@ -1,5 +1,5 @@
 use super::{ArtifactId, LabelId, RepositoryId};
-use crate::{registry, store};
+use crate::{jobs::Failure, registry, store};
 
 /// What can go wrong with the index.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,17 @@ pub enum Kind {
     /// The database is away; the same call may work a moment later.
     Unavailable,
     Internal,
+}
+
+impl From<Error> for Failure {
+    /// Of a job that stumbles over it.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Store(error) if error.retryable() => Self::retryable(error.to_string()),
+            Error::Registry(error) if error.retryable() => Self::retryable(error.explained()),
+            error => Self::permanent(error.to_string()),
+        }
+    }
 }
 
 impl Error {

@@ -274,25 +274,12 @@ impl Handler for SyncHandler {
             };
             let walking = self.0.walk(&walk, tell);
             let found = tokio::select! {
-                found = walking => found.map_err(|error| failure(&error))?,
+                found = walking => found?,
                 () = job.stop.cancelled() => return Err(Failure::Stopped),
             };
             job.log.line(format!("done: {found}"));
             Ok(())
         })
-    }
-}
-
-fn failure(error: &Error) -> Failure {
-    let is_passing = match error {
-        Error::Registry(error) => error.retryable(),
-        Error::Store(error) => error.retryable(),
-        _ => false,
-    };
-    if is_passing {
-        Failure::retryable(error.to_string())
-    } else {
-        Failure::permanent(error.to_string())
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::PoisonError;
 use http::StatusCode;
 use tokio::time::{Instant, sleep_until};
 
-use super::{AUTHOR, Run, of_inventory, report::Report, view::candidate};
+use super::{AUTHOR, Run, report::Report, view::candidate};
 use crate::{
     inventory::{self, Artifact, Author, Editor},
     jobs::Failure,
@@ -118,10 +118,10 @@ impl Run<'_> {
         let artifact = match found {
             Ok(artifact) => artifact,
             Err(error) if error.kind() == inventory::Kind::NotFound => return Ok(None),
-            Err(error) => return Err(of_inventory(error)),
+            Err(error) => return Err(error.into()),
         };
         let one = std::slice::from_ref(&artifact);
-        let mut tags = inventory.tags_of(one).await.map_err(of_inventory)?;
+        let mut tags = inventory.tags_of(one).await?;
         let tags = tags.remove(&artifact.id).unwrap_or_default();
         Ok(Some((artifact.clone(), candidate(artifact, tags))))
     }
@@ -139,7 +139,7 @@ impl Run<'_> {
         }
         let parents = self.shared.inventory.parents_of(artifact).await;
         // Those that were to go are gone by now.
-        Ok(!parents.map_err(of_inventory)?.is_empty())
+        Ok(!parents?.is_empty())
     }
 }
 
@@ -153,6 +153,6 @@ fn refused(error: inventory::Error) -> Result<Outcome, Failure> {
         inventory::Error::Registry(error) if !error.retryable() => {
             Ok(Outcome::Failed(error.explained()))
         }
-        error => Err(of_inventory(error)),
+        error => Err(error.into()),
     }
 }

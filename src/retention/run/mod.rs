@@ -101,13 +101,7 @@ impl Runs {
 impl Run<'_> {
     /// Goes through the repositories; how many of them were not done altogether.
     async fn all(&self) -> Result<usize, Failure> {
-        if !self
-            .shared
-            .inventory
-            .is_complete()
-            .await
-            .map_err(of_inventory)?
-        {
+        if !self.shared.inventory.is_complete().await? {
             return Err(Failure::Throttled {
                 message: "the registry is still being looked through".to_owned(),
                 retry_after: UNTIL_COMPLETE,
@@ -126,7 +120,7 @@ impl Run<'_> {
             };
             let projects = Some(std::slice::from_ref(&self.project.id));
             let page = self.shared.inventory.repositories(projects, &listing).await;
-            let page = page.map_err(of_inventory)?.items;
+            let page = page?.items;
             let Some(last) = page.last() else {
                 self.job.log.line("finished");
                 return Ok(failed);
@@ -297,16 +291,6 @@ fn failure(error: &Error) -> Failure {
 
 fn of_store(error: store::Error) -> Failure {
     failure(&error.into())
-}
-
-fn of_inventory(error: inventory::Error) -> Failure {
-    match error {
-        inventory::Error::Store(error) => of_store(error),
-        inventory::Error::Registry(error) if error.retryable() => {
-            Failure::retryable(error.explained())
-        }
-        error => Failure::permanent(error.to_string()),
-    }
 }
 
 const SUCCESS: &str = "Success";

@@ -1,4 +1,3 @@
-use super::of_inventory;
 use crate::{
     inventory::{Artifact, Inventory, Repository, Scope, Tag},
     jobs::Failure,
@@ -24,19 +23,19 @@ pub(super) async fn read(
             ..Listing::default()
         };
         let page = inventory.artifacts(Scope::Repository(repository.id), &listing);
-        let page = page.await.map_err(of_inventory)?.items;
+        let page = page.await?.items;
         let Some(last) = page.last() else {
             break;
         };
         behind = Some(last.id.0);
-        let mut tags = inventory.tags_of(&page).await.map_err(of_inventory)?;
+        let mut tags = inventory.tags_of(&page).await?;
         view.artifacts.extend(page.into_iter().map(|artifact| {
             let tags = tags.remove(&artifact.id).unwrap_or_default();
             candidate(artifact, tags)
         }));
     }
     let parts = inventory.parts_in(repository.id).await;
-    view.parts = parts.map_err(of_inventory)?;
+    view.parts = parts?;
     Ok(view)
 }
 
