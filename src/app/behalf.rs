@@ -1,6 +1,6 @@
 //! The registry behind, changed by rooms that serve people in another way than `/v2/`.
 
-use http::{Method, Request};
+use http::Request;
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
@@ -30,29 +30,17 @@ pub(super) fn looked_at(registry: Exchange, inventory: Inventory) -> Exchange {
     BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
         let (registry, inventory) = (registry.clone(), inventory.clone());
         async move {
-            let changed = changed(&request);
+            let (method, uri) = (request.method(), request.uri());
+            let changed = Route::changed_manifest(method, uri.path(), uri.query());
             let answer = registry.oneshot(request).await?;
-            if let Some(change) = changed.filter(|_| answer.status().is_success()) {
-                inventory.look_later(change);
+            if let Some((repository, reference)) = changed.filter(|_| answer.status().is_success())
+            {
+                inventory.look_later(Change {
+                    repository,
+                    reference,
+                });
             }
             Ok(answer)
         }
     }))
-}
-
-/// What a PUT or a DELETE of a manifest changes.
-fn changed(request: &Request<Body>) -> Option<Change> {
-    let (method, uri) = (request.method(), request.uri());
-    if ![Method::PUT, Method::DELETE].contains(method) {
-        return None;
-    }
-    match Route::parse(method, uri.path(), uri.query()) {
-        Ok(Route::Manifest {
-            name, reference, ..
-        }) => Some(Change {
-            repository: name,
-            reference,
-        }),
-        _ => None,
-    }
 }

@@ -55,6 +55,5 @@ impl Inner {
 
 fn is_change(request: &Request<Body>) -> bool {
     let (method, uri) = (request.method(), request.uri());
-    let route = Route::parse(method, uri.path(), uri.query());
-    matches!(route, Ok(Route::Manifest { .. })) && [Method::PUT, Method::DELETE].contains(method)
+    Route::changed_manifest(method, uri.path(), uri.query()).is_some()
 }

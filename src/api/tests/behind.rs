@@ -77,15 +77,12 @@ impl Registry for Direct {
         BoxCloneSyncService::new(tower::service_fn(move |request: http::Request<Body>| {
             let (inventory, exchange) = (inventory.clone(), exchange.clone());
             async move {
-                let uri = request.uri().clone();
-                let route = Route::parse(request.method(), uri.path(), uri.query());
+                let (method, uri) = (request.method(), request.uri());
+                let changed = Route::changed_manifest(method, uri.path(), uri.query());
                 let answer = exchange.oneshot(request).await?;
-                if let Ok(Route::Manifest {
-                    name, reference, ..
-                }) = route
-                {
+                if let Some((repository, reference)) = changed {
                     let change = Change {
-                        repository: name,
+                        repository,
                         reference,
                     };
                     inventory.look(&change).await.unwrap();

@@ -241,6 +241,23 @@ impl Route {
         })
     }
 
+    /// The manifest that a request pushes or deletes, if it does that.
+    pub fn changed_manifest(
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+    ) -> Option<(RepositoryName, Reference)> {
+        if ![Method::PUT, Method::DELETE].contains(method) {
+            return None;
+        }
+        match Self::parse(method, path, query) {
+            Ok(Self::Manifest {
+                name, reference, ..
+            }) => Some((name, reference)),
+            _ => None,
+        }
+    }
+
     pub fn repository(&self) -> Option<&RepositoryName> {
         match self {
             Self::Ping | Self::Catalog { .. } => None,
