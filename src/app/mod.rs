@@ -263,6 +263,7 @@ impl Shared {
             jobs: jobs.clone(),
             db: background.db.clone(),
             clock: clock.clone(),
+            settings: settings.reader(),
             sealing: Arc::clone(&sealing),
             local: behind.exchange(),
             data_dir: data.path().to_owned(),
@@ -271,7 +272,6 @@ impl Shared {
         };
         let webhooks = Webhooks::start(webhooks, tasks, background.stop.clone()).await?;
         webhooks.metrics().register(metrics);
-        tasks.spawn(switch_webhooks(&settings, &webhooks, background));
         tasks.spawn(replicated::tell(
             (replication.clone(), webhooks.clone()),
             clock.clone(),
@@ -423,29 +423,6 @@ impl Shared {
     }
 }
 
-/// Webhooks follow their switch in the settings.
-fn switch_webhooks(
-    settings: &Settings,
-    webhooks: &Webhooks,
-    background: &Background,
-) -> impl Future<Output = ()> + use<> {
-    let (settings, webhooks) = (settings.reader(), webhooks.clone());
-    let stop = background.stop.clone();
-    async move {
-        loop {
-            if settings.values().notification_enable {
-                webhooks.switch_on();
-            } else {
-                webhooks.switch_off();
-            }
-            let wait = stop.run_until_cancelled(tokio::time::sleep(SWITCH_INTERVAL));
-            if wait.await.is_none() {
-                return;
-            }
-        }
-    }
-}
-
 fn issuer(
     config: &Config,
     data: &DataDir,
@@ -531,8 +508,6 @@ fn host_names(config: &Config) -> Vec<String> {
         .map(|url| url.host_name().to_owned())
         .collect()
 }
-
-const SWITCH_INTERVAL: Duration = Duration::from_secs(1);
 
 const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
 

@@ -109,6 +109,7 @@ impl World {
             db: shelf.db.clone(),
             jobs: jobs.clone(),
             clock: clock.clone(),
+            settings: crate::settings::Reader::default(),
             sealing: Arc::new(SealingKey::new(&[7; SealingKey::LEN]).unwrap()),
             local: exchange.clone(),
             data_dir: shelf.directory.path().to_owned(),

@@ -11,6 +11,7 @@ use crate::{
     jobs::{Handler, Jobs},
     registry::{Client, Proxies},
     secret::SealingKey,
+    settings,
     store::Db,
     wire::Exchange,
 };
@@ -22,6 +23,7 @@ pub struct Parts {
     pub db: Db,
     pub jobs: Jobs,
     pub clock: SharedClock,
+    pub settings: settings::Reader,
     /// Seals the secrets of targets.
     pub sealing: Arc<SealingKey>,
     /// The registry behind this gateway.
@@ -68,7 +70,7 @@ impl Webhooks {
         let outbox = Outbox::open(path, parts.config.max_waiting_events, parts.clock.now())?;
         let shared = Arc::new(Shared {
             outbox,
-            snapshot: Snapshot::default(),
+            snapshot: Snapshot::new(parts.settings),
             local: Client::new(parts.local),
             config: parts.config,
             db: parts.db,
@@ -145,16 +147,6 @@ impl Webhooks {
     pub async fn tell_replications_until(&self, time: Timestamp) -> Result<(), Error> {
         let mark = queries::REPLICATION_MARK;
         Ok(queries::raise_mark(&self.shared.db, mark, time.millis()).await?)
-    }
-
-    /// Lets events pass again.
-    pub fn switch_on(&self) {
-        self.shared.snapshot.switch_on();
-    }
-
-    /// No policy hears of anything from now on, in this process; what waits is delivered.
-    pub fn switch_off(&self) {
-        self.shared.snapshot.switch_off();
     }
 
     pub fn metrics(&self) -> &Metrics {

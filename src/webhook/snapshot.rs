@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, Event, EventType, Policy, queries};
-use crate::store::Db;
+use crate::{settings, store::Db};
 
 /// The enabled policies in memory, so that a push asks no database whether anybody cares.
 ///
@@ -22,13 +22,21 @@ pub(super) struct Snapshot {
     /// By the names of their projects.
     known: ArcSwap<HashMap<String, Vec<Arc<Policy>>>>,
     revision: AtomicI64,
-    is_off: AtomicBool,
+    /// Have the switch that keeps all events from all policies.
+    settings: settings::Reader,
 }
 
 impl Snapshot {
+    pub(super) fn new(settings: settings::Reader) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
     /// Whether any policy of the project, given by its name, wants such events.
     pub(super) fn wants(&self, project: &str, kind: EventType) -> bool {
-        if self.is_off.load(Ordering::Relaxed) {
+        if !self.settings.values().notification_enable {
             return false;
         }
         let known = self.known.load();
@@ -50,14 +58,6 @@ impl Snapshot {
         let policies = known.get(&event.project).into_iter().flatten();
         let wanting = policies.filter(|policy| policy.event_types.contains(&event.kind));
         wanting.cloned().collect()
-    }
-
-    pub(super) fn switch_on(&self) {
-        self.is_off.store(false, Ordering::Relaxed);
-    }
-
-    pub(super) fn switch_off(&self) {
-        self.is_off.store(true, Ordering::Relaxed);
     }
 
     /// Reads the policies anew. A row that cannot be read is reported and left out: it must not

@@ -84,7 +84,7 @@ struct Api {
 /// Replication, retention and webhooks with their jobs running.
 async fn working(
     parts: replication::Parts,
-    (auth, inventory): (&Auth, &Inventory),
+    (auth, inventory, settings): (&Auth, &Inventory, &Settings),
     stop: &CancellationToken,
 ) -> (Replication, Retention, Webhooks) {
     let queue = parts.jobs.clone();
@@ -97,6 +97,7 @@ async fn working(
         db: parts.db.clone(),
         jobs: parts.jobs.clone(),
         clock: parts.clock.clone(),
+        settings: settings.reader(),
         sealing: parts.sealing.clone(),
         local: parts.local.clone(),
         data_dir: parts.data_dir.clone(),
@@ -186,7 +187,7 @@ impl Api {
         let probe = Arc::new(Switch::default());
         let certificate = files.path().join("ca.crt");
         std::fs::write(&certificate, "-----BEGIN CERTIFICATE-----").unwrap();
-        let working = working(parts, (&auth, &inventory), &stop);
+        let working = working(parts, (&auth, &inventory, &settings), &stop);
         let (replication, retention, webhooks) = working.await;
         let router = Router::new(Parts {
             auth,

@@ -22,6 +22,7 @@ use crate::{
     jobs::{self, Jobs, Runner},
     registry::{Client, Proxies},
     secret::{SealingKey, Secret},
+    settings,
     store::{
         Listing,
         testing::{TestDb, databases},
@@ -37,6 +38,7 @@ struct World {
     db: TestDb,
     project: ProjectId,
     config: Config,
+    settings: settings::Reader,
     registry: embedded::Registry,
     files: tempfile::TempDir,
 }
@@ -86,6 +88,7 @@ impl World {
                 allow_private_addresses: true,
                 ..Config::default()
             },
+            settings: settings::Reader::default(),
             registry: embedded::Registry::open(files.path(), clock()).unwrap(),
             files,
         }
@@ -105,6 +108,7 @@ impl World {
             db,
             jobs: jobs.clone(),
             clock: clock(),
+            settings: self.settings.clone(),
             sealing: Arc::new(SealingKey::new(&[7; SealingKey::LEN]).unwrap()),
             local: self.registry.exchange(),
             data_dir: self.files.path().to_owned(),
@@ -365,6 +369,23 @@ async fn a_receiver_that_is_away_keeps_no_other_waiting() {
         let left = left.await.unwrap().items;
         let waiting = left.iter().filter(|job| job.finished.is_none());
         assert_eq!(waiting.count(), 0, "{left:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_switch_in_the_settings_keeps_events_from_every_policy() {
+    on_each_database(async |world| {
+        let life = world.start().await;
+        let kind = EventType::PushArtifact;
+        life.policy(&world, vec![target("http://127.0.0.1:9/hook")])
+            .await;
+        assert!(life.webhooks.wants("team", kind));
+        world.settings.set(settings::Values {
+            notification_enable: false,
+            ..settings::Values::default()
+        });
+        assert!(!life.webhooks.wants("team", kind) && !life.webhooks.is_wanted_anywhere(kind));
     })
     .await;
 }
