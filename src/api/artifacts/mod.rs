@@ -232,7 +232,8 @@ impl Api {
 
 /// The path of a repository below the API's root; the slashes of its name are encoded twice.
 fn api_path(name: &RepositoryName) -> String {
-    let (project, within) = name.as_str().split_once('/').unwrap_or_default();
+    let project = name.project().unwrap_or_default();
+    let within = name.within_project();
     format!(
         "/projects/{project}/repositories/{}",
         within.replace('/', "%252F")

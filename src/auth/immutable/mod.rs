@@ -82,8 +82,7 @@ impl Selector {
 
 impl Rule {
     fn selects_in(&self, repository: &RepositoryName) -> bool {
-        let within = repository.as_str().split_once('/');
-        let within = within.map_or("", |(_project, within)| within);
+        let within = repository.within_project();
         self.repositories.iter().all(|one| one.accepts(within))
     }
 }
