@@ -10,6 +10,7 @@ use super::{
     untag::is_unsupported,
 };
 use crate::{
+    auth::immutable::Immutable,
     failpoint,
     oci::{Digest, ErrorCode, Reference, RepositoryName, Route, Tag},
     registry::Deletion,
@@ -43,13 +44,14 @@ impl Inner {
         else {
             return Err(Refusal::new(ErrorCode::NotFound, "this is no manifest"));
         };
-        let kind = self.deleted(name, reference).await?;
+        let rules = self.parts.auth.immutable(name).await?;
+        let kind = self.deleted(name, reference, &rules).await?;
         let change = self
             .change(admitted, kind)
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
         failpoint::hit("proxy.deletion_understood");
-        let _turn = self.guard_immutable(&change).await?;
+        let _turn = self.guard_immutable(&change, &rules).await?;
         self.parts.observer.begin(&change);
         let ticket = match self.intend(&change).await {
             Ok(ticket) => ticket,
@@ -101,10 +103,12 @@ impl Inner {
         Ok(answer)
     }
 
+    /// What goes, in the detail that an observer wants and that the rules for tags need.
     async fn deleted(
         &self,
         name: &RepositoryName,
         reference: &Reference,
+        rules: &Immutable,
     ) -> Result<ChangeKind, Refusal> {
         let is_wanted = self.parts.observer.wants(name);
         Ok(match reference.clone() {
@@ -117,7 +121,7 @@ impl Inner {
                 tag,
             },
             Reference::Digest(digest) => ChangeKind::DeleteDigest {
-                tags: if is_wanted {
+                tags: if is_wanted || !rules.is_empty() {
                     self.siblings(name, &digest).await?
                 } else {
                     Vec::new()
@@ -129,11 +133,7 @@ impl Inner {
 
     /// The tags that point to a digest: a registry deletes them with it. Of a repository with
     /// more tags than `delete_tags_examined` the first are looked at.
-    pub(super) async fn siblings(
-        &self,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Vec<Tag>, Refusal> {
+    async fn siblings(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Refusal> {
         let upstream = &self.parts.upstream;
         let tags = upstream
             .tags(name, self.parts.config.delete_tags_examined)

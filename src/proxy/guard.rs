@@ -6,7 +6,10 @@ use http::Method;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Change, ChangeKind, Inner, Refusal, authorise::Admitted};
-use crate::oci::{ErrorCode, Reference, RepositoryName, Tag};
+use crate::{
+    auth::immutable::Immutable,
+    oci::{ErrorCode, Reference, RepositoryName, Tag},
+};
 
 /// Who changes an immutable tag takes its turn, or two first pushes of it would both find it free.
 #[derive(Debug)]
@@ -49,9 +52,9 @@ impl Inner {
     pub(super) async fn guard_immutable(
         &self,
         change: &Change,
+        rules: &Immutable,
     ) -> Result<Option<MutexGuard<'_, ()>>, Refusal> {
         let repository = &change.repository;
-        let rules = self.parts.auth.immutable(repository).await?;
         let refuse = |tag: &Tag| {
             let message = format!(
                 "the tag {tag} of {repository} is immutable: it can be neither overwritten nor \
@@ -65,9 +68,8 @@ impl Inner {
         match &change.kind {
             ChangeKind::DeleteTag { tag, .. } if rules.holds(tag.as_str()) => refuse(tag),
             ChangeKind::DeleteTag { .. } => Ok(None),
-            ChangeKind::DeleteDigest { digest, .. } => {
-                let siblings = self.siblings(repository, digest).await?;
-                let held = siblings.iter().find(|tag| rules.holds(tag.as_str()));
+            ChangeKind::DeleteDigest { tags, .. } => {
+                let held = tags.iter().find(|tag| rules.holds(tag.as_str()));
                 held.map_or(Ok(None), refuse)
             }
             ChangeKind::Push(push) => {

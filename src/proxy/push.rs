@@ -102,7 +102,8 @@ impl Inner {
             .change(admitted, ChangeKind::Push(push))
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
-        let _turn = self.guard_immutable(&change).await?;
+        let rules = self.parts.auth.immutable(&change.repository).await?;
+        let _turn = self.guard_immutable(&change, &rules).await?;
         self.parts.observer.begin(&change);
         let (first, ticket) = self.hand_over(admitted, &change, &bytes).await?;
         let is_second = first.as_ref().is_err_and(is_worth_another_try);
