@@ -21,10 +21,10 @@ use crate::{
     audit::Operation,
     auth::{
         Resource, Verb,
-        immutable::{ImmutableRule, ImmutableRuleId, Rule, Selector},
+        immutable::{ImmutableRule, ImmutableRuleId, Rule},
         projects::Project,
     },
-    oci::{Decoration, Pattern},
+    oci::{Decoration, Selector},
 };
 
 pub(super) fn routes() -> Routes {
@@ -86,7 +86,7 @@ fn template() -> String {
 }
 
 fn doublestar() -> String {
-    "doublestar".to_owned()
+    Selector::KIND.to_owned()
 }
 
 impl RuleShape {
@@ -115,8 +115,8 @@ impl RuleShape {
             selectors.collect::<Result<Vec<_>, _>>()
         };
         Ok(Rule {
-            repositories: read(repositories, REPOSITORY_WORDS)?,
-            tags: read(&self.tag_selectors, TAG_WORDS)?,
+            repositories: read(repositories, Selector::REPOSITORY_WORDS)?,
+            tags: read(&self.tag_selectors, Selector::TAG_WORDS)?,
         })
     }
 
@@ -130,7 +130,7 @@ impl RuleShape {
                 .map(|selector| SelectorShape::of(&selector, words))
                 .collect::<Vec<_>>()
         };
-        let repositories = shapes(rule.repositories, REPOSITORY_WORDS);
+        let repositories = shapes(rule.repositories, Selector::REPOSITORY_WORDS);
         Ok(Self {
             id: row.id.0,
             disabled: row.disabled,
@@ -138,35 +138,16 @@ impl RuleShape {
             action: action(),
             template: template(),
             params: Some(BTreeMap::new()),
-            tag_selectors: shapes(rule.tags, TAG_WORDS),
+            tag_selectors: shapes(rule.tags, Selector::TAG_WORDS),
             scope_selectors: BTreeMap::from([(REPOSITORY.to_owned(), repositories)]),
         })
     }
 }
 
 impl SelectorShape {
-    fn selector(&self, [matches, excludes]: [&str; 2]) -> Result<Selector, Error> {
-        let decoration = match self.decoration.as_str() {
-            word if word == matches => Decoration::Matches,
-            word if word == excludes => Decoration::Excludes,
-            other => {
-                return Err(Error::BadRequest(format!(
-                    "`{other}` is not a decoration: {matches} or {excludes}"
-                )));
-            }
-        };
-        if self.kind != doublestar() {
-            return Err(Error::BadRequest(format!(
-                "`{}` is not a kind of selector: doublestar",
-                self.kind
-            )));
-        }
-        let pattern =
-            Pattern::parse(&self.pattern).map_err(|error| Error::BadRequest(error.to_string()))?;
-        Ok(Selector {
-            decoration,
-            pattern,
-        })
+    fn selector(&self, words: [&str; 2]) -> Result<Selector, Error> {
+        Selector::parse(&self.kind, &self.decoration, &self.pattern, words)
+            .map_err(Error::BadRequest)
     }
 
     fn of(selector: &Selector, [matches, excludes]: [&str; 2]) -> Self {
@@ -266,9 +247,5 @@ fn record(
 }
 
 const REPOSITORY: &str = "repository";
-
-/// For what matches and for what does not.
-const REPOSITORY_WORDS: [&str; 2] = ["repoMatches", "repoExcludes"];
-const TAG_WORDS: [&str; 2] = ["matches", "excludes"];
 
 const MAX_SELECTORS: usize = 20;

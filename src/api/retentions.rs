@@ -22,6 +22,7 @@ use crate::{
     audit::Operation,
     auth::{ProjectId, Resource, Verb, projects::Project},
     clock::Timestamp,
+    oci::Selector,
     retention::{
         self, Execution, ExecutionId, Mode, Policy, PolicyId, PolicySpec, RuleSpec, Task, TaskId,
         Template,
@@ -235,11 +236,11 @@ async fn vocabulary(caller: Caller) -> Result<axum::Json<Value>, Error> {
             "params": params.into_iter().collect::<Vec<_>>(),
         })
     });
-    let selector = |text: &str, decorations: [&str; 2]| json!([{"display_text": text, "kind": "doublestar", "decorations": decorations}]);
+    let selector = |text: &str, decorations: [&str; 2]| json!([{"display_text": text, "kind": Selector::KIND, "decorations": decorations}]);
     Ok(axum::Json(json!({
         "templates": templates,
-        "scope_selectors": selector("Repositories", ["repoMatches", "repoExcludes"]),
-        "tag_selectors": selector("Tags", ["matches", "excludes"]),
+        "scope_selectors": selector("Repositories", Selector::REPOSITORY_WORDS),
+        "tag_selectors": selector("Tags", Selector::TAG_WORDS),
     })))
 }
 

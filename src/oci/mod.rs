@@ -23,7 +23,7 @@ pub use manifest::{
     Descriptor, InvalidManifest, MANIFEST_MEDIA_TYPES, Manifest, Platform, media_type,
 };
 pub use name::{InvalidName, RepositoryName};
-pub use pattern::{Decoration, InvalidPattern, Pattern};
+pub use pattern::{Decoration, InvalidPattern, Pattern, Selector};
 pub use reference::{InvalidReference, InvalidTag, Reference, Tag};
 pub use route::{Mount, Page, Route, RouteError, UploadId};
 pub use scope::{Action, ActionSet, Scope};

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A doublestar glob: `*` stays within a path component, `**` does not, `?` is one character,
 /// `[a-z]` and `[^a]` are classes, `{a,b}` alternatives, `\` takes the next character as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -16,6 +18,87 @@ pub enum Decoration {
 impl Decoration {
     pub fn accepts(self, pattern: &Pattern, text: &str) -> bool {
         pattern.matches(text) == (self == Self::Matches)
+    }
+}
+
+/// What a rule selects: what the pattern matches, or all else (Harbor's selectors of the kind
+/// `doublestar`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawSelector", into = "RawSelector")]
+pub struct Selector {
+    pub decoration: Decoration,
+    pub pattern: Pattern,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawSelector {
+    excludes: bool,
+    pattern: String,
+}
+
+impl TryFrom<RawSelector> for Selector {
+    type Error = InvalidPattern;
+
+    fn try_from(raw: RawSelector) -> Result<Self, Self::Error> {
+        Ok(Self {
+            decoration: if raw.excludes {
+                Decoration::Excludes
+            } else {
+                Decoration::Matches
+            },
+            pattern: Pattern::parse(&raw.pattern)?,
+        })
+    }
+}
+
+impl From<Selector> for RawSelector {
+    fn from(selector: Selector) -> Self {
+        Self {
+            excludes: selector.decoration == Decoration::Excludes,
+            pattern: selector.pattern.to_string(),
+        }
+    }
+}
+
+impl Selector {
+    /// Harbor's words for what matches and for what does not, of repositories and of tags.
+    pub const REPOSITORY_WORDS: [&'static str; 2] = ["repoMatches", "repoExcludes"];
+    pub const TAG_WORDS: [&'static str; 2] = ["matches", "excludes"];
+
+    /// Harbor's kind of selectors that have globs.
+    pub const KIND: &'static str = "doublestar";
+
+    /// Reads a selector in the `words` for its decorations. The error says what is wrong.
+    pub fn parse(
+        kind: &str,
+        decoration: &str,
+        pattern: &str,
+        [matches, excludes]: [&str; 2],
+    ) -> Result<Self, String> {
+        if kind != Self::KIND {
+            return Err(format!(
+                "the kind of a selector must be `{}`, not `{kind}`",
+                Self::KIND
+            ));
+        }
+        let decoration = match decoration {
+            word if word == matches => Decoration::Matches,
+            word if word == excludes => Decoration::Excludes,
+            other => {
+                return Err(format!(
+                    "the decoration must be `{matches}` or `{excludes}`, not `{other}`"
+                ));
+            }
+        };
+        let pattern = Pattern::parse(pattern).map_err(|error| error.to_string())?;
+        Ok(Self {
+            decoration,
+            pattern,
+        })
+    }
+
+    pub fn accepts(&self, text: &str) -> bool {
+        self.decoration.accepts(&self.pattern, text)
     }
 }
 

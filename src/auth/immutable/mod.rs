@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Auth, Error, ProjectId, projects};
 use crate::{
-    oci::{Decoration, Pattern, RepositoryName},
+    oci::{RepositoryName, Selector},
     store::{self, Listing, Page},
 };
 
@@ -34,50 +34,6 @@ pub struct Rule {
     /// Of repository names without the project.
     pub repositories: Vec<Selector>,
     pub tags: Vec<Selector>,
-}
-
-/// A glob and whether what it matches is meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawSelector", into = "RawSelector")]
-pub struct Selector {
-    pub decoration: Decoration,
-    pub pattern: Pattern,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RawSelector {
-    excludes: bool,
-    pattern: String,
-}
-
-impl TryFrom<RawSelector> for Selector {
-    type Error = crate::oci::InvalidPattern;
-
-    fn try_from(raw: RawSelector) -> Result<Self, Self::Error> {
-        Ok(Self {
-            decoration: if raw.excludes {
-                Decoration::Excludes
-            } else {
-                Decoration::Matches
-            },
-            pattern: Pattern::parse(&raw.pattern)?,
-        })
-    }
-}
-
-impl From<Selector> for RawSelector {
-    fn from(selector: Selector) -> Self {
-        Self {
-            excludes: selector.decoration == Decoration::Excludes,
-            pattern: selector.pattern.to_string(),
-        }
-    }
-}
-
-impl Selector {
-    fn accepts(&self, text: &str) -> bool {
-        self.decoration.accepts(&self.pattern, text)
-    }
 }
 
 impl Rule {

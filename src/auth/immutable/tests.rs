@@ -1,5 +1,8 @@
 use super::*;
-use crate::auth::tests::fixtures;
+use crate::{
+    auth::tests::fixtures,
+    oci::{Decoration, Pattern},
+};
 
 fn selector(pattern: &str, decoration: Decoration) -> Selector {
     Selector {

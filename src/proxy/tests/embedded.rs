@@ -120,8 +120,8 @@ async fn what_the_embedded_registry_says_of_its_failure_reaches_the_client() {
 #[tokio::test]
 async fn of_two_first_pushes_of_an_immutable_tag_one_wins() {
     use crate::{
-        auth::immutable::{Rule, Selector},
-        oci::{Decoration, Pattern},
+        auth::immutable::Rule,
+        oci::{Decoration, Pattern, Selector},
     };
     let directory = tempfile::tempdir().unwrap();
     let registry = Registry::open(directory.path(), std::sync::Arc::new(SystemClock)).unwrap();

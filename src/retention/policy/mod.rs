@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Error, PolicyId};
-use crate::{auth::ProjectId, jobs::Cron};
+use crate::{auth::ProjectId, jobs::Cron, oci::Selector};
 
 pub(super) use rule::Rule;
 pub use rule::Template;
@@ -144,7 +144,7 @@ fn retain() -> String {
 }
 
 fn doublestar() -> String {
-    "doublestar".to_owned()
+    Selector::KIND.to_owned()
 }
 
 /// Harbor's limit.

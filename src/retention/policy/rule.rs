@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{RuleSpec, SelectorSpec};
-use crate::oci::{Decoration, Pattern};
+use crate::oci::Selector;
 
 /// How a rule chooses among what its selectors let pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +27,14 @@ pub(in crate::retention) struct Rule {
     /// Of artifacts or of days; nothing for [`Template::Always`].
     pub number: usize,
     /// All must accept the name of the repository within its project.
-    pub repositories: Vec<(Decoration, Pattern)>,
+    pub repositories: Vec<Selector>,
     /// All must accept the tag.
-    pub tags: Vec<Selector>,
+    pub tags: Vec<TagSelector>,
 }
 
 #[derive(Debug, Clone)]
-pub(in crate::retention) struct Selector {
-    pub decoration: Decoration,
-    pub pattern: Pattern,
+pub(in crate::retention) struct TagSelector {
+    pub selector: Selector,
     /// Whether it accepts artifacts without tags.
     pub untagged: bool,
 }
@@ -121,16 +120,15 @@ impl Rule {
             tags: spec
                 .tag_selectors
                 .iter()
-                .map(Selector::parse)
+                .map(TagSelector::parse)
                 .collect::<Result<_, _>>()?,
         })
     }
 
     /// Whether it is for this repository, named without its project.
     pub(in crate::retention) fn is_for(&self, repository: &str) -> bool {
-        let accepts =
-            |(decoration, pattern): &(Decoration, Pattern)| decoration.accepts(pattern, repository);
-        !self.is_disabled && self.repositories.iter().all(accepts)
+        let mut scopes = self.repositories.iter();
+        !self.is_disabled && scopes.all(|scope| scope.accepts(repository))
     }
 
     pub(in crate::retention) fn accepts(&self, tag: Option<&str>) -> bool {
@@ -138,48 +136,25 @@ impl Rule {
     }
 }
 
-impl Selector {
+impl TagSelector {
     fn parse(spec: &SelectorSpec) -> Result<Self, String> {
-        let (decoration, pattern) = parts(spec, ["matches", "excludes"])?;
         Ok(Self {
-            decoration,
-            pattern,
+            selector: selector(spec, Selector::TAG_WORDS)?,
             untagged: untagged(spec)?,
         })
     }
 
     fn accepts(&self, tag: Option<&str>) -> bool {
-        tag.map_or(self.untagged, |tag| {
-            self.decoration.accepts(&self.pattern, tag)
-        })
+        tag.map_or(self.untagged, |tag| self.selector.accepts(tag))
     }
 }
 
-fn scope(spec: &SelectorSpec) -> Result<(Decoration, Pattern), String> {
-    parts(spec, ["repoMatches", "repoExcludes"])
+fn scope(spec: &SelectorSpec) -> Result<Selector, String> {
+    selector(spec, Selector::REPOSITORY_WORDS)
 }
 
-fn parts(
-    spec: &SelectorSpec,
-    [matches, excludes]: [&str; 2],
-) -> Result<(Decoration, Pattern), String> {
-    if spec.kind != "doublestar" {
-        return Err(format!(
-            "the kind of a selector must be `doublestar`, not `{}`",
-            spec.kind
-        ));
-    }
-    let decoration = match spec.decoration.as_str() {
-        text if text == matches => Decoration::Matches,
-        text if text == excludes => Decoration::Excludes,
-        other => {
-            return Err(format!(
-                "the decoration must be `{matches}` or `{excludes}`, not `{other}`"
-            ));
-        }
-    };
-    let pattern = Pattern::parse(&spec.pattern).map_err(|error| error.to_string())?;
-    Ok((decoration, pattern))
+fn selector(spec: &SelectorSpec, words: [&str; 2]) -> Result<Selector, String> {
+    Selector::parse(&spec.kind, &spec.decoration, &spec.pattern, words)
 }
 
 /// Harbor's default is true.
