@@ -25,6 +25,7 @@ mod record;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod walk;
 
 use std::{
@@ -47,6 +48,7 @@ pub use lists::{
 };
 pub use pulls::Pulled;
 pub use record::{Ended, Pushed};
+pub use usage::Usage;
 pub use walk::{Found, SYNC, SyncHandler, Walk};
 
 /// The index. Cheap to clone.

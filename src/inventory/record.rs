@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -8,12 +8,14 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
-    Change, Error, Inventory, RepositoryId,
+    ArtifactId, Change, Error, Inventory, RepositoryId,
     describe::{self, Attachment},
     journal::{Reach, Standing},
-    queries::writing::{self as queries, ArtifactRow},
+    queries::writing::{self as queries, ArtifactRow, OwnedArtifact},
+    usage::{Gained, discount},
 };
 use crate::{
+    auth::ProjectId,
     oci::{Digest, Manifest, Reference, RepositoryName, Tag},
     store::Tx,
 };
@@ -92,11 +94,25 @@ impl Inventory {
         };
         let mut touched = BTreeSet::from([pushed.digest.to_string()]);
         let row = row(pushed);
-        let artifact = queries::put_artifact(&mut tx, &repository, &row, now).await?;
+        let mut gained = Gained::default();
+        let inserted = queries::insert_artifact(&mut tx, &repository, &row, now).await?;
+        let OwnedArtifact {
+            id: artifact,
+            project_id: project,
+        } = match inserted {
+            Some(inserted) => {
+                gained.add(pushed.digest.to_string(), row.manifest_bytes);
+                inserted
+            }
+            None => queries::attach_artifact(&mut tx, repository.id, &row).await?,
+        };
         if let Some(manifest) = &pushed.manifest {
             let blobs = describe::held_blobs(manifest);
             if !blobs.is_empty() {
-                queries::put_blobs(&mut tx, artifact, &blobs_json(&blobs)).await?;
+                let new = queries::put_blobs(&mut tx, artifact, &blobs_json(&blobs)).await?;
+                for (digest, size_bytes) in new {
+                    gained.add(digest, size_bytes);
+                }
             }
             if !manifest.children.is_empty() {
                 let references = references_json(manifest);
@@ -110,6 +126,7 @@ impl Inventory {
             queries::put_tag(&mut tx, repository.id, (tag, artifact), now).await?;
         }
         list_again(&mut tx, repository.id, &touched).await?;
+        gained.count(&mut tx, project).await?;
         Ok(tx.commit().await?)
     }
 
@@ -129,7 +146,10 @@ impl Inventory {
             }
             Reference::Digest(digest) => {
                 touched.extend(queries::children(&mut tx, repository, digest).await?);
-                queries::delete_artifact(&mut tx, repository, digest).await?;
+                if let Some(artifact) = queries::artifact(&mut tx, repository, digest).await? {
+                    discount(&mut tx, artifact.project_id, &[artifact.id]).await?;
+                    queries::delete_artifact(&mut tx, artifact.id).await?;
+                }
             }
         }
         list_again(&mut tx, repository, &touched).await?;
@@ -139,7 +159,20 @@ impl Inventory {
     /// Forgets a repository with all that it held.
     pub async fn forget_repository(&self, name: &RepositoryName) -> Result<(), Error> {
         let mut tx = self.0.db.begin().await?;
-        queries::delete_repository(&mut tx, name).await?;
+        let now = self.0.clock.now();
+        let Some(repository) = queries::lock_repository(&mut tx, name, now).await? else {
+            return Ok(());
+        };
+        let mut left: BTreeMap<ProjectId, Vec<ArtifactId>> = BTreeMap::new();
+        for artifact in queries::artifacts(&mut tx, repository).await? {
+            left.entry(artifact.project_id)
+                .or_default()
+                .push(artifact.id);
+        }
+        for (project, artifacts) in left {
+            discount(&mut tx, project, &artifacts).await?;
+        }
+        queries::delete_repository(&mut tx, repository).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -181,6 +214,7 @@ fn row(pushed: &Pushed) -> ArtifactRow<'_> {
         annotations: json!(manifest.map(|manifest| &manifest.annotations)).to_string(),
         subject,
         accessory_type,
+        manifest_bytes: bigint(pushed.size_bytes),
     }
 }
 

@@ -105,6 +105,7 @@ impl Inventory {
             name.as_str().clone_into(&mut last);
         }
         self.forget_rest(&last, scope).await?;
+        self.mend_usage(scope).await?;
         writing::finish_walk(db, scope, self.0.clock.now()).await?;
         Ok(found)
     }

@@ -49,6 +49,7 @@ const ENTRIES: &[Entry] = &[
     entry!(26, "0026_labels"),
     entry!(27, "0027_immutable"),
     entry!(29, "0029_retention"),
+    entry!(30, "0030_quotas"),
 ];
 
 /// How many migrations are still to be applied.

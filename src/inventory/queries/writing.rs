@@ -1,4 +1,5 @@
 use crate::{
+    auth::ProjectId,
     clock::Timestamp,
     inventory::{ArtifactId, RepositoryId},
     oci::{Digest, RepositoryName, Tag},
@@ -13,22 +14,24 @@ sqls! {
             updated_ms = excluded.updated_ms \
         returning id, project_id";
     LOCK_REPOSITORY = "update repositories set updated_ms = $2 where name = $1 returning id";
-    DELETE_REPOSITORY = "delete from repositories where name = $1";
-    PUT_ARTIFACT = "insert into artifacts (project_id, repository_id, digest, kind, media_type, \
-            config_media_type, artifact_type, config_digest, size_bytes, annotations, \
-            subject_digest, accessory_type, listed, pushed_ms) \
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, false, $13) \
-        on conflict (repository_id, digest) do update set \
-            subject_digest = coalesce(excluded.subject_digest, artifacts.subject_digest), \
-            accessory_type = coalesce(excluded.accessory_type, artifacts.accessory_type) \
-        returning id";
+    DELETE_REPOSITORY = "delete from repositories where id = $1";
+    INSERT_ARTIFACT = "insert into artifacts (project_id, repository_id, digest, kind, \
+            media_type, config_media_type, artifact_type, config_digest, size_bytes, \
+            annotations, subject_digest, accessory_type, manifest_bytes, listed, pushed_ms) \
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false, $14) \
+        on conflict (repository_id, digest) do nothing returning id, project_id";
+    ATTACH_ARTIFACT = "update artifacts set subject_digest = coalesce($3, subject_digest), \
+            accessory_type = coalesce($4, accessory_type) \
+        where repository_id = $1 and digest = $2 returning id, project_id";
+    ARTIFACT = "select id, project_id from artifacts where repository_id = $1 and digest = $2";
+    ARTIFACTS = "select id, project_id from artifacts where repository_id = $1";
     PUT_BLOBS = "insert into artifact_blobs (artifact_id, digest, size_bytes) \
             select $1, value ->> 'digest', value ->> 'size' from json_each($2) where true \
-            on conflict (artifact_id, digest) do nothing"
+            on conflict (artifact_id, digest) do nothing returning digest, size_bytes"
         | "insert into artifact_blobs (artifact_id, digest, size_bytes) \
             select $1, item ->> 'digest', (item ->> 'size')::bigint \
             from jsonb_array_elements($2::jsonb) item \
-            on conflict (artifact_id, digest) do nothing";
+            on conflict (artifact_id, digest) do nothing returning digest, size_bytes";
     PUT_REFERENCES = "insert into artifact_references \
             (parent_id, position, child_digest, platform, annotations, urls) \
             select $1, key, value ->> 'digest', value ->> 'platform', value ->> 'annotations', \
@@ -48,7 +51,7 @@ sqls! {
     DELETE_TAG = "delete from tags where repository_id = $1 and name = $2";
     CHILDREN = "select r.child_digest from artifact_references r join artifacts a \
         on a.id = r.parent_id where a.repository_id = $1 and a.digest = $2";
-    DELETE_ARTIFACT = "delete from artifacts where repository_id = $1 and digest = $2";
+    DELETE_ARTIFACT = "delete from artifacts where id = $1";
     // An index hides its parts unless they have tags of their own.
     LIST_AGAIN = "update artifacts set listed = accessory_type is null and (\
             exists (select 1 from tags t where t.artifact_id = artifacts.id) or not exists (\
@@ -88,7 +91,8 @@ sqls! {
     FINISH_WALK = "update inventory_walks set finished_ms = $2 where scope = $1";
 }
 
-store::row! { pub(in crate::inventory) Owned { id: RepositoryId, project_id: i64 } }
+store::row! { pub(in crate::inventory) Owned { id: RepositoryId, project_id: ProjectId } }
+store::row! { pub(in crate::inventory) OwnedArtifact { id: ArtifactId, project_id: ProjectId } }
 
 /// The repository's row, made where it is missing, and its project; `None` without the project.
 pub(in crate::inventory) async fn put_repository(
@@ -122,11 +126,11 @@ pub(in crate::inventory) async fn lock_repository(
 
 pub(in crate::inventory) async fn delete_repository(
     tx: &mut Tx,
-    name: &RepositoryName,
+    id: RepositoryId,
 ) -> Result<(), store::Error> {
     Ok(
         run!(tx, |connection, sql = DELETE_REPOSITORY| sqlx::query(sql)
-            .bind(name.as_str())
+            .bind(id.0)
             .execute(connection)
             .await
             .map(drop))?,
@@ -146,16 +150,18 @@ pub(in crate::inventory) struct ArtifactRow<'a> {
     pub annotations: String,
     pub subject: Option<Digest>,
     pub accessory_type: Option<&'static str>,
+    pub manifest_bytes: i64,
 }
 
-pub(in crate::inventory) async fn put_artifact(
+/// The new artifact; `None` when it is there already.
+pub(in crate::inventory) async fn insert_artifact(
     tx: &mut Tx,
     repository: &Owned,
     row: &ArtifactRow<'_>,
     now: Timestamp,
-) -> Result<ArtifactId, store::Error> {
-    let id: ArtifactId = run!(tx, |connection, sql = PUT_ARTIFACT| sqlx::query_scalar(sql)
-        .bind(repository.project_id)
+) -> Result<Option<OwnedArtifact>, store::Error> {
+    let inserted = run!(tx, |connection, sql = INSERT_ARTIFACT| sqlx::query_as(sql)
+        .bind(repository.project_id.0)
         .bind(repository.id.0)
         .bind(row.digest.as_str())
         .bind(&row.kind)
@@ -167,24 +173,63 @@ pub(in crate::inventory) async fn put_artifact(
         .bind(&row.annotations)
         .bind(row.subject.as_ref().map(Digest::as_str))
         .bind(row.accessory_type)
+        .bind(row.manifest_bytes)
         .bind(now.millis())
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await)?;
-    Ok(id)
+    Ok(inserted)
 }
 
-/// `blobs`: a JSON list of `{digest, size}`.
+/// The artifact that is there, attached to what the row says if it says so.
+pub(in crate::inventory) async fn attach_artifact(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    row: &ArtifactRow<'_>,
+) -> Result<OwnedArtifact, store::Error> {
+    Ok(
+        run!(tx, |connection, sql = ATTACH_ARTIFACT| sqlx::query_as(sql)
+            .bind(repository.0)
+            .bind(row.digest.as_str())
+            .bind(row.subject.as_ref().map(Digest::as_str))
+            .bind(row.accessory_type)
+            .fetch_one(connection)
+            .await)?,
+    )
+}
+
+pub(in crate::inventory) async fn artifact(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    digest: &Digest,
+) -> Result<Option<OwnedArtifact>, store::Error> {
+    Ok(run!(tx, |connection, sql = ARTIFACT| sqlx::query_as(sql)
+        .bind(repository.0)
+        .bind(digest.as_str())
+        .fetch_optional(connection)
+        .await)?)
+}
+
+pub(in crate::inventory) async fn artifacts(
+    tx: &mut Tx,
+    repository: RepositoryId,
+) -> Result<Vec<OwnedArtifact>, store::Error> {
+    Ok(run!(tx, |connection, sql = ARTIFACTS| sqlx::query_as(sql)
+        .bind(repository.0)
+        .fetch_all(connection)
+        .await)?)
+}
+
+/// `blobs`: a JSON list of `{digest, size}`. Those that the artifact did not have.
 pub(in crate::inventory) async fn put_blobs(
     tx: &mut Tx,
     artifact: ArtifactId,
     blobs: &str,
-) -> Result<(), store::Error> {
-    Ok(run!(tx, |connection, sql = PUT_BLOBS| sqlx::query(sql)
+) -> Result<Vec<(String, i64)>, store::Error> {
+    Ok(run!(tx, |connection, sql = PUT_BLOBS| sqlx::query_as(sql)
         .bind(artifact.0)
         .bind(blobs)
-        .execute(connection)
-        .await
-        .map(drop))?)
+        .fetch_all(connection)
+        .await)?)
 }
 
 /// `references`: a JSON list of `{digest, platform, annotations, urls}`.
@@ -261,14 +306,12 @@ pub(in crate::inventory) async fn children(
 
 pub(in crate::inventory) async fn delete_artifact(
     tx: &mut Tx,
-    repository: RepositoryId,
-    digest: &Digest,
+    artifact: ArtifactId,
 ) -> Result<(), store::Error> {
     Ok(run!(tx, |connection, sql = DELETE_ARTIFACT| sqlx::query(
         sql
     )
-    .bind(repository.0)
-    .bind(digest.as_str())
+    .bind(artifact.0)
     .execute(connection)
     .await
     .map(drop))?)

@@ -1,5 +1,7 @@
 //! What the index shows after changes, losses and walks, on both databases.
 
+mod usage;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -63,6 +65,7 @@ async fn statements_prepare_on_both_databases() {
     crate::store::testing::prepare(super::queries::writing::ALL).await;
     crate::store::testing::prepare(super::queries::reading::ALL).await;
     crate::store::testing::prepare(super::queries::labels::ALL).await;
+    crate::store::testing::prepare(super::queries::usage::ALL).await;
 }
 
 #[tokio::test]
