@@ -28,6 +28,9 @@ pub enum Error {
     /// A job that was launched as unique with the same parameters is not over.
     #[error("job {0} of the same kind and parameters is waiting or running")]
     NotUnique(JobId),
+    /// Of this kind one job at a time is live.
+    #[error("job {0} is waiting or running; wait for its end, or stop it")]
+    InProgress(JobId),
     #[error("too many clients follow logs (jobs.log_followers)")]
     TooManyFollowers,
     #[error(transparent)]

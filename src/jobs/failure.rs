@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::store;
+
 /// How a run failed; decides whether and when the job runs again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -60,6 +62,17 @@ impl Failure {
             | Self::TargetDown { message }
             | Self::Permanent { message } => message,
             Self::Stopped => "stopped on request",
+        }
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        let message = error.to_string();
+        if error.retryable() {
+            Self::Retryable { message }
+        } else {
+            Self::Permanent { message }
         }
     }
 }

@@ -24,6 +24,12 @@ pub trait Handler: Send + Sync {
         None
     }
 
+    /// How many jobs that are over stay, the newest, however old they are; `None`: all those of
+    /// the last [`Config::history_days`](super::Config::history_days).
+    fn keeps(&self) -> Option<u32> {
+        None
+    }
+
     /// Runs one job. A panic fails the job with [`Failure::Permanent`] and ends nothing else.
     fn run<'a>(&'a self, job: &'a Running) -> BoxFuture<'a, Result<(), Failure>>;
 }
@@ -73,6 +79,11 @@ impl Running {
     pub fn leave_rest(&self, pause: Duration) {
         // The first pause stands.
         let _ = self.slot.rest_after.set(pause);
+    }
+
+    /// Says what the run has to show when it ends; the last one counts.
+    pub fn report(&self, result: serde_json::Value) {
+        self.slot.report(result);
     }
 
     /// Whether `stop` was cancelled for the sake of the process, so that another run follows.

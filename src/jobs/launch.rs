@@ -11,7 +11,14 @@ use crate::secret;
 pub type ByHand = fn(&Value) -> Result<(), String>;
 
 /// The kinds that a runner runs.
-pub(super) type Kinds = BTreeMap<&'static str, Option<ByHand>>;
+pub(super) type Kinds = BTreeMap<&'static str, Kind>;
+
+/// What is known of a kind.
+#[derive(Debug)]
+pub(super) struct Kind {
+    by_hand: Option<ByHand>,
+    keeps: Option<u32>,
+}
 
 /// What a person wants to run.
 #[derive(Debug, Clone)]
@@ -59,14 +66,25 @@ impl Jobs {
 
     pub(super) fn know_kinds(&self, handlers: &BTreeMap<&'static str, Arc<dyn Handler>>) {
         let kinds = handlers.iter();
-        let kinds = kinds.map(|(kind, handler)| (*kind, handler.by_hand()));
+        let kinds = kinds.map(|(kind, handler)| {
+            let (by_hand, keeps) = (handler.by_hand(), handler.keeps());
+            (*kind, Kind { by_hand, keeps })
+        });
         // A second runner over the same queue has the same handlers.
         let _ = self.inner.kinds.set(kinds.collect());
     }
 
+    /// The kinds of which so many jobs that are over stay.
+    pub(super) fn kept(&self) -> Vec<(&'static str, u32)> {
+        let kinds = self.inner.kinds.get().into_iter().flatten();
+        kinds
+            .filter_map(|(name, kind)| Some((*name, kind.keeps?)))
+            .collect()
+    }
+
     fn check(&self, kind: &str, params: &Value) -> Result<(), Error> {
         let known = self.inner.kinds.get().and_then(|kinds| kinds.get(kind));
-        let refused = match known {
+        let refused = match known.map(|kind| kind.by_hand) {
             None => format!("there is no job of the name `{kind}`"),
             Some(None) => format!("jobs of the name `{kind}` are not launched by hand"),
             Some(Some(check)) => match check(params) {

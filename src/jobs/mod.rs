@@ -35,6 +35,7 @@ mod schedule;
 mod settler;
 mod slots;
 mod state;
+mod system;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -58,3 +59,4 @@ pub use queue::{Jobs, Stopping};
 pub use runner::Runner;
 pub use schedule::{Firing, Outcome, Schedules};
 pub use state::{State, UnknownState};
+pub use system::{Cadence, SystemJob, SystemRun, SystemSchedule, Trigger};

@@ -15,6 +15,7 @@ use super::{
     queue::{BATCH, Inner},
     settler::Settler,
     slots::Reason,
+    system::queries::trim,
     wake,
     worker::Worker,
 };
@@ -248,7 +249,7 @@ async fn chores(jobs: Jobs, shutdown: CancellationToken) {
             report("measure the job queue", measure(inner).await);
         }
         if due(&mut swept, SWEEP_EVERY) {
-            report("delete old jobs", sweep(inner).await);
+            report("delete old jobs", sweep(&jobs).await);
             let before = inner.clock.now().minus(inner.config.history());
             report("forget old firings", schedules.sweep(before).await);
         }
@@ -274,11 +275,17 @@ async fn measure(inner: &Inner) -> Result<(), Error> {
 }
 
 /// Deletes finished jobs past their history.
-pub(super) async fn sweep(inner: &Inner) -> Result<u64, Error> {
+pub(super) async fn sweep(jobs: &Jobs) -> Result<u64, Error> {
+    let inner = &jobs.inner;
     let before = inner.clock.now().minus(inner.config.history());
     let mut deleted = 0;
+    let kept = jobs.kept();
+    for (kind, newest) in &kept {
+        deleted += trim(&inner.db, kind, *newest).await?;
+    }
+    let kept: Vec<&str> = kept.into_iter().map(|(kind, _newest)| kind).collect();
     loop {
-        let count = queries::sweep(&inner.db, before, BATCH).await?;
+        let count = queries::sweep(&inner.db, before, BATCH, &kept).await?;
         failpoint::hit("jobs.swept");
         deleted += count;
         if count == 0 {

@@ -12,6 +12,7 @@ use super::{
     queries::{self, Entry},
     queue::Inner,
     slots::Slot,
+    system::queries::put_result,
 };
 use crate::{clock::Timestamp, failpoint, store::Tx};
 
@@ -91,6 +92,11 @@ impl Inner {
             .collect();
         if !log.is_empty() {
             queries::append_log(&mut tx, &log).await?;
+        }
+        for run in ended.iter().map(|ended| &ended.slot) {
+            if let (Some(result), true) = (run.result(), settled.contains_key(&run.id)) {
+                put_result(&mut tx, run.id, &result).await?;
+            }
         }
         let news = self.write_targets(&mut tx, ended, now).await?;
         failpoint::hit("jobs.settle_before_commit");

@@ -25,6 +25,7 @@ pub(super) struct Slot {
     pub meter: Meter,
     /// How long to wait for the run that goes on where this one ends.
     pub rest_after: OnceLock<Duration>,
+    result: Mutex<Option<serde_json::Value>>,
     reason: OnceLock<Reason>,
 }
 
@@ -78,8 +79,19 @@ impl Slot {
             moved: AtomicU64::default(),
             meter: Meter::default(),
             rest_after: OnceLock::new(),
+            result: Mutex::default(),
             reason: OnceLock::new(),
         }
+    }
+
+    pub(super) fn report(&self, result: serde_json::Value) {
+        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+
+    /// What the run has to show, as JSON.
+    pub(super) fn result(&self) -> Option<String> {
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        result.as_ref().map(ToString::to_string)
     }
 
     /// Tells the run to end; the first reason stands.

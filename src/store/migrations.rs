@@ -50,6 +50,7 @@ const ENTRIES: &[Entry] = &[
     entry!(27, "0027_immutable"),
     entry!(29, "0029_retention"),
     entry!(30, "0030_quotas"),
+    entry!(32, "0032_job_results"),
 ];
 
 /// How many migrations are still to be applied.

@@ -173,7 +173,8 @@ impl From<jobs::Error> for Error {
             jobs::Error::NotFound(id) => Self::not_found("job", id),
             jobs::Error::Refused { .. }
             | jobs::Error::Superseded(_)
-            | jobs::Error::NotUnique(_) => Self::Conflict(message),
+            | jobs::Error::NotUnique(_)
+            | jobs::Error::InProgress(_) => Self::Conflict(message),
             jobs::Error::Unlaunchable(_) => Self::BadRequest(message),
             jobs::Error::TooManyFollowers => Self::Unavailable(error.into()),
             jobs::Error::Store(error) => error.into(),

@@ -219,12 +219,20 @@ pub(super) async fn depth(db: &Db) -> Result<Vec<Depth>> {
     }))
 }
 
-/// Deletes up to `limit` jobs, with their logs, that finished before `before`.
-pub(super) async fn sweep(db: &Db, before: Timestamp, limit: i64) -> Result<u64> {
+/// Deletes up to `limit` jobs, with their logs, that finished before `before`, not those of the
+/// kinds `kept`.
+pub(super) async fn sweep(
+    db: &Db,
+    before: Timestamp,
+    limit: i64,
+    kept: &[&'static str],
+) -> Result<u64> {
+    let kept = json(kept);
     Ok(write!(db, |pool, sql = JOBS_SWEEP| {
         sqlx::query(sql)
             .bind(before.millis())
             .bind(limit)
+            .bind(kept)
             .execute(pool)
             .await?
             .rows_affected()

@@ -193,7 +193,14 @@ sqls! {
          group by kind, state";
     JOBS_SWEEP = "
         delete from jobs where id in
-            (select id from jobs where finished_ms < $1 order by finished_ms limit $2)";
+            (select id from jobs where finished_ms < $1
+                and kind not in (select value from json_each($3))
+              order by finished_ms limit $2)"
+      | "
+        delete from jobs where id in
+            (select id from jobs where finished_ms < $1
+                and kind not in (select value from jsonb_array_elements_text($3::jsonb))
+              order by finished_ms limit $2)";
     LOG_LAST = "select coalesce(max(seq), 0) from job_logs where job_id = $1";
     LOG_TRIM = "delete from job_logs where job_id = $1 and seq <= $2";
     LOG_APPEND = "

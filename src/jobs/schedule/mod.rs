@@ -7,6 +7,7 @@ pub(crate) use queries::ALL;
 
 use super::{Cron, Enqueued, Error, JobId, Jobs, NewJob, queue::BATCH};
 use crate::{clock::Timestamp, failpoint, store::Tx};
+pub(super) use queries::schedule as row;
 use queries::{FiringRow, Moved, NewFiring, ScheduleRow};
 
 /// Jobs that are enqueued by the clock. Cheap to clone.

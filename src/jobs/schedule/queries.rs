@@ -67,7 +67,7 @@ sqls! {
 }
 
 row! {
-    pub(super) ScheduleRow {
+    pub(in crate::jobs) ScheduleRow {
         key: String, kind: String, cron: String, params: String,
         next_ms: Option<i64>,
     }
@@ -117,7 +117,7 @@ pub(super) async fn remove(tx: &mut Tx, key: &str) -> Result<u64, Error> {
     }))
 }
 
-pub(super) async fn schedule(db: &Db, key: &str) -> Result<Option<ScheduleRow>, Error> {
+pub(in crate::jobs) async fn schedule(db: &Db, key: &str) -> Result<Option<ScheduleRow>, Error> {
     Ok(read!(db, |pool, sql = SCHEDULE_BY_KEY| {
         sqlx::query_as(sql).bind(key).fetch_optional(pool).await?
     }))

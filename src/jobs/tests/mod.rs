@@ -11,6 +11,7 @@ mod lifecycle;
 mod queue;
 mod running;
 mod schedules;
+mod system;
 mod targets;
 
 use std::{sync::Arc, time::Duration};
@@ -111,4 +112,5 @@ async fn every_statement_is_valid_on_both_databases() {
     crate::store::testing::prepare(super::ledger::ALL).await;
     crate::store::testing::prepare(super::bulk::ALL).await;
     crate::store::testing::prepare(super::schedule::ALL).await;
+    crate::store::testing::prepare(super::system::ALL).await;
 }

@@ -292,9 +292,9 @@ async fn finished_jobs_are_listed_until_their_history_ends() {
         assert_eq!(ids(None).await, [waiting, done]);
         assert_eq!(ids(Some(State::Failed)).await, [done]);
         clock.advance(Duration::from_hours(14 * 24));
-        assert_eq!(runner::sweep(&jobs.inner).await.unwrap(), 0);
+        assert_eq!(runner::sweep(&jobs).await.unwrap(), 0);
         clock.advance(Duration::from_millis(1));
-        assert_eq!(runner::sweep(&jobs.inner).await.unwrap(), 1);
+        assert_eq!(runner::sweep(&jobs).await.unwrap(), 1);
         assert_eq!(ids(None).await, [waiting]);
     }
 }
