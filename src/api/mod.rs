@@ -43,6 +43,7 @@ mod schedules;
 mod search;
 mod sort;
 mod system;
+mod system_jobs;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -51,7 +52,7 @@ mod webhooks;
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    audit::{Log, Recorder},
+    audit::{Log, Purge, Recorder},
     auth::Auth,
     clock::SharedClock,
     inventory::{Inventory, Registry},
@@ -77,6 +78,7 @@ pub struct Parts {
     pub jobs: Jobs,
     pub audit: Recorder,
     pub audit_log: Log,
+    pub audit_purge: Purge,
     pub clock: SharedClock,
     /// The index of what the registry behind holds, and the way to change it.
     pub inventory: Inventory,

@@ -14,7 +14,7 @@ use super::{
     immutable, jobs, jobservice, labels, members, metadata,
     openapi::{self, Routes},
     permissions, policies, projects, registries, replication, repositories, retentions, robots,
-    schedules, search, system, users, webhooks,
+    schedules, search, system, system_jobs, users, webhooks,
 };
 use crate::{
     settings,
@@ -94,6 +94,7 @@ fn routes() -> Routes {
         .merge(schedules::routes())
         .merge(search::routes())
         .merge(system::routes())
+        .merge(system_jobs::routes())
         .merge(users::routes())
         .merge(webhooks::routes());
     Routes::new("about")

@@ -126,8 +126,10 @@ impl App {
         let proxy = shared.proxy(&background.exchanges, &mut metrics)?;
         let retention = shared.retention(&proxy);
         retention.metrics().register(&mut metrics);
+        let purge = shared.purge();
         let mut handlers = shared.replication.handlers();
         handlers.push(retention.handler());
+        handlers.push(Arc::new(purge.clone()));
         handlers.push(Arc::new(SyncHandler(shared.inventory.clone())));
         handlers.extend(shared.webhooks.handlers());
         let runner = Runner::new(shared.jobs.clone(), handlers);
@@ -135,7 +137,7 @@ impl App {
         let rooms = shared.rooms(
             &background,
             metrics,
-            (proxy, retention),
+            (proxy, retention, purge),
             ca_certificate.clone(),
         )?;
         Ok(Self {
@@ -300,7 +302,7 @@ impl Shared {
         self,
         background: &Background,
         mut metrics: Registry,
-        (proxy, retention): (Proxy, Retention),
+        (proxy, retention, audit_purge): (Proxy, Retention, audit::Purge),
         ca_certificate: Option<PathBuf>,
     ) -> anyhow::Result<Rooms> {
         let probes: Vec<Arc<dyn Probe>> = vec![
@@ -316,6 +318,7 @@ impl Shared {
             settings: self.settings,
             audit: self.audit,
             audit_log: audit::Log::new(background.db.clone()),
+            audit_purge,
             clock: self.clock,
             replication: self.replication,
             retention,
@@ -343,6 +346,10 @@ impl Shared {
             status: Status { probes, metrics },
             installation,
         })
+    }
+
+    fn purge(&self) -> audit::Purge {
+        audit::Purge::new(self.db.clone(), self.jobs.clone(), self.clock.clone())
     }
 
     fn retention(&self, proxy: &Proxy) -> Retention {

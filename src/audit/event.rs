@@ -92,9 +92,20 @@ pub const EVENT_TYPES: &[(Operation, &str)] = &[
     (Operation::Create, "job"),
     (Operation::Update, "job"),
     (Operation::Update, "configuration"),
+    (Operation::Create, "purge_audit"),
+    (Operation::Update, "purge_audit"),
 ];
 
 impl Operation {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Create,
+        Self::Update,
+        Self::Delete,
+        Self::Pull,
+        Self::Push,
+        Self::Login,
+    ];
+
     /// The word in the table and the API.
     pub const fn as_str(self) -> &'static str {
         match self {

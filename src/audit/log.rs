@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::queries;
 use crate::{
     clock::Timestamp,
-    store::{self, Db, Filter, Listing, Page, Test},
+    store::{self, Db, Filter, Listing, Page, Test, Tx},
 };
 
 /// The audit log as it is read. Cheap to clone.
@@ -78,9 +78,7 @@ impl Log {
         loop {
             let mut tx = self.db.begin().await?;
             let gone = queries::sweep(&mut tx, before, SWEEP_BATCH).await?;
-            for (project, entries) in counted(gone.iter().map(Option::as_deref)) {
-                queries::count(&mut tx, project, -entries).await?;
-            }
+            uncount(&mut tx, &gone).await?;
             tx.commit().await?;
             swept += gone.len() as u64;
             if i64::try_from(gone.len()).is_ok_and(|gone| gone < SWEEP_BATCH) {
@@ -88,6 +86,14 @@ impl Log {
             }
         }
     }
+}
+
+/// Takes deleted entries, given as their projects, out of the totals.
+pub(super) async fn uncount(tx: &mut Tx, gone: &[Option<String>]) -> Result<(), store::Error> {
+    for (project, entries) in counted(gone.iter().map(Option::as_deref)) {
+        queries::count(tx, project, -entries).await?;
+    }
+    Ok(())
 }
 
 /// How often each project occurs, in the order of their names, so that those who count at once

@@ -1,7 +1,8 @@
 //! The audit log: who did what to which thing, and whether it worked.
 //!
 //! [`Recorder`] takes events from every room and never waits: they go through a bounded queue
-//! to one [`Writer`], which writes them in batches. [`Log`] reads them back. The room knows the
+//! to one [`Writer`], which writes them in batches. [`Log`] reads them back, [`Purge`] deletes
+//! what is old. The room knows the
 //! words of its events only, not the rooms that send them. An event in the queue is lost with
 //! the process; nothing may depend on one.
 
@@ -9,15 +10,18 @@ mod config;
 mod event;
 mod log;
 mod metrics;
+mod purge;
 pub(crate) mod queries;
 mod recorder;
 #[cfg(test)]
 mod tests;
+mod types;
 mod writer;
 
 pub use config::Config;
 pub use event::{EVENT_TYPES, Event, Operation, Outcome};
 pub use log::{Entry, Log, View};
 pub use metrics::Metrics;
+pub use purge::{Purge, PurgeParameters};
 pub use recorder::Recorder;
 pub use writer::Writer;

@@ -1,7 +1,7 @@
 use super::{Outcome, recorder::Noted};
 use crate::{
     clock::Timestamp,
-    store::{self, Db, Field, Selection, Tx, read, run, sqls},
+    store::{self, Db, Field, Selection, Tx, read, row, run, sqls},
 };
 
 sqls! {
@@ -9,6 +9,14 @@ sqls! {
         succeeded, description, source, request_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     SWEEP = "delete from audit_log where id in \
         (select id from audit_log where at_ms < $1 order by at_ms limit $2) returning project";
+    COUNT_BEFORE = "select count(*) from audit_log where at_ms < $1";
+    LOOK = "select id, at_ms, operation, resource_type from audit_log \
+        where at_ms < $1 and at_ms >= $2 and (at_ms > $2 or id > $3) order by at_ms, id limit $4";
+    DELETE = "delete from audit_log where id in (select value from json_each($1)) \
+            returning project"
+        | "delete from audit_log \
+            where id in (select value::bigint from jsonb_array_elements_text($1::jsonb)) \
+            returning project";
     COUNT = "insert into audit_counts (project, entries) values ($1, $2) \
         on conflict (project) do update set entries = audit_counts.entries + excluded.entries";
     TOTAL = "select coalesce(sum(entries), 0) from audit_counts"
@@ -17,6 +25,11 @@ sqls! {
             where project in (select value from json_each($1))"
         | "select coalesce(sum(entries), 0)::bigint from audit_counts \
             where project in (select jsonb_array_elements_text($1::jsonb))";
+}
+
+row! {
+    /// The part of an entry that says whether a purge means it.
+    pub(super) Looked { id: i64, at_ms: i64, operation: String, resource_type: String }
 }
 
 pub(super) const ENTRIES: Selection = Selection {
@@ -65,6 +78,40 @@ pub(super) async fn sweep(
     Ok(run!(tx, |connection, sql = SWEEP| sqlx::query_scalar(sql)
         .bind(before.millis())
         .bind(limit)
+        .fetch_all(connection)
+        .await)?)
+}
+
+/// How many entries are older than that.
+pub(super) async fn count_before(db: &Db, before: Timestamp) -> Result<u64, store::Error> {
+    let count: i64 = read!(db, |pool, sql = COUNT_BEFORE| sqlx::query_scalar(sql)
+        .bind(before.millis())
+        .fetch_one(pool)
+        .await)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// Entries that are older than that, oldest first, behind the one of this time and id.
+pub(super) async fn look(
+    db: &Db,
+    before: Timestamp,
+    (behind_ms, behind): (i64, i64),
+    limit: u64,
+) -> Result<Vec<Looked>, store::Error> {
+    Ok(read!(db, |pool, sql = LOOK| sqlx::query_as(sql)
+        .bind(before.millis())
+        .bind(behind_ms)
+        .bind(behind)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(pool)
+        .await)?)
+}
+
+/// Deletes entries; the project of each that was there.
+pub(super) async fn delete(tx: &mut Tx, ids: &[i64]) -> Result<Vec<Option<String>>, store::Error> {
+    let ids = serde_json::json!(ids).to_string();
+    Ok(run!(tx, |connection, sql = DELETE| sqlx::query_scalar(sql)
+        .bind(ids)
         .fetch_all(connection)
         .await)?)
 }

@@ -11,9 +11,8 @@ const LINES: &[&[&str]] = &[
     &["backoff", "clock", "failpoint", "oci", "secret", "wire"],
     &["telemetry"],
     &["store", "tls"],
-    &[
-        "audit", "embedded", "jobs", "registry", "server", "settings",
-    ],
+    &["embedded", "jobs", "registry", "server", "settings"],
+    &["audit"],
     &["auth"],
     &["inventory", "webhook"],
     &["gc", "quota", "replication", "retention"],

@@ -12,7 +12,8 @@ pub(super) fn requests() -> Map<String, Value> {
         .chain(projects())
         .chain(contents())
         .chain(replication())
-        .chain(retention());
+        .chain(retention())
+        .chain(system());
     all.map(|(name, schema)| (name.to_owned(), schema))
         .collect()
 }
@@ -291,6 +292,30 @@ fn retention() -> Vec<(&'static str, Value)> {
             needing(&["action"], &json!({"action": {"enum": ["stop"]}})),
         ),
     ]
+}
+
+fn system() -> Vec<(&'static str, Value)> {
+    let schedule = needing(
+        &["type"],
+        &json!({
+            "type": {"enum": ["None", "Manual", "Hourly", "Daily", "Weekly", "Custom"]},
+            "cron": {"type": "string", "examples": ["0 0 0 * * *"]},
+        }),
+    );
+    let parameters = json!({
+        "type": "object",
+        "description": "What runs do, as their kind has it.",
+        "examples": [{
+            "audit_retention_hour": 168, "include_event_types": "delete_user", "dry_run": true,
+        }],
+    });
+    vec![(
+        "Schedule",
+        needing(
+            &["schedule"],
+            &json!({"schedule": schedule, "parameters": parameters}),
+        ),
+    )]
 }
 
 fn policy(flag: &Value, kilobits: &Value) -> Value {

@@ -16,6 +16,7 @@ mod registries;
 mod retentions;
 mod robots;
 mod system;
+mod system_jobs;
 mod target;
 mod users;
 mod walk;
@@ -43,7 +44,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     embedded,
     inventory::{self, Inventory},
-    jobs::{Config as JobsConfig, Jobs, Runner},
+    jobs::{Config as JobsConfig, Handler, Jobs, Runner},
     registry,
     replication::{self, Replication},
     retention::{self, Retention},
@@ -81,10 +82,19 @@ struct Api {
     _db: TestDb,
 }
 
+/// The audit trail with its writer running.
+fn recording(db: &TestDb, clock: &SharedClock, stop: &CancellationToken) -> audit::Recorder {
+    let config = audit::Config::default();
+    let (recorder, writer) = audit::Recorder::open((**db).clone(), clock.clone(), &config);
+    tokio::spawn(writer.run(stop.clone()));
+    recorder
+}
+
 /// Replication, retention and webhooks with their jobs running.
 async fn working(
     parts: replication::Parts,
     (auth, inventory, settings): (&Auth, &Inventory, &Settings),
+    purges: Arc<dyn Handler>,
     stop: &CancellationToken,
 ) -> (Replication, Retention, Webhooks) {
     let queue = parts.jobs.clone();
@@ -125,7 +135,7 @@ async fn working(
     let handlers = replication.handlers().into_iter().chain(jobs::handlers());
     let handlers = handlers
         .chain(webhooks.handlers())
-        .chain([retention.handler()]);
+        .chain([retention.handler(), purges]);
     let runner = Runner::new(queue, handlers);
     tokio::spawn(runner.run(stop.clone()));
     (replication, retention, webhooks)
@@ -170,9 +180,7 @@ impl Api {
             connections: registry::Config::default(),
             data_dir: files.path().to_owned(),
         };
-        let config = audit::Config::default();
-        let (audit, writer) = audit::Recorder::open((*db).clone(), clock.clone(), &config);
-        tokio::spawn(writer.run(stop.clone()));
+        let audit = recording(&db, &clock, &stop);
         let index = inventory::Parts {
             db: (*db).clone(),
             clock: clock.clone(),
@@ -187,7 +195,9 @@ impl Api {
         let probe = Arc::new(Switch::default());
         let certificate = files.path().join("ca.crt");
         std::fs::write(&certificate, "-----BEGIN CERTIFICATE-----").unwrap();
-        let working = working(parts, (&auth, &inventory, &settings), &stop);
+        let purge = audit::Purge::new((*db).clone(), jobs.clone(), clock.clone());
+        let purges = Arc::new(purge.clone());
+        let working = working(parts, (&auth, &inventory, &settings), purges, &stop);
         let (replication, retention, webhooks) = working.await;
         let router = Router::new(Parts {
             auth,
@@ -198,6 +208,7 @@ impl Api {
             jobs,
             audit,
             audit_log: audit::Log::new((*db).clone()),
+            audit_purge: purge,
             clock,
             inventory: inventory.clone(),
             registry: Arc::new(direct),
