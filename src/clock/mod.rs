@@ -68,6 +68,20 @@ impl Timestamp {
     }
 }
 
+/// As files have it; times before the epoch are the epoch.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::default().plus(since_epoch)
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH + time.since(Timestamp::default())
+    }
+}
+
 /// RFC 3339 in UTC: `2026-11-21T10:00:00.5Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,10 +113,7 @@ impl Clock for SystemClock {
         reason = "the one place that reads the wall clock"
     )]
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        SystemTime::now().into()
     }
 }
 
@@ -151,6 +162,14 @@ mod tests {
                 .to_string()
                 .starts_with("9999-")
         );
+    }
+
+    #[test]
+    fn times_of_files_are_read_and_written() {
+        let time = Timestamp::from_millis(1_500);
+        assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Timestamp::from(before), Timestamp::default());
     }
 
     #[test]

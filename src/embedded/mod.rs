@@ -8,10 +8,10 @@
 //! `upload/` (sessions). `endpoint/` holds one file for each group of endpoints. This room knows
 //! no users, no projects and no network.
 //!
-//! What is missing: blobs that nothing refers to any more stay on the disk, for there is no
-//! garbage collection yet. CNCF distribution's `garbage-collect` can do it while this is stopped.
+//! Deleting takes references away; [`Registry::collect`] gives the space back.
 
 mod answer;
+mod collect;
 mod config;
 mod disk;
 mod endpoint;
@@ -21,6 +21,7 @@ mod registry;
 mod threads;
 mod upload;
 
+pub use collect::{CollectError, Collected, Collection, Effect, Told};
 pub use config::{Config, Durability};
 pub use error::Error;
 pub use metrics::Metrics;

@@ -35,7 +35,7 @@ pub struct Registry {
     pub(super) threads: Threads,
     pub(super) sessions: Arc<Sessions>,
     pub(super) metrics: Metrics,
-    clock: SharedClock,
+    pub(super) clock: SharedClock,
     expiry: Duration,
     interval: Duration,
 }

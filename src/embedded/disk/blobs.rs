@@ -16,7 +16,23 @@ impl Disk {
         if files::length(&self.layout.blob_link(name, digest))?.is_none() {
             return Ok(None);
         }
-        files::length(&self.layout.blob_data(digest))
+        self.content(digest, files::length)
+    }
+
+    /// The same for a client that may leave the upload out for it: from now on the blob counts
+    /// as pushed again.
+    pub(in crate::embedded) fn promise_blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<u64>, Failure> {
+        let _adding = self.locks.adding(name);
+        self.fresh.note(digest);
+        let size = self.blob_size(name, digest)?;
+        if size.is_some() {
+            files::touch(&self.layout.blob_link(name, digest))?;
+        }
+        Ok(size)
     }
 
     /// A blob's content and its size in bytes, if the repository has it.
@@ -28,15 +44,13 @@ impl Disk {
         if files::length(&self.layout.blob_link(name, digest))?.is_none() {
             return Ok(None);
         }
-        let path = self.layout.blob_data(digest);
-        let Some(file) = files::present(File::open(&path), "open", &path)? else {
-            return Ok(None);
-        };
-        let metadata = file.metadata();
-        let size = metadata
-            .map_err(|error| Failure::storage("look at", &path, error))?
-            .len();
-        Ok(Some((file, size)))
+        self.content(digest, |path| {
+            let opened = File::open(path).and_then(|file| {
+                let size = file.metadata()?.len();
+                Ok((file, size))
+            });
+            files::present(opened, "open", path)
+        })
     }
 
     /// Takes the upload `file`, which lies at `from` and whose content has the digest `digest`,
@@ -54,13 +68,14 @@ impl Disk {
             .map_err(|error| Failure::storage("look at", from, error))?
             .len();
         let mut batch = self.files.begin();
+        let _content = self.contents.adding(digest);
+        self.fresh.note(digest);
         if files::length(&data)? == Some(size) {
             fs::remove_file(from).map_err(|error| Failure::storage("remove", from, error))?;
         } else {
             batch.adopt(from, file, &data)?;
         }
-        let _adding = self.locks.adding(name);
-        link(&mut batch, &self.layout.blob_link(name, digest), digest)?;
+        self.link_blob(&mut batch, name, digest)?;
         batch.finish()
     }
 
@@ -71,12 +86,13 @@ impl Disk {
         digest: &Digest,
         to: &RepositoryName,
     ) -> Result<bool, Failure> {
+        let _content = self.contents.adding(digest);
+        self.fresh.note(digest);
         if self.blob_size(from, digest)?.is_none() {
             return Ok(false);
         }
         let mut batch = self.files.begin();
-        let _adding = self.locks.adding(to);
-        link(&mut batch, &self.layout.blob_link(to, digest), digest)?;
+        self.link_blob(&mut batch, to, digest)?;
         batch.finish()?;
         Ok(true)
     }
@@ -92,6 +108,19 @@ impl Disk {
         let was_there = batch.remove(&self.layout.blob_link(name, digest))?;
         batch.finish()?;
         Ok(was_there)
+    }
+
+    /// A link that is there already counts as written now.
+    fn link_blob(
+        &self,
+        batch: &mut Batch<'_>,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), Failure> {
+        let _adding = self.locks.adding(name);
+        let path = self.layout.blob_link(name, digest);
+        link(batch, &path, digest)?;
+        files::touch(&path).map(drop)
     }
 }
 

@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+
 use super::super::{config::Durability, error::Failure};
-use crate::{failpoint, secret::random_bytes};
+use crate::{clock::Timestamp, failpoint, secret::random_bytes};
 
 /// Writes files so that others see them whole or not at all.
 #[derive(Debug)]
@@ -68,26 +70,26 @@ impl Batch<'_> {
             file.sync_data()
                 .map_err(|error| Failure::storage("sync", from, error))?;
         }
+        self.place(from, to)
+    }
+
+    /// Moves what lies at `from` and is complete to `to`, replacing what is there.
+    pub(super) fn place(&mut self, from: &Path, to: &Path) -> Result<(), Failure> {
         let folder = parent(to);
         self.make_folder(folder)?;
         failpoint::hit("embedded.file_written");
-        fs::rename(from, to).map_err(|error| Failure::storage("rename", from, error))?;
-        failpoint::hit("embedded.file_renamed");
+        rename(from, to)?;
         self.touched.insert(folder.into());
         Ok(())
     }
 
     /// Removes a file; `false` when there is none.
     pub(super) fn remove(&mut self, path: &Path) -> Result<bool, Failure> {
-        match fs::remove_file(path) {
-            Ok(()) => {
-                failpoint::hit("embedded.file_removed");
-                self.touched.insert(parent(path).into());
-                Ok(true)
-            }
-            Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(Failure::storage("remove", path, error)),
+        let was_there = remove(path)?;
+        if was_there {
+            self.touched.insert(parent(path).into());
         }
+        Ok(was_there)
     }
 
     /// Removes a folder with all that is in it, if it is there.
@@ -131,6 +133,41 @@ impl Batch<'_> {
     }
 }
 
+/// Moves a file into a folder that is there. Not synced, like what follows.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::rename(from, to).map_err(|error| Failure::storage("rename", from, error))?;
+    failpoint::hit("embedded.file_renamed");
+    Ok(())
+}
+
+/// Removes a file; `false` when there is none.
+pub(super) fn remove(path: &Path) -> Result<bool, Failure> {
+    let removed = present(fs::remove_file(path), "remove", path)?;
+    if removed.is_some() {
+        failpoint::hit("embedded.file_removed");
+    }
+    Ok(removed.is_some())
+}
+
+/// Removes a folder if there is nothing in it.
+pub(super) fn remove_empty(folder: &Path) -> Result<(), Failure> {
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => present(removed, "remove", folder).map(drop),
+    }
+}
+
+/// Makes a file count as written now; `false` when there is none.
+pub(super) fn touch(path: &Path) -> Result<bool, Failure> {
+    let omit = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps {
+        last_access: omit(UTIME_OMIT),
+        last_modification: omit(UTIME_NOW),
+    };
+    let touched = utimensat(CWD, path, &times, AtFlags::empty()).map_err(io::Error::from);
+    Ok(present(touched, "touch", path)?.is_some())
+}
+
 /// The content of a small file; `None` when there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     present(fs::read(path), "read", path)
@@ -138,8 +175,13 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
 
 /// The length of a file in bytes; `None` when there is no such file.
 pub(super) fn length(path: &Path) -> Result<Option<u64>, Failure> {
-    let found = present(fs::metadata(path), "look at", path)?;
-    Ok(found.map(|metadata| metadata.len()))
+    Ok(look(path)?.map(|(length, _written)| length))
+}
+
+/// The length of a file in bytes, and when it was last written.
+pub(super) fn look(path: &Path) -> Result<Option<(u64, Timestamp)>, Failure> {
+    let found = fs::metadata(path).and_then(|found| Ok((found.len(), found.modified()?.into())));
+    present(found, "look at", path)
 }
 
 /// The names in a folder that are text, in no order; none when there is no such folder.

@@ -14,6 +14,7 @@ use crate::oci::{Digest, RepositoryName, Tag};
 /// docker/registry/v2/repositories/<name>/_referrers/sha256/<subject>/sha256-abcd…
 /// uploads/<upload id>
 /// tmp/<random>
+/// quarantine/sha256-abcd…
 /// ```
 /// A `link` holds a digest. A blob is in a repository when its link is there and its data is.
 #[derive(Debug, Clone)]
@@ -36,6 +37,15 @@ impl Layout {
 
     pub(in crate::embedded) fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    /// Where content waits that nothing refers to, until it is deleted.
+    pub(in crate::embedded) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    pub(super) fn quarantined(&self, digest: &Digest) -> PathBuf {
+        self.quarantine().join(entry(digest))
     }
 
     pub(in crate::embedded) fn blobs(&self) -> PathBuf {
@@ -71,9 +81,18 @@ impl Layout {
         self.tags(name).join(tag.as_str())
     }
 
+    pub(super) fn referrer(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        digest: &Digest,
+    ) -> PathBuf {
+        self.referrers(name, subject).join(entry(digest))
+    }
+
     pub(super) fn referrers(&self, name: &RepositoryName, subject: &Digest) -> PathBuf {
         self.repository(name)
-            .join(format!("_referrers/{}", folder(subject)))
+            .join(format!("{REFERRERS}/{}", folder(subject)))
     }
 
     pub(super) fn repository(&self, name: &RepositoryName) -> PathBuf {
@@ -84,7 +103,18 @@ impl Layout {
 /// No component of a repository name begins with `_`.
 pub(super) const LAYERS: &str = "_layers";
 pub(super) const MANIFESTS: &str = "_manifests";
+pub(super) const REFERRERS: &str = "_referrers";
 
-fn folder(digest: &Digest) -> String {
+/// The digest of a file that [`entry`] has named.
+pub(super) fn digest_of(entry: &str) -> Option<Digest> {
+    entry.replacen('-', ":", 1).parse().ok()
+}
+
+fn entry(digest: &Digest) -> String {
+    digest.as_str().replacen(':', "-", 1)
+}
+
+/// `sha256/abcd…`.
+pub(super) fn folder(digest: &Digest) -> String {
     format!("{}/{}", digest.algorithm().name(), digest.hex())
 }

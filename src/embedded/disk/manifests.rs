@@ -30,7 +30,7 @@ impl Disk {
         if !self.has_revision(name, &digest)? {
             return Ok(None);
         }
-        let Some(bytes) = files::read(&self.layout.blob_data(&digest))? else {
+        let Some(bytes) = self.content(&digest, files::read)? else {
             return Ok(None);
         };
         let media_type = self.media_type(name, &digest, &bytes)?;
@@ -50,9 +50,11 @@ impl Disk {
         manifest: &Manifest,
         tags: &[Tag],
     ) -> Result<(), Failure> {
-        let _adding = self.locks.adding(name);
-        self.check_references(name, manifest)?;
         let (digest, mut batch) = (&stored.digest, self.files.begin());
+        let _content = self.contents.adding(digest);
+        let _adding = self.locks.adding(name);
+        self.fresh.note_manifest(digest, &stored.bytes);
+        self.check_references(name, manifest)?;
         let data = self.layout.blob_data(digest);
         if files::length(&data)? != Some(stored.bytes.len() as u64) {
             batch.write(&data, &stored.bytes)?;
@@ -80,10 +82,11 @@ impl Disk {
         digest: &Digest,
     ) -> Result<bool, Failure> {
         let _removing = self.locks.removing(name);
-        let reference = Reference::Digest(digest.clone());
-        let Some(stored) = self.manifest(name, &reference)? else {
+        if !self.has_revision(name, digest)? {
             return Ok(false);
-        };
+        }
+        // Its content may be lost.
+        let stored = self.manifest(name, &Reference::Digest(digest.clone()))?;
         let mut batch = self.files.begin();
         for tag in self.tag_names(name)? {
             if self.tagged(name, &tag)?.as_ref() == Some(digest) {
@@ -93,8 +96,8 @@ impl Disk {
         let revision = self.layout.revision(name, digest);
         batch.remove(&revision.join(LINK))?;
         batch.remove(&revision.join(MEDIA_TYPE))?;
-        let subject = Manifest::parse(&stored.media_type, &stored.bytes)
-            .ok()
+        let subject = stored
+            .and_then(|stored| Manifest::parse(&stored.media_type, &stored.bytes).ok())
             .and_then(|manifest| manifest.subject);
         if let Some(subject) = subject {
             self.remove_referrer(&mut batch, name, &subject.digest, digest)?;
@@ -225,6 +228,6 @@ fn inner_media_type(bytes: &[u8]) -> InnerMediaType {
 const LINK: &str = "link";
 const CURRENT_LINK: &str = "current/link";
 /// Beside the link, for manifests that do not hold their media type themselves.
-const MEDIA_TYPE: &str = "media-type";
+pub(super) const MEDIA_TYPE: &str = "media-type";
 /// How many missing digests an error names.
 const LISTED_MISSING: usize = 5;

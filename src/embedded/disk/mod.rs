@@ -3,22 +3,28 @@
 //!
 //! What is referred to is written before what refers to it, each by renaming a complete file, so
 //! that a process killed at any instant leaves no half blob and no reference to one. Start with
-//! `layout.rs`.
+//! `layout.rs`. `collection/` takes away what nothing refers to any more.
 
 mod blobs;
+mod collection;
 mod files;
+mod fresh;
 mod layout;
 mod listing;
 mod locks;
 mod manifests;
+mod marks;
+mod quarantine;
 mod referrers;
 
 use std::{fs, fs::File, os::unix::fs::MetadataExt, path::Path};
 
 use super::{config::Durability, error::Error};
 use files::Files;
+use fresh::Fresh;
 use locks::Locks;
 
+pub(super) use collection::Run;
 pub(super) use layout::Layout;
 pub(super) use listing::Listing;
 pub(super) use manifests::StoredManifest;
@@ -29,7 +35,11 @@ pub(super) use referrers::Referrer;
 pub(super) struct Disk {
     pub(super) layout: Layout,
     files: Files,
+    /// Of content, by digest. Taken before a repository's lock, never after.
+    contents: Locks,
+    /// Of repositories.
     locks: Locks,
+    fresh: Fresh,
     _lock: File,
 }
 
@@ -46,6 +56,7 @@ impl Disk {
             layout.repositories(),
             layout.uploads(),
             layout.temporary(),
+            layout.quarantine(),
         ];
         for folder in &folders {
             fs::create_dir_all(folder).map_err(unusable)?;
@@ -68,7 +79,9 @@ impl Disk {
         Ok(Self {
             files: Files::new(layout.temporary(), durability),
             layout,
+            contents: Locks::default(),
             locks: Locks::default(),
+            fresh: Fresh::default(),
             _lock: lock,
         })
     }

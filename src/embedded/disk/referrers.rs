@@ -1,6 +1,6 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
-use super::{Disk, StoredManifest, files, files::Batch};
+use super::{Disk, StoredManifest, files, files::Batch, layout::digest_of};
 use crate::{
     embedded::error::Failure,
     oci::{Digest, MAX_MANIFEST_BYTES, Manifest, RepositoryName},
@@ -56,7 +56,7 @@ impl Disk {
         entries.sort_unstable();
         let (mut page, mut bytes) = (ReferrersPage::default(), 0);
         for entry in entries {
-            let Ok(digest) = entry.replacen('-', ":", 1).parse() else {
+            let Some(digest) = digest_of(&entry) else {
                 continue;
             };
             // An entry is written before its manifest's link and removed after it.
@@ -85,7 +85,7 @@ impl Disk {
         subject: &Digest,
         referrer: &Referrer,
     ) -> Result<(), Failure> {
-        let path = self.referrer(name, subject, &referrer.digest);
+        let path = self.layout.referrer(name, subject, &referrer.digest);
         let json = serde_json::to_vec(referrer)
             .map_err(|error| Failure::storage("write", &path, error.into()))?;
         batch.write(&path, &json)
@@ -98,12 +98,7 @@ impl Disk {
         subject: &Digest,
         digest: &Digest,
     ) -> Result<(), Failure> {
-        batch.remove(&self.referrer(name, subject, digest))?;
+        batch.remove(&self.layout.referrer(name, subject, digest))?;
         Ok(())
-    }
-
-    fn referrer(&self, name: &RepositoryName, subject: &Digest, digest: &Digest) -> PathBuf {
-        let entry = digest.as_str().replacen(':', "-", 1);
-        self.layout.referrers(name, subject).join(entry)
     }
 }

@@ -75,7 +75,7 @@ impl Registry {
         let asked = digest.clone();
         let found = self
             .threads
-            .run(move || disk.blob_size(&name, &asked))
+            .run(move || disk.promise_blob(&name, &asked))
             .await?;
         let size = found.ok_or_else(|| unknown(&digest))?;
         if is_known(headers, &digest) {
@@ -85,7 +85,7 @@ impl Registry {
         Ok(draft.body(size, Body::Empty))
     }
 
-    /// `DELETE /v2/<name>/blobs/<digest>`: end-10. The content stays on the disk.
+    /// `DELETE /v2/<name>/blobs/<digest>`: end-10. The content stays until it is collected.
     async fn delete_blob(&self, name: RepositoryName, digest: Digest) -> Answer {
         let disk = Arc::clone(&self.disk);
         let asked = digest.clone();

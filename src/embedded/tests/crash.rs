@@ -1,4 +1,4 @@
-//! A process is killed after every single step of pushing and deleting; what it leaves must be
+//! A process is killed after every single step of pushing, deleting and collecting; what it leaves must be
 //! whole. Built with the feature `failpoints` only.
 
 use std::{
@@ -6,10 +6,18 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use super::{Fixture, fixture::image};
-use crate::oci::{Digest, Manifest, media_type};
+use super::{
+    Fixture,
+    collecting::{collect, now},
+    fixture::{files, image},
+};
+use crate::{
+    embedded::Collection,
+    oci::{Digest, Manifest, media_type},
+};
 
 /// Where the process to be killed keeps its registry.
 const ROOT: &str = "TIDEGATE_TEST_CRASH_ROOT";
@@ -84,12 +92,20 @@ async fn do_everything(fixture: &Fixture) {
     let layer = Digest::sha256(b"second");
     let target = format!("DELETE /v2/a/b/blobs/{layer}");
     fixture.ask(&target).await.is(202);
+    fixture.push_blob("a/d", b"third").await;
+    for quarantine in [Duration::from_hours(1), Duration::ZERO] {
+        let collection = Collection {
+            quarantine,
+            ..now()
+        };
+        collect(fixture, collection).await;
+    }
 }
 
 async fn check(fixture: &Fixture) {
     for data in files(&fixture.root().join("docker/registry/v2/blobs")) {
         let digest = Digest::sha256(&fs::read(&data).unwrap());
-        let folder = Path::new(&data).parent().unwrap();
+        let folder = data.parent().unwrap();
         assert_eq!(folder.file_name().unwrap(), digest.hex());
     }
     let catalog = fixture.ask("GET /v2/_catalog").await.is(200).json();
@@ -125,17 +141,4 @@ async fn check_manifest(fixture: &Fixture, name: &str, reference: &str) {
         let content = fixture.ask(&target).await;
         assert_eq!(Digest::sha256(&content.is(200).body), blob.digest);
     }
-}
-
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            found.extend(files(&entry.path()));
-        } else {
-            found.push(entry.path());
-        }
-    }
-    found
 }

@@ -1,6 +1,7 @@
 //! Everything goes through the exchange, as the gateway uses it.
 
 mod blobs;
+mod collecting;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod fixture;

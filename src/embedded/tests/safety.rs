@@ -1,26 +1,13 @@
-use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+use std::{fs, os::unix::fs::symlink, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Fixture;
+use super::{Fixture, fixture::files};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     embedded::{Config, Durability, Error, Registry},
     oci::Digest,
 };
-
-fn files(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            found.extend(files(&entry.path()));
-        } else {
-            found.push(entry.path().to_str().unwrap().to_owned());
-        }
-    }
-    found
-}
 
 #[tokio::test]
 async fn what_a_killed_process_left_is_not_visible_and_is_swept_when_old() {

@@ -1,8 +1,4 @@
-use std::{
-    fs, io,
-    path::Path,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{fs, path::Path};
 
 use super::sessions::Sessions;
 use crate::{clock::Timestamp, embedded::error::Failure, oci::UploadId};
@@ -40,10 +36,11 @@ fn remove_old(
     let mut removed = 0;
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let (Some(name), Ok(written)) = (name.to_str(), last_written(&entry)) else {
+        let written = entry.metadata().and_then(|metadata| metadata.modified());
+        let (Some(name), Ok(written)) = (name.to_str(), written) else {
             continue;
         };
-        if written >= limit {
+        if Timestamp::from(written) >= limit {
             continue;
         }
         match remove(name) {
@@ -56,12 +53,4 @@ fn remove_old(
         }
     }
     Ok(removed)
-}
-
-fn last_written(entry: &fs::DirEntry) -> io::Result<Timestamp> {
-    let modified = entry.metadata()?.modified()?;
-    let since_epoch = modified
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    Ok(Timestamp::from_millis(0).plus(since_epoch))
 }
