@@ -9,6 +9,7 @@ use super::{
     act::Act,
     caller::Caller,
     error::Error,
+    groups::{self, GroupRequest},
     json::{Json, created},
     openapi::Routes,
     paging::ListQuery,
@@ -17,7 +18,10 @@ use super::{
 use crate::{
     audit::Operation,
     auth::{
-        self, MemberId, Resource, Role, UserId, Verb, members::Member, projects::Project,
+        self, GroupId, MemberId, Resource, Role, UserId, Verb,
+        groups::{Ensured, Group},
+        members::{Entity, Member},
+        projects::Project,
         users::User,
     },
     store::Test,
@@ -85,36 +89,16 @@ async fn list(
 #[derive(Debug, Deserialize)]
 struct NewMember {
     role_id: i64,
-    #[serde(default)]
     member_user: Option<UserReference>,
-    #[serde(default)]
-    member_group: Option<GroupReference>,
+    member_group: Option<GroupRequest>,
 }
 
 /// `UserEntity`: by id or by name.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct UserReference {
-    #[serde(default)]
     user_id: i64,
-    #[serde(default)]
     username: String,
-}
-
-/// `UserGroup`; parsed to be refused only when something is in it.
-#[derive(Debug, Deserialize)]
-struct GroupReference {
-    #[serde(default)]
-    id: i64,
-    #[serde(default)]
-    group_name: String,
-    #[serde(default)]
-    ldap_group_dn: String,
-}
-
-impl GroupReference {
-    fn is_empty(&self) -> bool {
-        self.id == 0 && self.group_name.is_empty() && self.ldap_group_dn.is_empty()
-    }
 }
 
 async fn create(
@@ -126,33 +110,48 @@ async fn create(
     let may = (Resource::Member, Verb::Create);
     let project = api.project(&caller, &path, may).await?;
     let role = role(new.role_id)?;
-    if new.member_group.is_some_and(|group| !group.is_empty()) {
-        return Err(Error::BadRequest(
-            "groups come from LDAP or OIDC, the auth mode here is db_auth; add users".into(),
-        ));
-    }
-    let user = find_user(&api, new.member_user).await?;
-    let id = api.auth.add_member(project.id, user.id, role).await?;
-    let description = format!("made {} {role} of project {}", user.name, project.name);
+    let (entity, name) = entity(&api, &caller, new).await?;
+    let id = api.auth.add_member(project.id, entity, role).await?;
+    let description = format!("made {name} {role} of project {}", project.name);
     record(
         &api,
         &caller,
         Operation::Create,
-        (&project, &user.name),
+        (&project, &name),
         description,
     );
     Ok(created(&format!("/projects/{}/members", project.id), id))
 }
 
-async fn find_user(api: &Api, reference: Option<UserReference>) -> Result<User, Error> {
-    let nobody = || Error::BadRequest("member_user needs a user_id or a username".into());
-    let reference = reference.ok_or_else(nobody)?;
-    let found = match reference {
-        UserReference { user_id: 1.., .. } => api.auth.user(UserId(reference.user_id)).await,
-        UserReference { username, .. } if !username.is_empty() => {
-            api.auth.user_named(&username).await
-        }
-        UserReference { .. } => return Err(nobody()),
+/// Who is to be a member, with the name. Where several are named, the one that Harbor takes.
+async fn entity(api: &Api, caller: &Caller, new: NewMember) -> Result<(Entity, String), Error> {
+    let user = new.member_user.unwrap_or_default();
+    let group = new.member_group.unwrap_or_default();
+    let of_user = |user: User| (user.id.into(), user.name);
+    let of_group = |group: Group| (group.id.into(), group.name);
+    let found = if user.user_id > 0 {
+        api.auth.user(UserId(user.user_id)).await.map(of_user)
+    } else if group.id > 0 {
+        api.auth.group(GroupId(group.id)).await.map(of_group)
+    } else if !user.username.is_empty() {
+        api.auth.user_named(&user.username).await.map(of_user)
+    } else if group.describes() {
+        let ensured = api.auth.ensure_group(group.into()).await;
+        ensured.map(|ensured| {
+            of_group(match ensured {
+                Ensured::Found(group) => group,
+                Ensured::Created(group) => {
+                    groups::record(api, caller, Operation::Create, &group.name);
+                    group
+                }
+            })
+        })
+    } else {
+        return Err(Error::BadRequest(
+            "name a member: member_user needs a user_id or a username, member_group an id, a \
+             group_name with its group_type or an ldap_group_dn"
+                .into(),
+        ));
     };
     found.map_err(|error| match error.kind() {
         auth::Kind::NotFound => Error::BadRequest(error.to_string()),

@@ -1,4 +1,4 @@
-//! Harbor's REST API v2.0, below `/api/v2.0`: projects, people, robots, registries, replication;
+//! Harbor's REST API v2.0, below `/api/v2.0`: projects, people, groups, robots, registries, replication;
 //! and the job API below `/api/v1`.
 //!
 //! One file for each tag of the contract (`users.rs`, `projects.rs`, …): its routes, its JSON
@@ -18,6 +18,7 @@ mod configurations;
 mod error;
 mod executions;
 mod filter;
+mod groups;
 mod health;
 mod immutable;
 mod jobs;

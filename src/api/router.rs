@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use super::{
     Api, Parts, ROOT, Shared, adapters, artifacts, audit_logs, configurations,
     error::{Error, Fault},
-    executions,
+    executions, groups,
     health::{self, LastHealth},
     immutable, jobs, jobservice, labels, members, metadata,
     openapi::{self, Routes},
@@ -78,6 +78,7 @@ fn routes() -> Routes {
         .merge(audit_logs::routes())
         .merge(configurations::routes())
         .merge(executions::routes())
+        .merge(groups::routes())
         .merge(health::routes())
         .merge(immutable::routes())
         .merge(jobservice::routes())

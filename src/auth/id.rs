@@ -7,6 +7,8 @@ ids! {
     ProjectId;
     /// A robot account.
     RobotId;
-    /// A membership: one user (or group) in one project.
+    /// A group of users; never reused.
+    GroupId;
+    /// A membership: one user or group in one project.
     MemberId;
 }

@@ -1,6 +1,6 @@
 //! Who is who, and who may do what.
 //!
-//! Users, projects, members, robots and refresh tokens in the database; logins; the decisions
+//! Users, groups, projects, members, robots and refresh tokens in the database; logins; the decisions
 //! that the registry and the API ask for. `access/` is the pure matrix of roles. The room does
 //! not know HTTP or how tokens are signed. Start with `authority.rs`: [`Auth`] is the door.
 //!
@@ -16,6 +16,7 @@ mod bootstrap;
 mod config;
 mod error;
 mod fresh;
+pub mod groups;
 mod id;
 pub mod immutable;
 mod limiter;
@@ -36,6 +37,6 @@ pub use access::{Resource, Role, RoleSet, Verb};
 pub use authority::Auth;
 pub use config::Config;
 pub use error::{Error, Kind};
-pub use id::{MemberId, ProjectId, RobotId, UserId};
+pub use id::{GroupId, MemberId, ProjectId, RobotId, UserId};
 pub use metrics::Metrics;
 pub use principal::Principal;

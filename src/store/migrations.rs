@@ -51,6 +51,7 @@ const ENTRIES: &[Entry] = &[
     entry!(29, "0029_retention"),
     entry!(30, "0030_quotas"),
     entry!(32, "0032_job_results"),
+    entry!(33, "0033_groups"),
 ];
 
 /// How many migrations are still to be applied.
@@ -179,7 +180,7 @@ mod tests {
             let columns: Vec<String> = match &*db {
                 Db::Lite { writer, .. } => sqlx::query_scalar(
                     "select m.name || '.' || p.name from sqlite_master m, pragma_table_info(m.name) p \
-                     where m.type = 'table' and m.name not like 'sqlite%' order by 1",
+                     where m.type in ('table', 'view') and m.name not like 'sqlite%' order by 1",
                 )
                 .fetch_all(writer)
                 .await

@@ -27,6 +27,7 @@ from harborapi.models import (
     RobotPermission,
     Tag,
     UserCreationReq,
+    UserGroup,
     UserProfile,
 )
 
@@ -152,6 +153,23 @@ async def members(admin):
     await admin.remove_project_member("held", member)
     await refused(Forbidden, mona.get_project("held"))
     await admin.delete_user(user)
+
+
+@section
+async def groups(admin):
+    number = last(await admin.create_usergroup(UserGroup(group_name="devs", group_type=3)))
+    await refused(Conflict, admin.create_usergroup(UserGroup(group_name="devs", group_type=3)))
+    await admin.update_usergroup(number, UserGroup(group_name="developers"))
+    assert (await admin.get_usergroup(number)).group_name == "developers"
+    assert [group.id for group in await admin.get_usergroups(group_name="deve")] == [number]
+    found = await admin.search_usergroups("DEVE")
+    assert [group.group_type for group in found] == [3], found
+    member = last(await admin.add_project_member_group("held", number, 2))
+    shown = await admin.get_project_member("held", member)
+    assert (shown.entity_type, shown.entity_name) == ("g", "developers"), shown
+    await admin.delete_usergroup(number)
+    await refused(NotFound, admin.get_project_member("held", member))
+    await refused(NotFound, admin.get_usergroup(number))
 
 
 @section

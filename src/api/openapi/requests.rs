@@ -70,6 +70,7 @@ fn people() -> Vec<(&'static str, Value)> {
                 }),
             ),
         ),
+        ("UserGroup", needing(&["group_name"], &group())),
         (
             "RobotCreate",
             needing(
@@ -95,6 +96,17 @@ fn people() -> Vec<(&'static str, Value)> {
             object(&json!({"secret": {"type": "string", "examples": [""]}})),
         ),
     ]
+}
+
+/// The fields of a user group.
+fn group() -> Value {
+    json!({
+        "group_name": {"type": "string", "examples": ["developers"]},
+        "group_type": {
+            "enum": [3, 2, 1], "description": "1 for LDAP, 2 for HTTP, 3 for OIDC.",
+        },
+        "ldap_group_dn": {"type": "string", "examples": [""]},
+    })
 }
 
 /// What projects hold, and the rules over it.
@@ -156,6 +168,8 @@ fn projects() -> Vec<(&'static str, Value)> {
         "examples": [{"auto_scan": "false"}],
     });
     let role = json!({"enum": [1, 2, 3, 4, 5]});
+    let mut member_group = group();
+    member_group["id"] = json!({"type": "integer"});
     vec![
         (
             "ProjectReq",
@@ -188,13 +202,14 @@ fn projects() -> Vec<(&'static str, Value)> {
         (
             "ProjectMember",
             needing(
-                &["role_id", "member_user"],
+                &["role_id"],
                 &json!({
                     "role_id": role,
                     "member_user": object(&json!({
                         "user_id": {"type": "integer"},
                         "username": {"type": "string", "examples": ["alice"]},
                     })),
+                    "member_group": object(&member_group),
                 }),
             ),
         ),

@@ -85,11 +85,68 @@ async fn bad_members_are_refused() {
                 400,
                 "BAD_REQUEST",
             ),
+            (
+                json!({"role_id": 9, "member_group": {"group_name": "g", "group_type": 3}}),
+                400,
+                "BAD_REQUEST",
+            ),
+            (
+                json!({"role_id": 2, "member_group": {"id": 999}}),
+                400,
+                "BAD_REQUEST",
+            ),
         ];
         for (body, status, code) in cases {
             let answer = api.post("/projects/team/members", ADMIN, body).await;
             answer.refused(status, code);
         }
+        let groups = api.get("/usergroups", ADMIN).await;
+        assert_eq!(groups.header("x-total-count"), "0", "none was made");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn groups_are_members_and_are_made_by_name() {
+    on_each_database(async |api| {
+        api.user(ALICE).await;
+        let project = api.project("team", "false").await;
+        api.member("team", ALICE, 1).await;
+        let members = "/projects/team/members";
+        let location = format!("/projects/{project}/members/");
+        let add = async |group: serde_json::Value| {
+            let body = json!({"role_id": 3, "member_user": null, "member_group": group});
+            api.post(members, ALICE, body).await
+        };
+        let oidc = json!({"group_name": "devs", "group_type": 3});
+        let devs = add(oidc.clone()).await.created(&location);
+        add(oidc).await.refused(409, "CONFLICT");
+        add(json!({"ldap_group_dn": "CN=ops"}))
+            .await
+            .created(&location);
+        let made = json!({"group_name": "qa", "group_type": 2});
+        let qa = api.post("/usergroups", ADMIN, made).await.id();
+        add(json!({"id": qa, "group_name": "devs"}))
+            .await
+            .created(&location);
+
+        let listed = api.get(&format!("{members}?sort=entity_name"), ALICE).await;
+        let names = listed.column("entity_name");
+        assert_eq!(names, ["admin", "alice", "cn=ops", "devs", "qa"]);
+        assert_eq!(listed.column("entity_type"), ["u", "u", "g", "g", "g"]);
+        let found = api.get(&format!("{members}?entityname=EV"), ALICE).await;
+        assert_eq!(found.column("entity_name"), ["devs"]);
+
+        let one = format!("{members}/{devs}");
+        let change = json!({"role_id": 4});
+        assert_eq!(api.put(&one, ALICE, change).await.status, 200);
+        let shown = api.get(&one, ALICE).await.json();
+        assert_eq!(shown["role_name"], "maintainer");
+        assert_eq!(api.delete(&one, ALICE).await.status, 200);
+        api.get(&one, ALICE).await.refused(404, "NOT_FOUND");
+        // The membership has ended, the group has not.
+        let groups = api.get("/usergroups?group_name=DEV", ADMIN).await;
+        assert_eq!(groups.column("group_name"), ["devs"]);
     })
     .await;
 }

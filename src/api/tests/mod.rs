@@ -6,6 +6,7 @@ mod behind;
 mod configurations;
 mod conventions;
 mod executions;
+mod groups;
 mod jobs;
 mod jobservice;
 mod members;

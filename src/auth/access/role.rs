@@ -46,7 +46,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// The roles one person has in one project: their own and, later, those of their groups.
+/// The roles one person has in one project: their own and those of their groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RoleSet(u8);
 

@@ -6,11 +6,13 @@ pub(crate) mod queries;
 #[cfg(test)]
 mod tests;
 
-use super::{Auth, Error, MemberId, ProjectId, Role, UserId, projects};
+use std::fmt;
+
+use super::{Auth, Error, GroupId, MemberId, ProjectId, Role, UserId, projects};
 use crate::store::{self, Listing, Page, Value};
 
 store::row! {
-    /// A membership. `entity_type` is `u` for a user.
+    /// A membership. `entity_type` is `u` for a user, `g` for a group.
     pub Member {
         id: MemberId,
         project_id: ProjectId,
@@ -19,6 +21,13 @@ store::row! {
         entity_type: String,
         role_id: i64,
     }
+}
+
+/// Who can be a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entity {
+    User(UserId),
+    Group(GroupId),
 }
 
 impl Member {
@@ -31,21 +40,22 @@ impl Auth {
     pub async fn add_member(
         &self,
         project: ProjectId,
-        user: UserId,
+        entity: impl Into<Entity>,
         role: Role,
     ) -> Result<MemberId, Error> {
+        let entity = entity.into();
         let mut tx = self.db().begin().await?;
         if !projects::queries::lock(&mut tx, project).await? {
             return Err(projects::no_project(project));
         }
-        if !queries::user_exists(&mut tx, user).await? {
-            return Err(Error::NotFound(format!("user {user}")));
+        if !queries::exists(&mut tx, entity).await? {
+            return Err(Error::NotFound(entity.to_string()));
         }
-        let id = queries::insert(&mut tx, project, user, role)
+        let id = queries::insert(&mut tx, project, entity, role)
             .await
             .map_err(|error| match error {
                 store::Error::Duplicate => {
-                    Error::Conflict(format!("a membership of user {user} in project {project}"))
+                    Error::Conflict(format!("a membership of {entity} in project {project}"))
                 }
                 other => other.into(),
             })?;
@@ -84,6 +94,44 @@ impl Auth {
         let changed = queries::delete(self.db(), project, id).await?;
         self.outdate();
         found(changed, project, id)
+    }
+}
+
+impl Entity {
+    /// The letter in the table and the API.
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::User(_) => "u",
+            Self::Group(_) => "g",
+        }
+    }
+
+    const fn id(self) -> i64 {
+        match self {
+            Self::User(id) => id.0,
+            Self::Group(id) => id.0,
+        }
+    }
+}
+
+impl From<UserId> for Entity {
+    fn from(id: UserId) -> Self {
+        Self::User(id)
+    }
+}
+
+impl From<GroupId> for Entity {
+    fn from(id: GroupId) -> Self {
+        Self::Group(id)
+    }
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user {id}"),
+            Self::Group(id) => write!(f, "user group {id}"),
+        }
     }
 }
 

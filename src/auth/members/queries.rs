@@ -1,34 +1,40 @@
-use super::Member;
+use super::{Entity, Member};
 use crate::{
     auth::{Error, MemberId, ProjectId, Role, UserId, authority::Standing},
     store::{self, Db, Field, Selection, Tx, read, run, sqls, write},
 };
 
 sqls! {
-    STANDING = "select p.public, m.role_id from projects p \
-        left join project_members m on m.project_id = p.id \
-        and m.entity_type = 'u' and m.entity_id = $2 \
+    STANDING = "select p.public, r.role_id from projects p \
+        left join user_roles r on r.project_id = $1 and r.user_id = $2 \
         where p.id = $1 and p.deleted_ms is null";
-    MEMBER = "select m.id, m.project_id, m.entity_id, u.name as entity_name, m.entity_type, m.role_id \
-        from project_members m join users u on u.id = m.entity_id \
-        where m.project_id = $1 and m.id = $2 and m.entity_type = 'u'";
+    MEMBER = "select m.id, m.project_id, m.entity_id, coalesce(u.name, g.name) as entity_name, \
+        m.entity_type, m.role_id from project_members m \
+        left join users u on m.entity_type = 'u' and u.id = m.entity_id \
+        left join user_groups g on m.entity_type = 'g' and g.id = m.entity_id \
+        where m.project_id = $1 and m.id = $2";
     USER_EXISTS = "select id from users where id = $1 and deleted_ms is null"
         | "select id from users where id = $1 and deleted_ms is null for share";
+    GROUP_EXISTS = "select id from user_groups where id = $1"
+        | "select id from user_groups where id = $1 for share";
     INSERT = "insert into project_members (project_id, entity_type, entity_id, role_id) \
-        values ($1, 'u', $2, $3) returning id";
+        values ($1, $2, $3, $4) returning id";
     SET_ROLE = "update project_members set role_id = $3 where project_id = $1 and id = $2";
     DELETE = "delete from project_members where project_id = $1 and id = $2";
 }
 
 /// Of the project `$1`.
 pub(super) const MEMBERS: Selection = Selection {
-    columns: "m.id, m.project_id, m.entity_id, u.name as entity_name, m.entity_type, m.role_id",
-    from: "project_members m join users u on u.id = m.entity_id",
-    condition: "m.project_id = $1 and m.entity_type = 'u'",
+    columns: "m.id, m.project_id, m.entity_id, coalesce(u.name, g.name) as entity_name, \
+              m.entity_type, m.role_id",
+    from: "project_members m \
+           left join users u on m.entity_type = 'u' and u.id = m.entity_id \
+           left join user_groups g on m.entity_type = 'g' and g.id = m.entity_id",
+    condition: "m.project_id = $1",
     fields: &[
         Field::integer("id", "m.id"),
         Field::integer("entity_id", "m.entity_id"),
-        Field::text("entity_name", "u.name"),
+        Field::text("entity_name", "coalesce(u.name, g.name)"),
         Field::text("entity_type", "m.entity_type"),
         Field::integer("role_id", "m.role_id"),
     ],
@@ -69,10 +75,14 @@ pub(super) async fn member(
         .await)?)
 }
 
-/// Whether the user is there, and stays so until the transaction ends.
-pub(super) async fn user_exists(tx: &mut Tx, user: UserId) -> Result<bool, store::Error> {
-    let found: Option<i64> = run!(tx, |connection, sql = USER_EXISTS| sqlx::query_scalar(sql)
-        .bind(user.0)
+/// Whether the user or group is there, and stays so until the transaction ends.
+pub(super) async fn exists(tx: &mut Tx, entity: Entity) -> Result<bool, store::Error> {
+    let statement = match entity {
+        Entity::User(_) => USER_EXISTS,
+        Entity::Group(_) => GROUP_EXISTS,
+    };
+    let found: Option<i64> = run!(tx, |connection, sql = statement| sqlx::query_scalar(sql)
+        .bind(entity.id())
         .fetch_optional(connection)
         .await)?;
     Ok(found.is_some())
@@ -81,12 +91,13 @@ pub(super) async fn user_exists(tx: &mut Tx, user: UserId) -> Result<bool, store
 pub(in crate::auth) async fn insert(
     tx: &mut Tx,
     project: ProjectId,
-    user: UserId,
+    entity: Entity,
     role: Role,
 ) -> Result<MemberId, store::Error> {
     let id: i64 = run!(tx, |connection, sql = INSERT| sqlx::query_scalar(sql)
         .bind(project.0)
-        .bind(user.0)
+        .bind(entity.kind())
+        .bind(entity.id())
         .bind(role.id())
         .fetch_one(connection)
         .await)?;

@@ -47,7 +47,7 @@ pub struct NewProject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// What the caller may see: all for system administrators, for robots what they were
-    /// granted, else public ones and those one is a member of.
+    /// granted, else public ones and those one is a member of, also by a group.
     Visible,
     /// Only projects the caller is a member of.
     Joined,
@@ -106,7 +106,7 @@ impl Auth {
         for (name, value) in &settings.others {
             queries::put_metadata(&mut tx, id, name, value).await?;
         }
-        members::queries::insert(&mut tx, id, owner, Role::ProjectAdmin).await?;
+        members::queries::insert(&mut tx, id, owner.into(), Role::ProjectAdmin).await?;
         tx.commit().await?;
         self.outdate();
         Ok(id)

@@ -65,13 +65,13 @@ pub(super) const ALL_PROJECTS: Selection = projects_where("p.deleted_ms is null"
 pub(super) const PUBLIC_PROJECTS: Selection = projects_where("p.deleted_ms is null and p.public");
 /// Of the user `$1`.
 pub(super) const JOINED_PROJECTS: Selection = projects_where(
-    "p.deleted_ms is null and exists (select 1 from project_members m \
-     where m.project_id = p.id and m.entity_type = 'u' and m.entity_id = $1)",
+    "p.deleted_ms is null and exists (select 1 from user_roles r \
+     where r.project_id = p.id and r.user_id = $1)",
 );
 /// To the user `$1`.
 pub(super) const VISIBLE_PROJECTS: Selection = projects_where(
-    "p.deleted_ms is null and (p.public or exists (select 1 from project_members m \
-     where m.project_id = p.id and m.entity_type = 'u' and m.entity_id = $1))",
+    "p.deleted_ms is null and (p.public or exists (select 1 from user_roles r \
+     where r.project_id = p.id and r.user_id = $1))",
 );
 
 store::row! { FactsRow { id: ProjectId, public: bool, immutable: String } }

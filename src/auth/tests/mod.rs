@@ -137,6 +137,7 @@ pub(super) fn name(text: &str) -> RepositoryName {
 #[tokio::test]
 async fn every_statement_is_valid_on_both_databases() {
     for statements in [
+        super::groups::queries::ALL,
         super::members::queries::ALL,
         super::projects::queries::ALL,
         super::refresh::queries::ALL,

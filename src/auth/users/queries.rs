@@ -26,6 +26,7 @@ sqls! {
     DELETE = "update users set deleted_ms = $2, updated_ms = $2 \
         where id = $1 and deleted_ms is null";
     DELETE_MEMBERSHIPS = "delete from project_members where entity_type = 'u' and entity_id = $1";
+    LEAVE_GROUPS = "delete from users_in_groups where user_id = $1";
 }
 
 pub(super) const USERS: Selection = Selection {
@@ -168,11 +169,13 @@ pub(super) async fn set_password(
 }
 
 pub(super) async fn delete(tx: &mut Tx, id: UserId, now: Timestamp) -> Result<u64, store::Error> {
-    run!(tx, |connection, sql = DELETE_MEMBERSHIPS| sqlx::query(sql)
-        .bind(id.0)
-        .execute(connection)
-        .await
-        .map(drop))?;
+    for statement in [DELETE_MEMBERSHIPS, LEAVE_GROUPS] {
+        run!(tx, |connection, sql = statement| sqlx::query(sql)
+            .bind(id.0)
+            .execute(connection)
+            .await
+            .map(drop))?;
+    }
     Ok(run!(tx, |connection, sql = DELETE| sqlx::query(sql)
         .bind(id.0)
         .bind(now.millis())
