@@ -15,6 +15,7 @@ mod events;
 mod replicated;
 mod routes;
 mod status;
+pub mod sync;
 mod tee;
 mod upstream;
 mod watcher;

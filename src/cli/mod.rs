@@ -1,13 +1,15 @@
 //! The command line: arguments in; one sentence and an exit code out.
 //!
 //! Exit codes: 0 done, 1 it did not work (one sentence on standard error says why), 2 the
-//! arguments are wrong. `serve` ends with 1 when a second signal or the drain timeout cut work. Each command is a file here; what they do stands in `app`.
+//! arguments are wrong. `serve` ends with 1 when a second signal or the drain timeout cut work.
+//! Each command is a file here; what they do stands in `app`.
 
 mod admin;
 mod check;
 mod demo;
 mod migrate;
 mod serve;
+mod sync;
 
 use std::{
     io::{self, Write},
@@ -43,6 +45,9 @@ enum Command {
     Check(ConfigFile),
     /// Brings the database's schema up to date.
     Migrate(ConfigFile),
+    /// Makes lists, counts and sizes equal to what the registry holds. Cut, it goes on where it
+    /// was; beside a running gateway it is done by that.
+    Sync(sync::Sync),
     /// Administers the gateway from its own machine.
     Admin(admin::Admin),
 }
@@ -83,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Serve(file) => serve::run(&file),
         Command::Check(file) => check::run(&file),
         Command::Migrate(file) => migrate::run(&file),
+        Command::Sync(sync) => sync.run(),
         Command::Admin(admin) => admin.run(),
     };
     match outcome {

@@ -4,6 +4,8 @@ use crate::{jobs::Failure, registry, store};
 /// What can go wrong with the index.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("there is no project {0}")]
+    NoProject(String),
     #[error("there is no repository {0}")]
     NoRepository(String),
     #[error("there is no artifact {reference} in {repository}")]
@@ -64,7 +66,8 @@ impl From<Error> for Failure {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoRepository(_)
+            Self::NoProject(_)
+            | Self::NoRepository(_)
             | Self::NoArtifact { .. }
             | Self::NoLabel(_)
             | Self::NoAddition(_) => Kind::NotFound,

@@ -49,7 +49,7 @@ pub use lists::{
 pub use pulls::Pulled;
 pub use record::{Ended, Pushed};
 pub use usage::Usage;
-pub use walk::{Found, SYNC, SyncHandler, Walk};
+pub use walk::{Found, SYNC, Step, SyncHandler, Walk};
 
 /// The index. Cheap to clone.
 #[derive(Debug, Clone)]

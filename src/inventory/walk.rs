@@ -1,6 +1,10 @@
 //! Looks at everything that the registry holds, repository by repository, and can be resumed.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use serde::{Deserialize, Serialize};
@@ -25,6 +29,28 @@ pub struct Walk {
     /// A project's name; none: all that the registry holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
+}
+
+/// One repository of a walk is done.
+#[derive(Debug)]
+pub struct Step {
+    /// Its place in the walk; the first is 1.
+    pub place: usize,
+    /// How many there are.
+    pub of: usize,
+    pub repository: RepositoryName,
+    /// Its tags; `None`: it belongs to no project.
+    pub tags: Option<usize>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}: {} ", self.place, self.of, self.repository)?;
+        match self.tags {
+            Some(tags) => write!(f, "has {tags} tags"),
+            None => f.write_str("belongs to no project; create it and walk again"),
+        }
+    }
 }
 
 /// What a walk has found.
@@ -83,8 +109,11 @@ impl Inventory {
     }
 
     /// Walks from where the last walk of this kind was cut; `tell` hears of each repository.
-    pub async fn walk(&self, walk: &Walk, tell: impl Fn(&str) + Sync) -> Result<Found, Error> {
+    pub async fn walk(&self, walk: &Walk, tell: impl Fn(Step)) -> Result<Found, Error> {
         let (db, scope) = (&self.0.db, walk.scope());
+        if !scope.is_empty() && !reading::has_project(db, scope).await? {
+            return Err(Error::NoProject(scope.to_owned()));
+        }
         let unfinished = reading::walk(db, scope)
             .await?
             .filter(|walk| walk.finished_ms.is_none());
@@ -95,14 +124,22 @@ impl Inventory {
             String::new()
         };
         let mut found = Found::default();
-        for name in self.catalog(walk).await? {
+        let names = self.catalog(walk).await?;
+        let of = names.len();
+        for (name, place) in names.into_iter().zip(1..) {
             if name.as_str() <= last.as_str() {
                 continue;
             }
             self.forget_between(&last, &name, scope).await?;
-            self.walk_repository(&name, &mut found, &tell).await?;
+            let tags = self.walk_repository(&name, &mut found).await?;
             writing::advance_walk(db, scope, &name).await?;
             name.as_str().clone_into(&mut last);
+            tell(Step {
+                place,
+                of,
+                repository: name,
+                tags,
+            });
         }
         self.forget_rest(&last, scope).await?;
         self.mend_usage(scope).await?;
@@ -124,18 +161,15 @@ impl Inventory {
         }
     }
 
+    /// How many tags it has; `None` without a project.
     async fn walk_repository(
         &self,
         name: &RepositoryName,
         found: &mut Found,
-        tell: &(impl Fn(&str) + Sync),
-    ) -> Result<(), Error> {
+    ) -> Result<Option<usize>, Error> {
         if !self.has_project(name).await? {
             found.without_project += 1;
-            tell(&format!(
-                "{name} belongs to no project; create it and walk again"
-            ));
-            return Ok(());
+            return Ok(None);
         }
         let mut seen = BTreeSet::new();
         let mut page = PageOf::First { items: PAGE };
@@ -151,8 +185,7 @@ impl Inventory {
         self.forget_unseen(name, &seen).await?;
         found.repositories += 1;
         found.tags += seen.len() as u64;
-        tell(&format!("{name}: {} tags", seen.len()));
-        Ok(())
+        Ok(Some(seen.len()))
     }
 
     async fn see_tags(&self, name: &RepositoryName, tags: &[Tag]) -> Result<(), Error> {
@@ -269,8 +302,12 @@ impl Handler for SyncHandler {
         Box::pin(async move {
             let walk = serde_json::from_value(job.params.clone())
                 .map_err(|error| Failure::permanent(format!("the job's parameters: {error}")))?;
-            let tell = |line: &str| {
-                job.log.line(line);
+            let expected = AtomicBool::new(false);
+            let tell = |step: Step| {
+                if !expected.swap(true, Ordering::Relaxed) {
+                    job.expects(0, (step.of - step.place + 1) as u64);
+                }
+                job.log.line(step.to_string());
                 job.did_part();
             };
             let walking = self.0.walk(&walk, tell);

@@ -1,6 +1,8 @@
 //! What projects hold, seen and changed through Harbor's API, in front of a real distribution,
 //! which deletes digests only, and of the embedded registry.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Distribution, Gateway, Http, Image, Options, PASSWORD, Skopeo, until};
@@ -165,6 +167,55 @@ async fn a_registry_that_was_full_before_is_shown() {
     .await;
     let tags = format!("{REPOSITORY}/artifacts/v1/tags");
     assert_eq!(column(&admin, &tags, "name").await, ["v1"]);
+}
+
+#[tokio::test]
+async fn sync_mends_the_index_with_and_without_a_running_gateway() {
+    let distribution = Distribution::start().await;
+    let options = Options {
+        upstream: Some(distribution.url()),
+        ..Options::default()
+    };
+    let mut gateway = Gateway::with(options.clone()).await;
+    let elsewhere = Gateway::with(options).await;
+    let image = Image::new(&[b"old"]);
+    let push = |tag: &str| {
+        let name = format!("{}/library/app:{tag}", elsewhere.host());
+        let pushed = Skopeo::at(&elsewhere, "admin").push(&image, &name);
+        assert!(pushed.status.success(), "{pushed:?}");
+    };
+    let admin = gateway.admin();
+    push("v1");
+    let told = sync(&gateway, &[]);
+    assert!(told.contains("a gateway runs on"), "{told}");
+    assert!(told.contains("1 of 1: library/app has 1 tags"), "{told}");
+    let tags = format!("{REPOSITORY}/artifacts/{}/tags", image.digest);
+    assert_eq!(column(&admin, &tags, "name").await, ["v1"]);
+    gateway.kill();
+    push("v2");
+    let told = sync(&gateway, &["--project", "library"]);
+    assert!(
+        told.ends_with("done: 1 repositories with 2 tags\n"),
+        "{told}"
+    );
+    let none = sync(&gateway, &["--project", "nobody"]);
+    assert_eq!(none, "tidegate: there is no project nobody\n");
+    gateway.restart().await;
+    let listed = column(&gateway.admin(), &tags, "name").await;
+    assert_eq!(listed, ["v1", "v2"]);
+}
+
+/// What `tidegate sync` says.
+fn sync(gateway: &Gateway, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    let output = command
+        .current_dir(gateway.directory())
+        .args(["sync", "--config", "tidegate.toml"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    String::from_utf8(said).unwrap()
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod usage;
 use serde_json::{Value, json};
 
 use super::{
-    AdditionKind, Artifact, Change, Ended, Error, Pulled, Pushed, Reach, Scope,
+    AdditionKind, Artifact, Change, Ended, Error, Kind, Pulled, Pushed, Reach, Scope,
     testing::{Shelf, name},
     walk::Walk,
 };
@@ -453,7 +453,7 @@ async fn a_walk_that_was_cut_goes_on_where_it_was() {
         let walk = Walk::default();
         // Cut in the middle: the future is dropped at its second repository.
         let (told, cut) = (std::sync::Mutex::new(0), tokio::sync::Notify::new());
-        let tell = |_: &str| {
+        let tell = |_| {
             *told.lock().unwrap() += 1;
             if *told.lock().unwrap() == 2 {
                 cut.notify_one();
@@ -469,11 +469,13 @@ async fn a_walk_that_was_cut_goes_on_where_it_was() {
         for repository in ["team/a", "team/b", "team/c"] {
             assert_eq!(shown(&shelf, repository).await, ["v1"]);
         }
-        let one = Walk {
-            project: Some("other".to_owned()),
+        let one = |project: &str| Walk {
+            project: Some(project.to_owned()),
         };
-        let found = shelf.inventory.walk(&one, |_| {}).await.unwrap();
+        let found = shelf.inventory.walk(&one("other"), |_| {}).await.unwrap();
         assert_eq!(found.repositories, 0);
+        let nothing = shelf.inventory.walk(&one("nobody"), |_| {}).await;
+        assert_eq!(nothing.unwrap_err().kind(), Kind::NotFound);
         assert_eq!(shown(&shelf, "team/a").await, ["v1"]);
     }
 }
