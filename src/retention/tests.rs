@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -10,7 +14,7 @@ use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use super::*;
 use crate::{
-    auth::{self, Auth, ProjectId},
+    auth::{self, Auth, ProjectId, projects::NewProject},
     clock::{SharedClock, SystemClock},
     inventory::{
         Author, Change, Inventory, Registry,
@@ -363,6 +367,50 @@ async fn a_schedule_runs_its_policy_and_goes_with_it() {
         world.retention.forget_project(world.project).await.unwrap();
         assert_eq!(setting().await, None);
         assert!(schedules.next(&key).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_thousand_due_at_once_leave_the_database_to_others() {
+    on_each_database(Config::default(), async |world| {
+        world.look().await;
+        let admin = world.auth.principal("admin").await.unwrap().unwrap();
+        let mut jobs = Vec::new();
+        for number in 0..1000 {
+            let project = NewProject {
+                name: format!("due-{number}"),
+                ..NewProject::default()
+            };
+            let spec = PolicySpec {
+                project: world.auth.create_project(&admin, project).await.unwrap(),
+                rules: serde_json::from_value(latest(1)).unwrap(),
+                cron: String::new(),
+            };
+            let policy = world.retention.create_policy(&spec).await.unwrap();
+            let params = json!({"policy": policy, "trigger": run::SCHEDULED});
+            jobs.push(NewJob::new(
+                run::KIND,
+                format!("retention/{policy}"),
+                params,
+            ));
+        }
+        let mut tx = world.shelf.db.begin().await.unwrap();
+        world.jobs.enqueue_all(&mut tx, &jobs).await.unwrap();
+        tx.commit().await.unwrap();
+        world.jobs.wake();
+        loop {
+            let began = Instant::now();
+            world.auth.project_named("team").await.unwrap();
+            let waited = began.elapsed();
+            assert!(waited < Duration::from_secs(2), "{waited:?}");
+            if world.jobs.live(&jobs).await.unwrap().is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let last = PolicyId(1000);
+        assert_eq!(world.newest_of(last, 1).await.status, "Success");
     })
     .await;
 }

@@ -32,6 +32,7 @@ mod outage;
 mod refusals;
 mod rest;
 mod resume;
+mod retention;
 mod tee;
 mod tokens;
 mod waiting;

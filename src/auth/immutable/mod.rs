@@ -47,6 +47,12 @@ impl Rule {
 #[derive(Debug, Clone, Default)]
 pub struct Immutable(Vec<Rule>);
 
+impl FromIterator<Rule> for Immutable {
+    fn from_iter<I: IntoIterator<Item = Rule>>(rules: I) -> Self {
+        Self(rules.into_iter().collect())
+    }
+}
+
 impl Immutable {
     /// Whether a tag can be neither overwritten nor deleted.
     pub fn holds(&self, tag: &str) -> bool {
@@ -69,7 +75,7 @@ impl Auth {
         let rules = self.project_facts(name).await?;
         let rules = rules.map(|facts| facts.immutable).unwrap_or_default();
         let rules = rules.iter().filter(|rule| rule.selects_in(repository));
-        Ok(Immutable(rules.cloned().collect()))
+        Ok(rules.cloned().collect())
     }
 
     /// The rules of a project by fields `id`, `disabled`.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::policy::{Rule, Template};
+use crate::auth::immutable::Immutable;
 
 /// A repository as it was read. Times are milliseconds since the epoch.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,8 @@ pub(super) struct View {
     pub artifacts: Vec<Candidate>,
     /// A digest and that of an index that lists it.
     pub parts: Vec<(String, String)>,
+    /// Which tags nobody may delete.
+    pub immutable: Immutable,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +48,8 @@ pub(super) struct Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Retain,
+    /// A rule for immutable tags keeps it.
+    Immutable,
     /// An index that stays needs it.
     Part,
     Delete,
@@ -79,7 +84,10 @@ pub(super) fn evaluate(rules: &[Rule], view: &View, now_ms: i64) -> Option<Plan>
     for rule in rules {
         kept.extend(kept_by(rule, view, &items, now_ms));
     }
-    Some(plan(view, items, &kept))
+    let held = items.iter().copied().filter(|item| view.holds(*item));
+    let held: HashSet<Item> = held.collect();
+    kept.extend(&held);
+    Some(plan(view, items, (&kept, &held)))
 }
 
 fn items(view: &View) -> Vec<Item> {
@@ -148,11 +156,13 @@ fn newest(
     items
 }
 
-fn plan(view: &View, items: Vec<Item>, kept: &HashSet<Item>) -> Plan {
+fn plan(view: &View, items: Vec<Item>, (kept, held): (&HashSet<Item>, &HashSet<Item>)) -> Plan {
     let alive: HashSet<usize> = kept.iter().map(|item| item.artifact).collect();
     let doomed = doomed(view, &alive);
     let verdict = |item: Item| {
-        if kept.contains(&item) {
+        if held.contains(&item) {
+            Verdict::Immutable
+        } else if kept.contains(&item) {
             Verdict::Retain
         } else if item.tag.is_none() && !doomed.contains(&item.artifact) {
             Verdict::Part
@@ -239,6 +249,11 @@ fn in_order(view: &View, doomed: HashSet<usize>) -> Vec<usize> {
 impl View {
     pub(super) fn tag(&self, item: Item) -> Option<&TagSeen> {
         self.artifacts[item.artifact].tags.get(item.tag?)
+    }
+
+    fn holds(&self, item: Item) -> bool {
+        let tag = self.tag(item);
+        tag.is_some_and(|tag| self.immutable.holds(&tag.name))
     }
 
     fn pushed(&self, item: Item) -> i64 {

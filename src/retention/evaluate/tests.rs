@@ -4,7 +4,7 @@ use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::retention::policy::RuleSpec;
+use crate::{auth::immutable, oci::Selector, retention::policy::RuleSpec};
 
 const NOW: i64 = 1000 * DAY_MS;
 
@@ -21,6 +21,13 @@ fn rule(template: &str, number: Option<u64>, tags: &Value) -> Rule {
 fn parse(spec: &Value) -> Rule {
     let spec: RuleSpec = serde_json::from_value(spec.clone()).unwrap();
     Rule::parse(&spec).unwrap()
+}
+
+fn immutable(tags: &str) -> immutable::Rule {
+    immutable::Rule {
+        repositories: Vec::new(),
+        tags: vec![Selector::parse(Selector::KIND, "matches", tags, Selector::TAG_WORDS).unwrap()],
+    }
 }
 
 /// With artifacts without tags, as Harbor has it unless told otherwise.
@@ -53,6 +60,7 @@ fn view(artifacts: &[(&[&str], i64, Option<i64>)]) -> View {
         repository: "app".to_owned(),
         artifacts: candidates.collect(),
         parts: Vec::new(),
+        immutable: Immutable::default(),
     }
 }
 
@@ -176,6 +184,19 @@ fn an_artifact_with_one_kept_tag_stays_and_loses_the_others() {
     let rules = [rule("always", None, &matching("v*"))];
     assert_eq!(kept(&rules, &view), ["v1"]);
     assert_eq!(deletions(&rules, &view), ["tmp", "d1"]);
+}
+
+#[test]
+fn an_immutable_tag_is_kept_and_takes_no_place() {
+    let mut view = view(&[
+        (&["v3", "tmp"], 1, None),
+        (&["v2"], 2, None),
+        (&["v1"], 3, None),
+    ]);
+    view.immutable = [immutable("v[13]")].into_iter().collect();
+    let rules = [rule("latestPushedK", Some(1), &matching("v2"))];
+    assert_eq!(kept(&rules, &view), ["v3", "v2", "v1"]);
+    assert_eq!(deletions(&rules, &view), ["tmp"]);
 }
 
 #[test]
@@ -309,6 +330,7 @@ proptest! {
     fn the_plan_is_what_the_rules_say(
         artifacts in prop::collection::vec(artifact(), 0..8),
         rules in prop::collection::vec((0..7_usize, 0..6_u64, 0..4_usize), 1..4),
+        is_latest_immutable: bool,
     ) {
         let patterns = [all(), matching("v*"), matching("dev-*"), matching("latest")];
         let rules: Vec<Rule> = rules
@@ -326,11 +348,21 @@ proptest! {
             .zip(&tags)
             .map(|((_, pushed, pulled), tags)| (tags.as_slice(), *pushed, *pulled))
             .collect();
-        let view = view(&rows);
+        let mut view = view(&rows);
+        if is_latest_immutable {
+            view.immutable = [immutable("latest")].into_iter().collect();
+        }
         let plan = evaluate(&rules, &view, NOW).unwrap();
         for (item, verdict) in plan.items {
-            let expected = rules.iter().any(|rule| naively_kept(rule, &view, item));
-            prop_assert_eq!(verdict == Verdict::Retain, expected);
+            let is_latest = view.tag(item).is_some_and(|tag| tag.name == "latest");
+            let expected = if is_latest && is_latest_immutable {
+                Verdict::Immutable
+            } else if rules.iter().any(|rule| naively_kept(rule, &view, item)) {
+                Verdict::Retain
+            } else {
+                Verdict::Delete
+            };
+            prop_assert_eq!(verdict, expected);
         }
     }
 }

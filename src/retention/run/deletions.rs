@@ -27,17 +27,14 @@ impl Run<'_> {
     /// Carries the plan out, no faster than configured.
     pub(super) async fn delete(
         &self,
-        repository: &str,
+        name: &RepositoryName,
         (view, plan): (&View, &Plan),
         report: &mut Report<'_>,
     ) -> Result<(), Failure> {
-        let name: RepositoryName = repository
-            .parse()
-            .map_err(|error| Failure::permanent(format!("{repository}: {error}")))?;
         let editor = self.editor();
         for deletion in &plan.deletions {
             self.pace().await;
-            let outcome = self.delete_one(&editor, &name, (view, *deletion)).await?;
+            let outcome = self.delete_one(&editor, name, (view, *deletion)).await?;
             let metrics = &self.shared.metrics;
             match outcome {
                 Outcome::Deleted => metrics.deleted.inc(),

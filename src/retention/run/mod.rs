@@ -22,6 +22,7 @@ use crate::{
     auth::projects::Project,
     inventory,
     jobs::{ByHand, Failure, Handler, Running},
+    oci::RepositoryName,
     store::{self, Listing},
     webhook::{Event, EventType},
 };
@@ -143,7 +144,12 @@ impl Run<'_> {
         if !rules.iter().any(|rule| rule.is_for(short)) {
             return Ok(true);
         }
-        let view = view::read(&shared.inventory, repository, short).await?;
+        let name: RepositoryName = repository.name.parse().map_err(|error| {
+            Failure::permanent(format!("repository {}: {error}", repository.name))
+        })?;
+        let immutable = shared.auth.immutable(&name).await;
+        let immutable = immutable.map_err(|error| failure(&error.into()))?;
+        let view = view::read(&shared.inventory, repository, (short, immutable)).await?;
         let now = shared.clock.now();
         let Some(plan) = evaluate(rules, &view, now.millis()) else {
             return Ok(true);
@@ -154,8 +160,7 @@ impl Run<'_> {
             .await
             .map_err(of_store)?;
         if self.mode == Mode::Real {
-            self.delete(&repository.name, (&view, &plan), &mut report)
-                .await?;
+            self.delete(&name, (&view, &plan), &mut report).await?;
         }
         self.end_task(short, &report).await?;
         if self.mode == Mode::Real {

@@ -115,7 +115,7 @@ impl<'a> Report<'a> {
 
     fn word(&self, item: Item, verdict: Verdict) -> String {
         match (verdict, self.otherwise.get(&item)) {
-            (_, Some(Outcome::Immutable)) => "IMMUTABLE".to_owned(),
+            (Verdict::Immutable, _) | (_, Some(Outcome::Immutable)) => "IMMUTABLE".to_owned(),
             (_, Some(Outcome::Changed)) => "RETAIN (in use since it was judged)".to_owned(),
             (_, Some(Outcome::Failed(why))) => format!("ERROR: {why}"),
             (Verdict::Retain, _) => "RETAIN".to_owned(),

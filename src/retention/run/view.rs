@@ -1,4 +1,5 @@
 use crate::{
+    auth::immutable::Immutable,
     inventory::{Artifact, Inventory, Repository, Scope, Tag},
     jobs::Failure,
     retention::evaluate::{Candidate, TagSeen, View},
@@ -9,10 +10,11 @@ use crate::{
 pub(super) async fn read(
     inventory: &Inventory,
     repository: &Repository,
-    short: &str,
+    (short, immutable): (&str, Immutable),
 ) -> Result<View, Failure> {
     let mut view = View {
         repository: short.to_owned(),
+        immutable,
         ..View::default()
     };
     let mut behind = None;
