@@ -12,7 +12,7 @@ use super::{
     executions, groups,
     health::{self, LastHealth},
     immutable, jobs, jobservice, labels, members, metadata,
-    openapi::{self, Routes},
+    openapi::{self, Routes, page},
     permissions, policies, projects, registries, replication, repositories, retentions, robots,
     schedules, search, system, system_jobs, users, webhooks,
 };
@@ -102,6 +102,12 @@ fn routes() -> Routes {
         .get("/api/version", "Which API is here", system::version)
         .open()
         .get("/api/openapi.json", "This document", openapi::serve)
+        .open()
+        .get("/api/docs", "A page to browse it", page::page)
+        .open()
+        .get("/api/docs/page.js", "Its script", page::script)
+        .open()
+        .get("/api/docs/page.css", "Its style", page::style)
         .open()
         .merge(jobs::routes())
         .merge(replication::routes())

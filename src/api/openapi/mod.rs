@@ -5,6 +5,7 @@
 //! What Harbor's operations answer is Harbor's contract and is not said again.
 
 mod components;
+pub(super) mod page;
 mod permission;
 mod requests;
 mod routes;

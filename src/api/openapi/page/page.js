@@ -1,0 +1,132 @@
+// Shows openapi.json: every operation under its tag, found by words. Nothing of the document is
+// ever read as HTML.
+"use strict";
+
+const METHODS = ["get", "head", "post", "put", "patch", "delete"];
+// Deeper than any body of ours; ends schemas that refer to themselves.
+const MAX_DEPTH = 6;
+
+function element(name, attributes, ...children) {
+  const made = Object.assign(document.createElement(name), attributes);
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+class Reader {
+  constructor(root) {
+    this.root = root;
+  }
+
+  resolve(value) {
+    if (!value || !value.$ref) return value || {};
+    return value.$ref.slice(2).split("/").reduce((at, key) => at[key], this.root);
+  }
+
+  // A body as an example: the names of its fields, and what they take.
+  example(schema, depth = 0) {
+    const { type, properties, items, enum: words } = this.resolve(schema);
+    if (depth > MAX_DEPTH) return "…";
+    if (words) return words.join(" | ");
+    if (properties) {
+      const fields = Object.entries(properties);
+      return Object.fromEntries(fields.map(([name, field]) => [name, this.example(field, depth + 1)]));
+    }
+    if (items) return [this.example(items, depth + 1)];
+    return [type].flat().join(" | ") || "anything";
+  }
+
+  body(content) {
+    const schema = content && content["application/json"] && content["application/json"].schema;
+    return schema ? JSON.stringify(this.example(schema), null, 2) : null;
+  }
+}
+
+function permission(rule) {
+  if (!rule) return null;
+  const where = {
+    system: "in the system", project: "in the project", home: "where it belongs",
+    oneself: "in the system, or is the user",
+  };
+  const words = {
+    anybody: "anybody", "signed-in": "whoever is signed in", administrator: "system administrators",
+    case: rule.rule,
+  };
+  return words[rule.scope] || `whoever has ${rule.resource}:${rule.action} ${where[rule.scope]}`;
+}
+
+function curl(method, path, body) {
+  const verb = method === "get" ? "" : ` -X ${method.toUpperCase()}`;
+  const data = body ? " -H 'Content-Type: application/json' -d @body.json" : "";
+  return `curl -u USER${verb}${data} '${location.origin}${path}'`;
+}
+
+function operation(reader, method, path, said) {
+  const parameters = (said.parameters || []).map((each) => reader.resolve(each));
+  const taken = said.requestBody && reader.body(said.requestBody.content);
+  const given = reader.body((said.responses["2XX"] || {}).content);
+  const who = permission(said["x-permission"]);
+  const rows = parameters.map(({ name, in: where, description, required, schema }) =>
+    element("tr", {},
+      element("td", {}, element("code", { textContent: name })),
+      element("td", { textContent: `${where}, ${schema.type}${required ? "" : ", optional"}` }),
+      element("td", { textContent: description || "" })));
+  const block = (title, text) => text
+    ? element("div", {}, element("p", { textContent: title }), element("pre", { textContent: text }))
+    : null;
+  const shown = element("details", {},
+    element("summary", {},
+      element("code", { className: `method ${method}`, textContent: method.toUpperCase() }),
+      element("code", { textContent: path }),
+      element("span", { className: "soft", textContent: `  ${said.summary}` })),
+    who ? element("p", { textContent: `For ${who}.` }) : null,
+    rows.length ? element("table", {}, ...rows) : null,
+    block("Takes", taken),
+    block("Answers", given),
+    element("pre", { textContent: curl(method, path, taken) }));
+  const words = [method, path, said.summary, who || "", said.tags.join(" ")].join(" ").toLowerCase();
+  return { shown, words };
+}
+
+function show(root) {
+  const reader = new Reader(root);
+  const byId = (id) => document.getElementById(id);
+  byId("version").textContent = root.info.version;
+  byId("about").textContent = root.info.description;
+  const tags = new Map();
+  for (const [path, item] of Object.entries(root.paths)) {
+    for (const method of METHODS.filter((method) => item[method])) {
+      const tag = item[method].tags[0];
+      if (!tags.has(tag)) tags.set(tag, []);
+      tags.get(tag).push(operation(reader, method, path, item[method]));
+    }
+  }
+  const sections = [...tags].sort(([a], [b]) => a.localeCompare(b)).map(([tag, operations]) => {
+    const section = element("section", {},
+      element("h2", { textContent: tag }), ...operations.map(({ shown }) => shown));
+    return { section, operations };
+  });
+  byId("operations").replaceChildren(...sections.map(({ section }) => section));
+  const find = () => {
+    const wanted = byId("find").value.toLowerCase().split(/\s+/);
+    let count = 0;
+    for (const { section, operations } of sections) {
+      let some = false;
+      for (const { shown, words } of operations) {
+        shown.hidden = !wanted.every((word) => words.includes(word));
+        some ||= !shown.hidden;
+        count += shown.hidden ? 0 : 1;
+      }
+      section.hidden = !some;
+    }
+    byId("count").textContent = `${count} operations`;
+  };
+  byId("find").addEventListener("input", find);
+  find();
+}
+
+fetch("openapi.json")
+  .then((answer) => answer.json())
+  .then(show)
+  .catch((error) => {
+    document.getElementById("operations").textContent = `openapi.json cannot be shown: ${error}`;
+  });
