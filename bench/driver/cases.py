@@ -43,6 +43,11 @@ def get_blob(server, content):
 
 def push_image(server):
     """A small image under the tag `v1`, for the HEAD case."""
+    push_images(server, 1)
+
+
+def push_images(server, count):
+    """Small images with one config, under the tags `v1` and on; each is another manifest."""
     client = server.client
     headers = client.authorization(server)
     config = b"{}"
@@ -51,8 +56,9 @@ def push_image(server):
     descriptor = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 2}
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": descriptor, "layers": []}
     headers = {**headers, "Content-Type": MANIFEST_TYPE}
-    target = f"/v2/{server.repository}/manifests/v1"
-    client.request("PUT", target, headers, json.dumps(manifest).encode(), expect=(201,))
+    for n in range(1, count + 1):
+        body = json.dumps({**manifest, "annotations": {"n": str(n)}}).encode()
+        client.request("PUT", f"/v2/{server.repository}/manifests/v{n}", headers, body, expect=(201,))
 
 
 def head_manifests(server, count, connections=8):

@@ -63,9 +63,10 @@ http: {{addr: '127.0.0.1:{port}', secret: bench, relativeurls: true}}
         process.wait_for_port(port)
         return Server("nginx", process, Client(port, self.certificate), repository_prefix="")
 
-    def tidegate(self, registry_port=None, name="tidegate"):
-        """Tidegate before that registry, or before its embedded one. Started twice: the first
-        start makes the database, the second is the one whose time counts."""
+    def tidegate(self, registry_port=None, name="tidegate", database=None):
+        """Tidegate before that registry, or before its embedded one; SQLite unless `database` is
+        the URL of another. Started twice: the first start makes the database, the second is the
+        one whose time counts."""
         port = free_port()
         config = TIDEGATE.format(
             directory=f"{self.directory}/{name}",
@@ -73,6 +74,7 @@ http: {{addr: '127.0.0.1:{port}', secret: bench, relativeurls: true}}
             certificate=self.certificate,
             key=self.key,
             password=ADMIN_PASSWORD,
+            database=database or f"sqlite://{self.directory}/{name}/tidegate.db",
         )
         if registry_port is not None:
             config += f'\n[upstream]\nurl = "http://127.0.0.1:{registry_port}"\n'
@@ -181,7 +183,7 @@ cert = "{certificate}"
 key = "{key}"
 
 [database]
-url = "sqlite://{directory}/tidegate.db"
+url = "{database}"
 
 [auth]
 admin_password = "{password}"
