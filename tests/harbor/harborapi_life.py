@@ -2,14 +2,18 @@
 
 Every answer goes through the client's own models, which refuse what Harbor would not send. The
 project `held` is there with the image `held/app:v1`. A section is a function marked `@section`; sections
-run in their order, each cleans up behind itself.
+run in their order, each cleans up behind itself. At the end the fields that the answers had are
+compared with those of the models; fields.txt lists what no answer has (`-`) and what Harbor's have not
+(`+`).
 """
 
 import asyncio
 import os
+import pathlib
 import ssl
 import sys
 import traceback
+import typing
 
 from harborapi import HarborAsyncClient
 from harborapi.exceptions import BadRequest, Conflict, Forbidden, NotFound, PreconditionFailed
@@ -30,12 +34,14 @@ from harborapi.models import (
     UserGroup,
     UserProfile,
 )
+from pydantic import BaseModel, RootModel
 
 GATEWAY = os.environ["GATEWAY_URL"]
 TARGET = os.environ["TARGET_URL"]
 TRUST = ssl.create_default_context(cafile=os.environ["GATEWAY_CA"])
 PASSWORD = "Walker12345"
 SECTIONS = []
+FIELDS = pathlib.Path(__file__).with_name("fields.txt")
 
 
 def section(function):
@@ -43,8 +49,46 @@ def section(function):
     return function
 
 
+class Client(HarborAsyncClient):
+    """Notes which fields answers have."""
+
+    answered = {}
+
+    def _construct_model(self, cls, data):
+        self.note(cls, data)
+        return super()._construct_model(cls, data)
+
+    def note(self, model, data):
+        if isinstance(data, list):
+            for item in data:
+                self.note(model, item)
+        if not isinstance(data, dict) or not issubclass(model, BaseModel):
+            return
+        self.answered.setdefault(model, set()).update(data)
+        for name, field in model.model_fields.items():
+            for inner in models_in(field.annotation):
+                self.note(inner, data.get(field.alias or name))
+
+
+def models_in(annotation):
+    """The models that a field holds, alone, perhaps, or in a list."""
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return [annotation]
+    return [model for inner in typing.get_args(annotation) for model in models_in(inner)]
+
+
+def differences():
+    """A line for each field that answers never had, or that the models do not know."""
+    for model, answered in Client.answered.items():
+        if issubclass(model, RootModel):
+            continue  # a map with keys of its own
+        known = {field.alias or name for name, field in model.model_fields.items()}
+        yield from (f"- {model.__name__}.{name}" for name in known - answered)
+        yield from (f"+ {model.__name__}.{name}" for name in answered - known)
+
+
 def client(user="admin", secret=os.environ["ADMIN_PASSWORD"]):
-    return HarborAsyncClient(
+    return Client(
         url=f"{GATEWAY}/api/v2.0/", username=user, secret=secret, verify=TRUST, retry=None
     )
 
@@ -295,6 +339,10 @@ async def main():
             failed.append(run.__name__)
             print(f"{run.__name__}: failed")
             traceback.print_exc(file=sys.stdout)
+    found, expected = sorted(set(differences())), FIELDS.read_text().splitlines()
+    for line in sorted(set(found) ^ set(expected)):
+        print(f"{'not in' if line in found else 'only in'} {FIELDS.name}: {line}")
+        failed.append(line)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
