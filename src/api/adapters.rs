@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     auth::{Resource, Verb},
+    inventory::LabelScope,
     registry::{AccessKey, Addresses, Provider},
     replication::RegistryId,
+    store::Listing,
 };
 
 pub(super) fn routes() -> Routes {
@@ -35,7 +37,7 @@ struct RegistryInfo {
     #[serde(rename = "type")]
     kind: String,
     description: &'static str,
-    supported_resource_filters: [FilterStyle; 3],
+    supported_resource_filters: Vec<FilterStyle>,
     supported_triggers: [&'static str; 3],
     supported_copy_by_chunk: bool,
 }
@@ -46,8 +48,8 @@ struct FilterStyle {
     #[serde(rename = "type")]
     kind: &'static str,
     style: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    values: &'static [&'static str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    values: Vec<String>,
 }
 
 /// What policies can do with a registry; 0 is the one behind this gateway.
@@ -58,24 +60,30 @@ async fn info(
 ) -> Result<axum::Json<RegistryInfo>, Error> {
     api.system(&caller, Resource::Registry, Verb::Read)?;
     let id = RegistryId(path.id("id")?);
-    let kind = if id.is_local() {
-        LOCAL_KIND.to_owned()
-    } else {
-        api.replication.registry(id).await?.kind
-    };
     let filter = |kind, style, values| FilterStyle {
         kind,
         style,
         values,
     };
+    let resources = ["image", "artifact"].map(ToOwned::to_owned);
+    let mut filters = vec![
+        filter("name", "input", Vec::new()),
+        filter("tag", "input", Vec::new()),
+        filter("resource", "radio", resources.to_vec()),
+    ];
+    let kind = if id.is_local() {
+        let all = Listing::default();
+        let labels = api.inventory.labels(LabelScope::Global, &all).await?;
+        let names = labels.items.into_iter().map(|label| label.name);
+        filters.push(filter("label", "list", names.collect()));
+        LOCAL_KIND.to_owned()
+    } else {
+        api.replication.registry(id).await?.kind
+    };
     Ok(axum::Json(RegistryInfo {
         kind,
         description: "",
-        supported_resource_filters: [
-            filter("name", "input", &[]),
-            filter("tag", "input", &[]),
-            filter("resource", "radio", &["image", "artifact"]),
-        ],
+        supported_resource_filters: filters,
         supported_triggers: ["manual", "scheduled", "event_based"],
         supported_copy_by_chunk: false,
     }))

@@ -18,7 +18,9 @@ use crate::{
     audit::Operation,
     auth::{ProjectId, Resource, Verb},
     clock::Timestamp,
-    inventory::{Label, LabelId, LabelScope, NewLabel},
+    inventory::{self, Artifact, Label, LabelId, LabelScope, NewLabel},
+    oci::RepositoryName,
+    replication::{self, ChangeKind, Origin},
     store::Test,
 };
 
@@ -227,11 +229,11 @@ async fn attach(
     Json(request): Json<LabelRequest>,
 ) -> Result<StatusCode, Error> {
     let may = (Resource::ArtifactLabel, Verb::Create);
-    let (_, artifact) = api.artifact(&caller, &path, may).await?;
+    let labelled = api.artifact(&caller, &path, may).await?;
     let label = api.inventory.label(LabelId(request.id)).await?;
     let fits = match label.scope() {
         LabelScope::Global => true,
-        LabelScope::Project(id) => id == artifact.project_id,
+        LabelScope::Project(id) => id == labelled.1.project_id,
     };
     if !fits {
         return Err(Error::NotFound(format!(
@@ -239,7 +241,8 @@ async fn attach(
             label.id
         )));
     }
-    api.inventory.attach_label(artifact.id, label.id).await?;
+    let attach = api.inventory.attach_label(labelled.1.id, label.id);
+    api.relabel(&caller, &labelled, attach).await?;
     Ok(StatusCode::OK)
 }
 
@@ -249,9 +252,10 @@ async fn detach(
     path: PathParameters,
 ) -> Result<StatusCode, Error> {
     let may = (Resource::ArtifactLabel, Verb::Delete);
-    let (_, artifact) = api.artifact(&caller, &path, may).await?;
+    let labelled = api.artifact(&caller, &path, may).await?;
     let label = LabelId(path.id("label_id")?);
-    api.inventory.detach_label(artifact.id, label).await?;
+    let detach = api.inventory.detach_label(labelled.1.id, label);
+    api.relabel(&caller, &labelled, detach).await?;
     Ok(StatusCode::OK)
 }
 
@@ -273,6 +277,44 @@ impl Api {
             return Ok(());
         }
         Err(caller.refusal())
+    }
+
+    /// Changes the labels of an artifact. Policies that go by labels hear of it before, as of a
+    /// push, so that none misses it.
+    async fn relabel(
+        &self,
+        caller: &Caller,
+        (repository, artifact): &(RepositoryName, Artifact),
+        change: impl Future<Output = Result<(), inventory::Error>>,
+    ) -> Result<(), Error> {
+        if !self.replication.wants(repository) {
+            return Ok(change.await?);
+        }
+        let (_, digest) = artifact.parsed()?;
+        let tags = self
+            .inventory
+            .tags_of(std::slice::from_ref(artifact))
+            .await?;
+        let tags = tags.into_values().flatten();
+        let event = replication::Change {
+            repository: repository.clone(),
+            kind: ChangeKind::Label {
+                digest,
+                tags: tags.filter_map(|tag| tag.name.parse().ok()).collect(),
+            },
+            actor: caller.principal.name().to_owned(),
+            origin: Origin::default().heard(self.clock.now()),
+        };
+        let intent = self.replication.intend(&event).await?;
+        if let Err(error) = change.await {
+            self.replication.withdraw(intent).await?;
+            return Err(error.into());
+        }
+        // It has happened; what cannot be settled now is settled later.
+        if let Err(error) = self.replication.confirm(intent, &[]).await {
+            tracing::warn!("a label's change waits for the resolver: {error}");
+        }
+        Ok(())
     }
 
     async fn change_labels(

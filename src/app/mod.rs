@@ -256,6 +256,7 @@ impl Shared {
             clock: clock.clone(),
             sealing: Arc::clone(&sealing),
             local: looked_at(behind.exchange(), inventory.clone()),
+            inventory: inventory.clone(),
             connections: config.upstream.connections.clone(),
             data_dir: data.path().to_owned(),
         };
@@ -275,11 +276,9 @@ impl Shared {
         };
         let webhooks = Webhooks::start(webhooks, tasks, background.stop.clone()).await?;
         webhooks.metrics().register(metrics);
-        tasks.spawn(replicated::tell(
-            (replication.clone(), webhooks.clone()),
-            clock.clone(),
-            background.stop.clone(),
-        ));
+        let told = (replication.clone(), webhooks.clone());
+        let stop = background.stop.clone();
+        tasks.spawn(replicated::tell(told, clock.clone(), stop));
         tasks.spawn(sweep_refresh_tokens(auth.clone(), background.stop.clone()));
         Ok(Self {
             config,

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     auth::ProjectId,
+    oci::{Digest, RepositoryName},
     store::{self, Listing, Page, Value, ids},
 };
 
@@ -127,6 +128,28 @@ impl Inventory {
             0 => Err(Error::NoLabel(label)),
             _ => Ok(()),
         }
+    }
+
+    /// The names of the labels that an artifact bears; what is attached to another, as a
+    /// signature is, bears those of that one as well.
+    pub async fn label_names(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<String>, Error> {
+        Ok(queries::names(&self.0.db, repository, digest).await?)
+    }
+
+    /// The names of the labels at each tag of a repository; tags without any are left out.
+    pub async fn labels_by_tag(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<BTreeMap<String, Vec<String>>, Error> {
+        let mut labels: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (tag, label) in queries::by_tag(&self.0.db, repository).await? {
+            labels.entry(tag).or_default().push(label);
+        }
+        Ok(labels)
     }
 
     /// The labels of each of some artifacts.

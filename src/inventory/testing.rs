@@ -126,7 +126,8 @@ fn start(
     Inventory::start(parts, directory.path(), tasks, stop.clone()).unwrap()
 }
 
-async fn make_projects(db: &Db) {
+/// The projects `team` and `other`.
+pub(crate) async fn make_projects(db: &Db) {
     use crate::auth::{Auth, Config, projects::NewProject};
     let auth = Auth::new(db.clone(), Arc::new(SystemClock), Config::default());
     auth.bootstrap().await.unwrap();

@@ -26,11 +26,20 @@ pub enum ChangeKind {
     DeleteTag { tag: Tag, digest: Option<Digest> },
     /// A digest goes and, with it, the tags that point to it.
     DeleteDigest { digest: Digest, tags: Vec<Tag> },
+    /// An artifact gets or loses a label; it stays what it is.
+    Label { digest: Digest, tags: Vec<Tag> },
 }
 
 impl Change {
     pub fn is_deletion(&self) -> bool {
-        !matches!(self.kind, ChangeKind::Push { .. })
+        matches!(
+            self.kind,
+            ChangeKind::DeleteTag { .. } | ChangeKind::DeleteDigest { .. }
+        )
+    }
+
+    pub fn is_of_labels(&self) -> bool {
+        matches!(self.kind, ChangeKind::Label { .. })
     }
 
     /// What may differ at a mirror afterwards, each reference once.
@@ -52,6 +61,10 @@ impl Change {
                 references.push(Reference::Digest(digest.clone()));
                 references
             }
+            ChangeKind::Label { digest, tags } if tags.is_empty() => {
+                vec![Reference::Digest(digest.clone())]
+            }
+            ChangeKind::Label { tags, .. } => tagged(tags),
         };
         references.sort();
         references.dedup();
@@ -68,7 +81,9 @@ impl Change {
                 let beside = |tag: &&Tag| tag.as_str() != reference.as_str();
                 tags.iter().filter(beside).cloned().collect()
             }
-            ChangeKind::DeleteTag { .. } | ChangeKind::DeleteDigest { .. } => Vec::new(),
+            ChangeKind::DeleteTag { .. }
+            | ChangeKind::DeleteDigest { .. }
+            | ChangeKind::Label { .. } => Vec::new(),
         }
     }
 }
@@ -113,5 +128,11 @@ mod tests {
             tags: vec![tag("z")],
         };
         assert_eq!(texts(delete), ["z", digest.as_str()]);
+        let label = |tags: &[&str]| ChangeKind::Label {
+            digest: digest.clone(),
+            tags: tags.iter().map(|text| tag(text)).collect(),
+        };
+        assert_eq!(texts(label(&["b", "a"])), ["a", "b"]);
+        assert_eq!(texts(label(&[])), [digest.as_str()]);
     }
 }

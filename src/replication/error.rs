@@ -1,5 +1,5 @@
 use super::{ExecutionId, PolicyId, RegistryId, TaskId};
-use crate::{jobs, registry, secret::SealError, store};
+use crate::{inventory, jobs, registry, secret::SealError, store};
 
 /// What can go wrong in replication's own administration; copying reports `jobs::Failure`.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,8 @@ pub enum Error {
     #[error(transparent)]
     Registry(#[from] registry::Error),
     #[error(transparent)]
+    Index(#[from] inventory::Error),
+    #[error(transparent)]
     Jobs(#[from] jobs::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -106,6 +108,7 @@ impl Error {
             | Self::Unrecorded(_)
             | Self::ChangeListFull { .. } => Kind::Unavailable,
             Self::Store(error) if error.retryable() => Kind::Unavailable,
+            Self::Index(error) if error.kind() == inventory::Kind::Unavailable => Kind::Unavailable,
             Self::Jobs(error) if error.retryable() => Kind::Unavailable,
             Self::Unusable(_) | Self::Registry(_) | Self::Unplannable(_) => Kind::Registry,
             _ => Kind::Internal,

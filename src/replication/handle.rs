@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
+    inventory::Inventory,
     jobs::{Handler, Jobs, Schedules},
     oci::RepositoryName,
     registry,
@@ -37,6 +38,8 @@ pub struct Parts {
     pub sealing: Arc<SealingKey>,
     /// The registry behind this gateway.
     pub local: Exchange,
+    /// The index of it, which knows the labels.
+    pub inventory: Inventory,
     /// Limits of the connections to each remote registry.
     pub connections: registry::Config,
     pub data_dir: PathBuf,
@@ -55,6 +58,7 @@ pub(super) struct Shared {
     pub db: Db,
     pub jobs: Jobs,
     pub schedules: Schedules,
+    pub inventory: Inventory,
     pub clock: SharedClock,
     pub sealing: Arc<SealingKey>,
     pub connections: registry::Config,
@@ -118,6 +122,7 @@ impl Replication {
             waiting: Semaphore::new(MAX_WAITING),
             schedules: Schedules::new(parts.jobs.clone()),
             config: parts.config,
+            inventory: parts.inventory,
             db: parts.db,
             jobs: parts.jobs,
             clock: parts.clock,

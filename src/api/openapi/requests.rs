@@ -349,8 +349,11 @@ fn policy(flag: &Value, kilobits: &Value) -> Value {
                 })),
             })),
             "filters": {"type": "array", "items": object(&json!({
-                "type": {"enum": ["name", "tag", "resource"]},
-                "value": {"type": "string", "examples": ["**"]},
+                "type": {"enum": ["name", "tag", "resource", "label"]},
+                "value": {
+                    "type": ["string", "array"], "items": text(), "examples": ["**"],
+                    "description": "The names of labels for the type label, text for the others.",
+                },
                 "decoration": {"enum": ["matches", "excludes"]},
             }))},
             "deletion": flag, "override": flag, "enabled": flag, "speed": kilobits,

@@ -9,6 +9,7 @@ mod executions;
 mod groups;
 mod jobs;
 mod jobservice;
+mod labels;
 mod members;
 mod openapi;
 mod policies;
@@ -163,25 +164,13 @@ impl Api {
             ..auth::Config::default()
         };
         let settings = Settings::open((*db).clone(), fixed).await.unwrap();
-        let reader = settings.reader();
-        let auth = Auth::with_settings((*db).clone(), clock.clone(), config, reader);
+        let auth = Auth::with_settings((*db).clone(), clock.clone(), config, settings.reader());
         auth.bootstrap().await.unwrap();
         let stop = CancellationToken::new();
         let files = tempfile::tempdir().unwrap();
         let registry = embedded::Registry::open(files.path(), clock.clone()).unwrap();
         let local = registry.exchange();
         let jobs = Jobs::new((*db).clone(), clock.clone(), JobsConfig::default());
-        let parts = replication::Parts {
-            config: replication::Config::default(),
-            db: (*db).clone(),
-            jobs: jobs.clone(),
-            clock: clock.clone(),
-            sealing: Arc::new(SealingKey::new(&[7; SealingKey::LEN]).unwrap()),
-            local: local.clone(),
-            connections: registry::Config::default(),
-            data_dir: files.path().to_owned(),
-        };
-        let audit = recording(&db, &clock, &stop);
         let index = inventory::Parts {
             db: (*db).clone(),
             clock: clock.clone(),
@@ -189,6 +178,18 @@ impl Api {
         };
         let tasks = TaskTracker::new();
         let inventory = Inventory::start(index, files.path(), &tasks, stop.clone()).unwrap();
+        let parts = replication::Parts {
+            config: replication::Config::default(),
+            db: (*db).clone(),
+            jobs: jobs.clone(),
+            clock: clock.clone(),
+            sealing: Arc::new(SealingKey::new(&[7; SealingKey::LEN]).unwrap()),
+            local: local.clone(),
+            inventory: inventory.clone(),
+            connections: registry::Config::default(),
+            data_dir: files.path().to_owned(),
+        };
+        let audit = recording(&db, &clock, &stop);
         let direct = behind::Direct {
             inventory: inventory.clone(),
             exchange: local.clone(),

@@ -113,8 +113,8 @@ async fn policies_that_make_no_sense_are_refused() {
             ),
             (
                 "filters",
-                json!([{"type": "label", "value": ["a"]}]),
-                "label",
+                json!([{"type": "label", "value": "a"}]),
+                "a list of labels",
             ),
             ("dest_namespace_replace_count", json!(-2), "-1 or more"),
             ("speed", json!(-5), "kilobits"),

@@ -1,6 +1,7 @@
 use crate::{
     clock::Timestamp,
     inventory::{ArtifactId, Label, LabelId, LabelOf, NewLabel},
+    oci::{Digest, RepositoryName},
     store::{self, Db, Field, Selection, read, sqls, write},
 };
 
@@ -23,6 +24,16 @@ sqls! {
             from artifact_labels o join labels l on l.id = o.label_id \
             where o.artifact_id in (select value::bigint \
             from jsonb_array_elements_text($1::jsonb)) order by l.id";
+    NAMES = "with recursive bearers (id, repository_id, subject_digest) as ( \
+            select a.id, a.repository_id, a.subject_digest from artifacts a \
+            join repositories r on r.id = a.repository_id where r.name = $1 and a.digest = $2 \
+            union select a.id, a.repository_id, a.subject_digest from bearers b \
+            join artifacts a on a.repository_id = b.repository_id and a.digest = b.subject_digest) \
+        select distinct l.name from bearers b join artifact_labels o on o.artifact_id = b.id \
+            join labels l on l.id = o.label_id";
+    BY_TAG = "select t.name, l.name from repositories r join tags t on t.repository_id = r.id \
+        join artifact_labels o on o.artifact_id = t.artifact_id \
+        join labels l on l.id = o.label_id where r.name = $1";
 }
 
 /// Of the scope `$1` and the project `$2`.
@@ -126,6 +137,29 @@ pub(in crate::inventory) async fn labels_of(
 ) -> Result<Vec<LabelOf>, store::Error> {
     Ok(read!(db, |pool, sql = LABELS_OF| sqlx::query_as(sql)
         .bind(artifacts)
+        .fetch_all(pool)
+        .await)?)
+}
+
+pub(in crate::inventory) async fn names(
+    db: &Db,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Vec<String>, store::Error> {
+    Ok(read!(db, |pool, sql = NAMES| sqlx::query_scalar(sql)
+        .bind(repository.as_str())
+        .bind(digest.as_str())
+        .fetch_all(pool)
+        .await)?)
+}
+
+/// Tags and the names of labels.
+pub(in crate::inventory) async fn by_tag(
+    db: &Db,
+    repository: &RepositoryName,
+) -> Result<Vec<(String, String)>, store::Error> {
+    Ok(read!(db, |pool, sql = BY_TAG| sqlx::query_as(sql)
+        .bind(repository.as_str())
         .fetch_all(pool)
         .await)?)
 }

@@ -28,7 +28,8 @@ struct Found {
 }
 
 impl Gone {
-    /// Compares the destination with `tags`, those of the source's `repository`.
+    /// Compares the destination with `tags`, the accepted ones of the source's `repository`. What
+    /// has lost its labels is not gone.
     pub(super) async fn compare(
         &mut self,
         survey: &Survey<'_>,
@@ -46,7 +47,13 @@ impl Gone {
         }
         let held = survey.held(&there).await?;
         self.held += held.len() as u64;
-        let here: HashSet<&Tag> = tags.iter().collect();
+        let present;
+        let here: HashSet<&Tag> = if spec.asks_for_labels() {
+            present = survey.present(repository).await?;
+            present.iter().collect()
+        } else {
+            tags.iter().collect()
+        };
         let gone = held.into_iter().filter(|tag| !here.contains(tag));
         let found = Found {
             source: repository.clone(),

@@ -1,6 +1,7 @@
 //! What the source has, as far as the policy's filters accept it.
 
 use crate::{
+    inventory::Inventory,
     jobs::Failure,
     oci::{Reference, RepositoryName, Tag},
     registry::{Client, Cursor, Kind, PageOf},
@@ -15,6 +16,7 @@ use crate::{
 pub(super) struct Survey<'a> {
     pub source: Client,
     pub destination: Client,
+    inventory: &'a Inventory,
     spec: &'a PolicySpec,
 }
 
@@ -34,12 +36,13 @@ enum Place {
 }
 
 impl<'a> Survey<'a> {
-    pub(super) async fn open(shared: &Shared, spec: &'a PolicySpec) -> Result<Self, Failure> {
+    pub(super) async fn open(shared: &'a Shared, spec: &'a PolicySpec) -> Result<Self, Failure> {
         let source = shared.client(spec.source).await;
         let destination = shared.client(spec.destination).await;
         Ok(Self {
             source: source.map_err(|error| from_inner(&error))?,
             destination: destination.map_err(|error| from_inner(&error))?,
+            inventory: &shared.inventory,
             spec,
         })
     }
@@ -59,6 +62,19 @@ impl<'a> Survey<'a> {
 
     /// The accepted tags of a repository at the source; none when it is gone.
     pub(super) async fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>, Failure> {
+        let mut tags = self.present(repository).await?;
+        if self.spec.asks_for_labels() {
+            let borne = self.inventory.labels_by_tag(repository).await?;
+            tags.retain(|tag| {
+                let names = borne.get(tag.as_str()).map_or(&[][..], Vec::as_slice);
+                self.spec.accepts_labels(names)
+            });
+        }
+        Ok(tags)
+    }
+
+    /// The same whatever their labels.
+    pub(super) async fn present(&self, repository: &RepositoryName) -> Result<Vec<Tag>, Failure> {
         self.accepted(&self.source, Side::Source, repository).await
     }
 

@@ -9,6 +9,7 @@
 //! `writer.rs` groups concurrent changes into one commit, `promotion.rs` makes the jobs,
 //! `resolver.rs` settles what was left behind with the looks of `look.rs`, `spill.rs` keeps changes while the database is away.
 
+mod labels;
 mod look;
 mod promotion;
 pub(crate) mod queries;
@@ -50,7 +51,11 @@ impl Replication {
         if change.origin.is_mirrored() {
             tombstone::check(shared, change).await?;
         }
-        let wishes = wish::of_change(&shared.snapshot.affected(change), change);
+        let mut affected = shared.snapshot.affected(change);
+        if change.is_deletion() {
+            affected = labels::wanted(shared, change, affected).await?;
+        }
+        let wishes = wish::of_change(&affected, change);
         if wishes.is_empty() {
             return Ok(Ticket::empty());
         }

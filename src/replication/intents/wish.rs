@@ -85,6 +85,7 @@ pub(super) fn of_change(affected: &[(Arc<Policy>, Vec<Reference>)], change: &Cha
         ChangeKind::Push {
             digest, blob_bytes, ..
         } => (Some(digest), *blob_bytes),
+        ChangeKind::Label { digest, .. } => (Some(digest), None),
         ChangeKind::DeleteTag { .. } | ChangeKind::DeleteDigest { .. } => (None, None),
     };
     let wish = |policy: &Policy, reference: &Reference| Wish {

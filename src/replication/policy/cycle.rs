@@ -39,7 +39,7 @@ impl PolicySpec {
     fn example(&self) -> Option<RepositoryName> {
         let named = self.filters.iter().find_map(|filter| match filter {
             Filter::Name(pattern) => Some(pattern.example()),
-            Filter::Tag(..) | Filter::Resource(_) => None,
+            Filter::Tag(..) | Filter::Resource(_) | Filter::Label(..) => None,
         });
         let any = || "some/repository".to_owned();
         let name = named.filter(|name| !name.is_empty()).unwrap_or_else(any);

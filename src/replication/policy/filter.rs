@@ -12,6 +12,8 @@ pub enum Filter {
     /// The tag; an artifact without one counts as the empty text.
     Tag(Pattern, Decoration),
     Resource(Resource),
+    /// The names of labels, all of which the artifact must bear; with `excludes`, not all.
+    Label(Vec<String>, Decoration),
 }
 
 /// What an artifact is to Harbor's resource filter.
@@ -36,13 +38,11 @@ pub struct RawFilter {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFilter {
-    #[error("`{0}` is not a filter type: name, tag or resource")]
+    #[error("`{0}` is not a filter type: name, tag, label or resource")]
     Type(String),
     #[error("a {0} filter's value must be text")]
     Value(String),
-    #[error(
-        "label filters need labels, which this gateway does not keep; use name and tag filters"
-    )]
+    #[error("a label filter's value must be a list of labels' names")]
     Label,
     #[error("`{0}` is not a decoration: matches or excludes")]
     Decoration(String),
@@ -58,7 +58,7 @@ impl Filter {
     pub fn accepts_repository(&self, name: &str) -> bool {
         match self {
             Self::Name(pattern) => pattern.matches(name),
-            Self::Tag(..) | Self::Resource(_) => true,
+            Self::Tag(..) | Self::Resource(_) | Self::Label(..) => true,
         }
     }
 
@@ -69,14 +69,25 @@ impl Filter {
         };
         match self {
             Self::Tag(pattern, decoration) => decoration.accepts(pattern, tag),
-            Self::Name(_) | Self::Resource(_) => true,
+            Self::Name(_) | Self::Resource(_) | Self::Label(..) => true,
         }
     }
 
     pub fn accepts_resource(&self, resource: Resource) -> bool {
         match self {
             Self::Resource(wanted) => *wanted == resource,
-            Self::Name(_) | Self::Tag(..) => true,
+            Self::Name(_) | Self::Tag(..) | Self::Label(..) => true,
+        }
+    }
+
+    /// `borne`: the names of the labels that the artifact bears.
+    pub fn accepts_labels(&self, borne: &[String]) -> bool {
+        match self {
+            Self::Label(wanted, decoration) => {
+                let bears_all = wanted.iter().all(|name| borne.contains(name));
+                bears_all == (*decoration == Decoration::Matches)
+            }
+            Self::Name(_) | Self::Tag(..) | Self::Resource(_) => true,
         }
     }
 }
@@ -111,7 +122,7 @@ impl TryFrom<RawFilter> for Filter {
             other => return Err(InvalidFilter::Decoration(other.to_owned())),
         };
         if raw.kind == "label" {
-            return Err(InvalidFilter::Label);
+            return labels(raw.value).map(|names| Self::Label(names, decoration));
         }
         if decoration == Decoration::Excludes && matches!(&*raw.kind, "name" | "resource") {
             return Err(InvalidFilter::Undecorated(raw.kind));
@@ -134,17 +145,31 @@ impl TryFrom<RawFilter> for Filter {
 
 impl From<Filter> for RawFilter {
     fn from(filter: Filter) -> Self {
+        let word = |decoration| match decoration {
+            Decoration::Matches => "matches",
+            Decoration::Excludes => "excludes",
+        };
         let (kind, value, decoration) = match filter {
-            Filter::Name(pattern) => ("name", pattern.to_string(), ""),
-            Filter::Tag(pattern, Decoration::Matches) => ("tag", pattern.to_string(), "matches"),
-            Filter::Tag(pattern, Decoration::Excludes) => ("tag", pattern.to_string(), "excludes"),
-            Filter::Resource(resource) => ("resource", resource.name().to_owned(), ""),
+            Filter::Name(pattern) => ("name", pattern.to_string().into(), ""),
+            Filter::Tag(pattern, decoration) => {
+                ("tag", pattern.to_string().into(), word(decoration))
+            }
+            Filter::Resource(resource) => ("resource", resource.name().into(), ""),
+            Filter::Label(names, decoration) => ("label", names.into(), word(decoration)),
         };
         Self {
             kind: kind.to_owned(),
-            value: Value::String(value),
+            value,
             decoration: decoration.to_owned(),
         }
+    }
+}
+
+/// At least one name: a list without any would filter nothing.
+fn labels(value: Value) -> Result<Vec<String>, InvalidFilter> {
+    match serde_json::from_value::<Vec<String>>(value) {
+        Ok(names) if !names.is_empty() => Ok(names),
+        _ => Err(InvalidFilter::Label),
     }
 }
 
@@ -167,6 +192,8 @@ mod tests {
             json!({"type": "tag", "value": "v*", "decoration": "matches"}),
             json!({"type": "tag", "value": "*-rc", "decoration": "excludes"}),
             json!({"type": "resource", "value": "image"}),
+            json!({"type": "label", "value": ["a", "b"], "decoration": "matches"}),
+            json!({"type": "label", "value": ["a"], "decoration": "excludes"}),
         ] {
             let parsed = filter(raw.clone()).unwrap();
             assert_eq!(serde_json::to_value(parsed).unwrap(), raw);
@@ -181,7 +208,9 @@ mod tests {
                 "not a filter type",
             ),
             (json!({"type": "name", "value": 3}), "must be text"),
-            (json!({"type": "label", "value": ["a"]}), "labels"),
+            (json!({"type": "label", "value": "a"}), "a list of labels"),
+            (json!({"type": "label", "value": [1]}), "a list of labels"),
+            (json!({"type": "label", "value": []}), "a list of labels"),
             (
                 json!({"type": "tag", "value": "a", "decoration": "x"}),
                 "not a decoration",
@@ -198,6 +227,24 @@ mod tests {
         ] {
             let error = filter(raw).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn all_labels_of_a_filter_must_be_there() {
+        let borne = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        for (labels, accepted) in [
+            (borne(&[]), false),
+            (borne(&["a"]), false),
+            (borne(&["a", "b"]), true),
+            (borne(&["c", "b", "a"]), true),
+            (borne(&["A", "b"]), false),
+        ] {
+            for (decoration, expected) in [("matches", accepted), ("excludes", !accepted)] {
+                let raw = json!({"type": "label", "value": ["a", "b"], "decoration": decoration});
+                let filter = filter(raw).unwrap();
+                assert_eq!(filter.accepts_labels(&labels), expected, "{labels:?}");
+            }
         }
     }
 

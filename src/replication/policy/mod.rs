@@ -125,7 +125,7 @@ impl PolicySpec {
     pub fn only_repository(&self) -> Option<RepositoryName> {
         let name = self.filters.iter().find_map(|filter| match filter {
             Filter::Name(pattern) => pattern.literal(),
-            Filter::Tag(..) | Filter::Resource(_) => None,
+            Filter::Tag(..) | Filter::Resource(_) | Filter::Label(..) => None,
         })?;
         let name: RepositoryName = name.parse().ok()?;
         self.accepts_repository(&name).then_some(name)
@@ -149,24 +149,41 @@ impl PolicySpec {
             .all(|filter| filter.accepts_resource(resource))
     }
 
+    /// `borne`: the names of the labels that the artifact bears.
+    pub fn accepts_labels(&self, borne: &[String]) -> bool {
+        self.filters
+            .iter()
+            .all(|filter| filter.accepts_labels(borne))
+    }
+
+    /// Whether it matters which labels an artifact bears.
+    pub fn asks_for_labels(&self) -> bool {
+        let asks = |filter: &Filter| matches!(filter, Filter::Label(..));
+        self.filters.iter().any(asks)
+    }
+
     /// Whether events of this gateway concern the policy at all.
     pub fn hears_events(&self) -> bool {
         self.enabled && self.source.is_local() && self.trigger == Trigger::EventBased
     }
 
     /// Whether the blobs of a push to `repository` may go to the destination at once, before
-    /// anybody knows how they will be tagged. Who limits the speed limits it for all bytes.
+    /// anybody knows how they will be tagged or labelled. Who limits the speed limits it for all
+    /// bytes.
     pub fn tees(&self, repository: &RepositoryName) -> bool {
         self.tee
             && self.speed_kbps.is_none()
+            && !self.asks_for_labels()
             && self.hears_events()
             && self.accepts_repository(repository)
     }
 
-    /// The references that `change` makes this policy look at; none for most.
+    /// The references that `change` makes this policy look at, whatever their labels; none for
+    /// most.
     pub fn affected(&self, change: &Change) -> Vec<Reference> {
         let concerned = self.hears_events()
             && (self.deletion || !change.is_deletion())
+            && (self.asks_for_labels() || !change.is_of_labels())
             && self.accepts_repository(&change.repository);
         if !concerned {
             return Vec::new();

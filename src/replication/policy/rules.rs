@@ -29,6 +29,10 @@ impl PolicySpec {
                 "`{path}` is not a namespace: path components, lower case"
             ));
         }
+        if self.asks_for_labels() && !self.source.is_local() {
+            let why = "which labels an artifact bears is known of the local registry only";
+            return Some(format!("a label filter needs it as source: {why}"));
+        }
         if self.runs_delete && !self.deletion {
             return Some("runs_delete needs deletion".to_owned());
         }
@@ -82,7 +86,13 @@ const MAX_FILTERS: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replication::{RegistryId, policy::tests::spec};
+    use crate::{
+        oci::Decoration,
+        replication::{
+            RegistryId,
+            policy::{Filter, tests::spec},
+        },
+    };
 
     /// Why a policy that was changed so is refused.
     fn refusal(change: impl FnOnce(&mut PolicySpec)) -> Option<String> {
@@ -116,6 +126,11 @@ mod tests {
         });
         assert_refused("single_active", |policy| policy.single_active = true);
         assert_refused("needs deletion", |policy| policy.runs_delete = true);
+        assert_refused("label filter", |policy| {
+            std::mem::swap(&mut policy.source, &mut policy.destination);
+            policy.trigger = Trigger::Manual;
+            policy.filters = vec![Filter::Label(vec!["a".to_owned()], Decoration::Matches)];
+        });
         assert_refused("local registry as source", |policy| {
             std::mem::swap(&mut policy.source, &mut policy.destination);
         });

@@ -115,6 +115,26 @@ fn deletions_concern_only_policies_that_replicate_them() {
 }
 
 #[test]
+fn a_label_concerns_only_policies_that_ask_for_labels() {
+    let change = Change {
+        kind: ChangeKind::Label {
+            digest: Digest::sha256(b"x"),
+            tags: vec!["v1".parse().unwrap()],
+        },
+        ..push("a/b", "v1")
+    };
+    assert!(spec().affected(&change).is_empty());
+    let asking = PolicySpec {
+        filters: filters(json!([{"type": "label", "value": ["tested"]}])),
+        ..spec()
+    };
+    assert_eq!(asking.affected(&change), ["v1".parse().unwrap()]);
+    let repository = &change.repository;
+    assert!(spec().tees(repository));
+    assert!(!asking.tees(repository), "nobody knows the labels so early");
+}
+
+#[test]
 fn a_run_deletes_no_more_than_it_may() {
     let limit = |count, percent| DeletionLimit { count, percent };
     for (limit, gone, held, is_refused) in [

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, SystemClock},
+    inventory::{self, Inventory},
     jobs::{self, Jobs, Runner},
     oci::{Digest, Reference, RepositoryName, media_type},
     registry::{self, Client},
@@ -32,6 +33,7 @@ pub(super) struct Rig {
     pub replication: Replication,
     pub local: Client,
     pub remote: RemoteRegistry,
+    pub inventory: Inventory,
     local_exchange: Exchange,
     folder: TempDir,
     stop: CancellationToken,
@@ -75,6 +77,13 @@ impl Rig {
             ..jobs::Config::default()
         };
         let jobs = Jobs::new((*db).clone(), clock(), jobs_config);
+        let tasks = TaskTracker::new();
+        let index = inventory::Parts {
+            db: (*db).clone(),
+            clock: clock(),
+            registry: local_exchange.clone(),
+        };
+        let inventory = Inventory::start(index, folder.path(), &tasks, stop.clone()).unwrap();
         let parts = Parts {
             config,
             db: (*db).clone(),
@@ -82,10 +91,11 @@ impl Rig {
             clock: clock(),
             sealing: Arc::new(SealingKey::new(&[7; 32]).unwrap()),
             local: local_exchange.clone(),
+            inventory: inventory.clone(),
             connections,
             data_dir: folder.path().to_owned(),
         };
-        let replication = Replication::start(parts, &TaskTracker::new(), stop.clone())
+        let replication = Replication::start(parts, &tasks, stop.clone())
             .await
             .unwrap();
         Self {
@@ -94,6 +104,7 @@ impl Rig {
             jobs,
             replication,
             remote,
+            inventory,
             local_exchange,
             folder,
             stop,
@@ -113,6 +124,7 @@ impl Rig {
             clock: clock(),
             sealing: Arc::new(SealingKey::new(&[7; 32]).unwrap()),
             local: self.local_exchange.clone(),
+            inventory: self.inventory.clone(),
             connections: registry::Config::default(),
             data_dir: self.folder.path().to_owned(),
         };

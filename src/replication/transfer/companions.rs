@@ -14,7 +14,7 @@ use crate::{
 
 impl Copy<'_> {
     /// Whether the policy wants the artifact: its filters accept it, or it belongs to one that the
-    /// destination has.
+    /// destination has. What is attached to another bears its labels.
     pub(super) async fn is_wanted(
         &self,
         artifact: &Artifact,
@@ -24,14 +24,25 @@ impl Copy<'_> {
         if !spec.accepts_resource(Resource::of(manifest)) {
             return Ok(false);
         }
-        if spec.accepts_reference(&artifact.reference) {
-            return Ok(true);
-        }
-        let subject = match &artifact.reference {
+        let companion = match &artifact.reference {
             Reference::Tag(tag) => companion_subject(tag),
             Reference::Digest(_) => None,
         };
-        let Some(subject) = subject else {
+        if spec.asks_for_labels() {
+            let subject = manifest.subject.as_ref().map(|subject| &subject.digest);
+            let bearer = companion.as_ref().or(subject).unwrap_or(&artifact.digest);
+            let names = self
+                .shared
+                .inventory
+                .label_names(&self.source.repository, bearer);
+            if !spec.accepts_labels(&names.await?) {
+                return Ok(false);
+            }
+        }
+        if spec.accepts_reference(&artifact.reference) {
+            return Ok(true);
+        }
+        let Some(subject) = companion else {
             return Ok(false);
         };
         let held = self.destination.head(&Reference::Digest(subject)).await?;
@@ -39,7 +50,8 @@ impl Copy<'_> {
     }
 
     /// Brings what refers to an artifact that the destination has now: referrers, and the tags of
-    /// cosign unless they match the policy's filters and so have tasks of their own.
+    /// cosign unless they match the policy's filters and so have tasks of their own. Of a policy
+    /// that asks for labels they have none, as they bear none themselves.
     pub(super) async fn accompany(&self, digest: &Digest, depth: u8) -> Result<(), Failure> {
         if depth > MAX_DEPTH {
             return Ok(());
@@ -54,7 +66,8 @@ impl Copy<'_> {
         }
         for tag in companion_tags(digest) {
             let reference = Reference::Tag(tag);
-            if self.policy.spec.accepts_reference(&reference) {
+            let spec = &self.policy.spec;
+            if spec.accepts_reference(&reference) && !spec.asks_for_labels() {
                 continue;
             }
             if let Some(head) = source.head(&reference).await? {

@@ -59,7 +59,7 @@ pub(super) enum Outcome {
     Kept,
     /// The destination, a gateway that mirrors back, has deleted the tag since.
     Superseded,
-    /// The policy's resource filter leaves this kind of artifact.
+    /// The policy's filters leave this kind of artifact, or its labels.
     Filtered,
     /// The source does not have it.
     Absent,
@@ -388,7 +388,7 @@ impl Outcome {
             Self::Equal => "the destination had it already",
             Self::Kept => "left alone, for the policy does not overwrite",
             Self::Superseded => "left alone, for the tag was deleted at the destination since",
-            Self::Filtered => "left out by the policy's resource filter",
+            Self::Filtered => "left out by the policy's filters",
             Self::Absent => "the source does not have it",
         }
     }

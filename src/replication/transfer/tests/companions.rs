@@ -17,13 +17,13 @@ use crate::{
 };
 
 /// Pushes a manifest that refers to `subject` as an OCI referrer.
-async fn sign(client: &Client, subject: &Digest) -> Digest {
-    let (repository, reference) = (name("a/b"), Reference::Digest(subject.clone()));
-    let head = client.head_manifest(&repository, &reference).await;
+pub(super) async fn sign(client: &Client, repository: &str, subject: &Digest) -> Digest {
+    let reference = Reference::Digest(subject.clone());
+    let head = client.head_manifest(&name(repository), &reference).await;
     let size = head.unwrap().unwrap().size_bytes.unwrap();
     let config = Digest::sha256(b"{}");
     client
-        .put_blob(&name("a/b"), &config, 2, "{}".into())
+        .put_blob(&name(repository), &config, 2, "{}".into())
         .await
         .unwrap();
     let manifest = json!({
@@ -35,7 +35,7 @@ async fn sign(client: &Client, subject: &Digest) -> Digest {
     });
     push_manifest(
         client,
-        "a/b",
+        repository,
         "by digest",
         media_type::OCI_MANIFEST,
         &manifest,
@@ -63,7 +63,7 @@ async fn signatures_come_with_their_image_whatever_the_tag_filter() {
         rig.policy(|spec| spec.filters = only_versions()).await;
         rig.work();
         let image = push_image(&rig.local, "a/b", "v1", &["one"]).await;
-        let signature = sign(&rig.local, &image).await;
+        let signature = sign(&rig.local, "a/b", &image).await;
         let tag = format!("sha256-{}.sig", image.hex());
         let cosign = push_image(&rig.local, "a/b", &tag, &["sig"]).await;
         mirrored(&rig, "v1").await;
@@ -101,7 +101,7 @@ async fn a_destination_without_the_referrers_api_gets_the_referrers_tag() {
         let target = Distribution::start(Setup::Open).await;
         let there = mirror(&rig, &target, registry(target.endpoint().url.to_string())).await;
         let image = push_image(&rig.local, "a/b", "v1", &["one"]).await;
-        let signature = sign(&rig.local, &image).await;
+        let signature = sign(&rig.local, "a/b", &image).await;
         mirrored(&rig, "v1").await;
         assert_eq!(digest_at(&there, "a/b", "v1").await, Some(image.clone()));
         let found = there.referrers(&name("a/b"), &image, None).await.unwrap();

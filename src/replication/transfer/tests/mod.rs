@@ -6,6 +6,7 @@ mod companions;
 mod distribution;
 mod downloads;
 mod foreign;
+mod labels;
 mod places;
 mod progress;
 mod resume;
@@ -442,7 +443,7 @@ async fn artifacts_that_the_resource_filter_leaves_are_not_copied() {
         push_image(&rig.local, "a/b", "v1", &["one"]).await;
         rig.happen(&push("a/b", "v1")).await;
         let executions = rig.settled().await;
-        assert!(rig.logs(executions[0].id).await.contains("resource filter"));
+        assert!(rig.logs(executions[0].id).await.contains("left out"));
         assert_eq!(rig.remote.digest("a/b", "v1").await, None);
     }
 }
