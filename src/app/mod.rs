@@ -57,7 +57,7 @@ use crate::{
 };
 
 use background::{Background, CLOSING, last_words};
-use behalf::{Behalf, looked_at};
+use behalf::Behalf;
 use data_dir::DataDir;
 use events::Events;
 use routes::{Rooms, Routes};
@@ -128,7 +128,7 @@ impl App {
         let retention = shared.retention(&proxy);
         retention.metrics().register(&mut metrics);
         let purge = shared.purge();
-        let mut handlers = shared.replication.handlers();
+        let mut handlers = shared.replication.handlers(Arc::new(Behalf(proxy.clone())));
         handlers.push(retention.handler());
         handlers.push(Arc::new(purge.clone()));
         handlers.push(Arc::new(SyncHandler(shared.inventory.clone())));
@@ -255,7 +255,7 @@ impl Shared {
             db,
             clock: clock.clone(),
             sealing: Arc::clone(&sealing),
-            local: looked_at(behind.exchange(), inventory.clone()),
+            local: behind.exchange(),
             inventory: inventory.clone(),
             connections: config.upstream.connections.clone(),
             data_dir: data.path().to_owned(),

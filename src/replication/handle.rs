@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    inventory::Inventory,
+    inventory::{self, Inventory},
     jobs::{Handler, Jobs, Schedules},
     oci::RepositoryName,
     registry,
@@ -167,10 +167,12 @@ impl Replication {
         &self.shared.metrics
     }
 
-    /// What runs the jobs of this room.
-    pub fn handlers(&self) -> Vec<Arc<dyn Handler>> {
+    /// What runs the jobs of this room. What they bring into the registry behind this gateway goes
+    /// through `registry`.
+    pub fn handlers(&self, registry: Arc<dyn inventory::Registry>) -> Vec<Arc<dyn Handler>> {
+        let shared = Arc::clone(&self.shared);
         vec![
-            Arc::new(super::transfer::Transfers::new(Arc::clone(&self.shared))),
+            Arc::new(super::transfer::Transfers::new(shared, registry)),
             Arc::new(super::execute::Executor::new(Arc::clone(&self.shared))),
             Arc::new(super::execute::Auditor::new(Arc::clone(&self.shared))),
         ]

@@ -100,6 +100,10 @@ async fn working(
     stop: &CancellationToken,
 ) -> (Replication, Retention, Webhooks) {
     let queue = parts.jobs.clone();
+    let registry = Arc::new(behind::Direct {
+        inventory: inventory.clone(),
+        exchange: parts.local.clone(),
+    });
     let tasks = TaskTracker::new();
     let webhooks = webhook::Parts {
         config: webhook::Config {
@@ -126,16 +130,14 @@ async fn working(
         clock: parts.clock.clone(),
         auth: auth.clone(),
         inventory: inventory.clone(),
-        registry: Arc::new(behind::Direct {
-            inventory: inventory.clone(),
-            exchange: parts.local.clone(),
-        }),
+        registry: registry.clone(),
         webhooks: webhooks.clone(),
     });
     let started = Replication::start(parts, &tasks, stop.clone());
     let replication = started.await.unwrap();
-    let handlers = replication.handlers().into_iter().chain(jobs::handlers());
+    let handlers = replication.handlers(registry).into_iter();
     let handlers = handlers
+        .chain(jobs::handlers())
         .chain(webhooks.handlers())
         .chain([retention.handler(), purges]);
     let runner = Runner::new(queue, handlers);

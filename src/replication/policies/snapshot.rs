@@ -117,6 +117,11 @@ impl Snapshot {
         policies.filter(move |policy| !ends_here && !has_passed(policy))
     }
 
+    /// The name of the gateway that the registry is, as far as is known.
+    pub(in crate::replication) fn installation(&self, registry: RegistryId) -> Option<String> {
+        self.known.load().installations.get(&registry).cloned()
+    }
+
     /// Whether the registry is a gateway itself, as far as is known.
     pub(in crate::replication) fn is_gateway(&self, registry: RegistryId) -> bool {
         self.known.load().installations.contains_key(&registry)

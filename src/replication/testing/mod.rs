@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     clock::{SharedClock, SystemClock},
-    inventory::{self, Inventory},
-    jobs::{self, Jobs, Runner},
+    inventory::{self, Author, Inventory},
+    jobs::{self, Handler, Jobs, Runner},
     oci::{Digest, Reference, RepositoryName, media_type},
     registry::{self, Client},
     secret::SealingKey,
@@ -141,8 +141,13 @@ impl Rig {
 
     /// Lets workers take jobs from now on.
     pub(super) fn work(&self) {
-        let runner = Runner::new(self.jobs.clone(), self.replication.handlers());
+        let runner = Runner::new(self.jobs.clone(), self.handlers(&self.replication));
         tokio::spawn(runner.run(self.stop.clone()));
+    }
+
+    /// Those of a gateway that has no proxy before the local registry.
+    pub(super) fn handlers(&self, replication: &Replication) -> Vec<Arc<dyn Handler>> {
+        replication.handlers(Arc::new(Straight(self.local_exchange.clone())))
     }
 
     /// Lets all that the rig has started end, the remote registry, too.
@@ -252,6 +257,16 @@ impl Rig {
             logs += &self.replication.task_log(id, task.id).await.unwrap();
         }
         logs
+    }
+}
+
+/// A registry whose changes nobody guards.
+#[derive(Debug)]
+pub(super) struct Straight(pub Exchange);
+
+impl inventory::Registry for Straight {
+    fn on_behalf_of(&self, _author: &Author) -> Exchange {
+        self.0.clone()
     }
 }
 

@@ -138,10 +138,22 @@ impl<'a> Copy<'a> {
     }
 
     /// Tells a gateway at the destination which ones the change has passed, this one the last.
+    ///
+    /// What is brought here goes on from here as a client's push does, but not back to the gateway
+    /// it comes from. It is made now: that its tag was deleted here before does not matter.
     #[must_use]
     pub(super) fn stamped(mut self, origin: &Origin) -> Self {
-        let passed = origin.clone().and(self.shared.snapshot.own()).to_string();
-        if let Ok(value) = HeaderValue::from_str(&passed) {
+        let snapshot = &self.shared.snapshot;
+        let passed = if self.destination.registry.is_local() {
+            let made = Origin::default().heard(self.shared.clock.now());
+            match snapshot.installation(self.source.registry) {
+                Some(there) => made.and(&there),
+                None => made,
+            }
+        } else {
+            origin.clone().and(snapshot.own())
+        };
+        if let Ok(value) = HeaderValue::from_str(&passed.to_string()) {
             let name = HeaderName::from_static(ORIGIN_HEADER);
             self.destination.client = self.destination.client.with_header(name, value);
         }

@@ -1,5 +1,6 @@
 use super::{Side, from_inner};
 use crate::{
+    inventory::{Author, Registry},
     jobs::Failure,
     oci::{Digest, Reference, RepositoryName},
     registry::{Client, Error, ManifestHead, RemoteManifest},
@@ -31,6 +32,21 @@ impl End {
         })
     }
 
+    /// The destination that is the registry behind this gateway.
+    pub(super) fn of_ours(registry: &dyn Registry, repository: RepositoryName) -> Self {
+        let author = Author {
+            name: AUTHOR.to_owned(),
+            address: None,
+            request_id: None,
+        };
+        Self {
+            side: Side::Destination,
+            registry: RegistryId::LOCAL,
+            repository,
+            client: Client::new(registry.on_behalf_of(&author)),
+        }
+    }
+
     pub(super) fn place(&self) -> Place<'_> {
         Place {
             registry: self.registry,
@@ -60,3 +76,6 @@ impl End {
         Ok(size.map_err(|error| self.failure(&error))?.is_some())
     }
 }
+
+/// Who makes these changes, in the audit log and in webhooks.
+const AUTHOR: &str = "replication";

@@ -2,7 +2,8 @@
 //!
 //! `copy.rs` holds the steps of one artifact, `check.rs` what of it the destination has,
 //! `blob.rs` how its blobs travel, `chunks.rs` how large ones do, `companions.rs` how signatures come along, `deletion.rs` what happens when the source has nothing. Pushing and pulling policies take the same way: both
-//! sides are clients of a registry, one of which is the one behind this gateway.
+//! sides are clients of a registry, one of which is the one behind this gateway. What is brought
+//! into that one is guarded, written down and told like a client's push.
 
 mod blob;
 mod check;
@@ -30,6 +31,7 @@ use super::{
     metrics::{ArtifactLabels, ArtifactOutcome},
 };
 use crate::{
+    inventory::Registry,
     jobs::{Failure, Handler, Running},
     oci::{Reference, RepositoryName},
 };
@@ -47,6 +49,7 @@ pub(in crate::replication) const KIND: &str = "replication.transfer";
 #[derive(Debug)]
 pub(in crate::replication) struct Transfers {
     shared: Arc<Shared>,
+    registry: Arc<dyn Registry>,
 }
 
 /// A job's parameters, as [`super::intents::Wish::job`] writes them.
@@ -60,8 +63,9 @@ struct Parameters {
 }
 
 impl Transfers {
-    pub(in crate::replication) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    /// Changes the registry behind this gateway through `registry`.
+    pub(in crate::replication) fn new(shared: Arc<Shared>, registry: Arc<dyn Registry>) -> Self {
+        Self { shared, registry }
     }
 
     async fn transfer(&self, job: &Running) -> Result<(), Failure> {
@@ -135,8 +139,11 @@ impl Transfers {
             .map(&repository)
             .map_err(|error| Failure::permanent(error.to_string()))?;
         let source = End::open(&self.shared, Side::Source, spec.source, repository).await?;
-        let destination =
-            End::open(&self.shared, Side::Destination, spec.destination, mapped).await?;
+        let destination = if spec.destination.is_local() {
+            End::of_ours(&*self.registry, mapped)
+        } else {
+            End::open(&self.shared, Side::Destination, spec.destination, mapped).await?
+        };
         Ok(Copy::new(&self.shared, policy, source, destination, job))
     }
 }

@@ -204,7 +204,7 @@ async fn an_audit_goes_on_after_a_restart_where_it_was() {
         }
         rig.remote.requests("");
         let stop = CancellationToken::new();
-        let runner = Runner::new(rig.jobs.clone(), rig.replication.handlers());
+        let runner = Runner::new(rig.jobs.clone(), rig.handlers(&rig.replication));
         let first = tokio::spawn(runner.run(stop.clone()));
         let job = enqueue(&rig, policy).await;
         eventually(async || {
@@ -218,7 +218,7 @@ async fn an_audit_goes_on_after_a_restart_where_it_was() {
         assert!(!before.is_empty() && before.len() < 4, "{before:?}");
 
         let reborn = rig.another(slow()).await;
-        let runner = Runner::new(rig.jobs.clone(), reborn.handlers());
+        let runner = Runner::new(rig.jobs.clone(), rig.handlers(&reborn));
         let stop = CancellationToken::new();
         tokio::spawn(runner.run(stop.clone()));
         becomes(&rig, job, State::Done).await;
