@@ -19,6 +19,7 @@ from harborapi import HarborAsyncClient
 from harborapi.exceptions import BadRequest, Conflict, Forbidden, NotFound, PreconditionFailed
 from harborapi.models import (
     Access,
+    Label,
     ProjectMetadata,
     ProjectReq,
     Registry,
@@ -33,6 +34,8 @@ from harborapi.models import (
     UserCreationReq,
     UserGroup,
     UserProfile,
+    WebhookPolicy,
+    WebhookTargetObject,
 )
 from pydantic import BaseModel, RootModel
 
@@ -269,6 +272,56 @@ async def artifacts(admin):
     await refused(NotFound, admin.get_repository("held", "copies/app"))
     found = await admin.search("app")
     assert [match.repository_name for match in found.repository] == ["held/app"], found
+
+
+@section
+async def labels(admin):
+    project = (await admin.get_project("held")).project_id
+    everywhere = last(await admin.create_label(Label(name="tested", color="#00FF00", scope="g")))
+    await refused(Conflict, admin.create_label(Label(name="tested", scope="g")))
+    own = Label(name="ours", scope="p", project_id=project)
+    own = last(await admin.create_label(own))
+    await admin.update_label(everywhere, Label(name="checked", color="#00FF00", scope="g"))
+    assert (await admin.get_label(everywhere)).name == "checked"
+    assert [label.id for label in await admin.get_labels(scope="g", name="check")] == [everywhere]
+    listed = await admin.get_labels(scope="p", project_id=project)
+    assert [label.id for label in listed] == [own], listed
+    for label in (everywhere, own):
+        await admin.add_artifact_label("held", "app", "v1", Label(id=label))
+    await refused(Conflict, admin.add_artifact_label("held", "app", "v1", Label(id=own)))
+    artifact = await admin.get_artifact("held", "app", "v1", with_label=True)
+    assert {label.name for label in artifact.labels} == {"checked", "ours"}, artifact
+    await admin.delete_artifact_label("held", "app", "v1", own)
+    artifact = await admin.get_artifact("held", "app", "v1", with_label=True)
+    assert [label.name for label in artifact.labels] == ["checked"], artifact
+    for label in (everywhere, own):
+        await admin.delete_label(label)
+        await refused(NotFound, admin.get_label(label))
+
+
+@section
+async def webhooks(admin):
+    kinds = await admin.get_webhook_supported_events("held")
+    assert "PUSH_ARTIFACT" in [str(kind.root) for kind in kinds.event_type], kinds
+    target = WebhookTargetObject(type="http", address="https://8.8.8.8/hook", auth_header="secret")
+    policy = WebhookPolicy(
+        name="tell", event_types=["DELETE_ARTIFACT"], targets=[target], enabled=True
+    )
+    number = last(await admin.create_webhook_policy("held", policy))
+    await refused(Conflict, admin.create_webhook_policy("held", policy))
+    kept = await admin.get_webhook_policy("held", number)
+    assert kept.targets[0].address == "https://8.8.8.8/hook" and kept.enabled, kept
+    kept.description = "of what goes"
+    await admin.update_webhook_policy("held", number, kept)
+    listed = await admin.get_webhook_policies("held")
+    assert [policy.description for policy in listed] == ["of what goes"], listed
+    assert [one.policy_name for one in await admin.get_webhook_policy_last_trigger("held")] in (
+        [],
+        ["tell"],
+    )
+    assert await admin.get_webhook_jobs("held", number) == []
+    await admin.delete_webhook_policy("held", number)
+    await refused(NotFound, admin.get_webhook_policy("held", number))
 
 
 @section
