@@ -34,6 +34,7 @@ mod permissions;
 mod policies;
 mod probe;
 mod projects;
+mod quotas;
 mod registries;
 mod replication;
 mod repositories;
@@ -58,6 +59,7 @@ use crate::{
     clock::SharedClock,
     inventory::{Inventory, Registry},
     jobs::Jobs,
+    quota::Quota,
     replication::Replication,
     retention::Retention,
     settings::Settings,
@@ -76,6 +78,7 @@ pub struct Parts {
     pub replication: Replication,
     pub retention: Retention,
     pub webhooks: Webhooks,
+    pub quota: Quota,
     pub jobs: Jobs,
     pub audit: Recorder,
     pub audit_log: Log,

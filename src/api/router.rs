@@ -13,8 +13,8 @@ use super::{
     health::{self, LastHealth},
     immutable, jobs, jobservice, labels, members, metadata,
     openapi::{self, Routes, page},
-    permissions, policies, projects, registries, replication, repositories, retentions, robots,
-    schedules, search, system, system_jobs, users, webhooks,
+    permissions, policies, projects, quotas, registries, replication, repositories, retentions,
+    robots, schedules, search, system, system_jobs, users, webhooks,
 };
 use crate::{
     settings,
@@ -88,6 +88,7 @@ fn routes() -> Routes {
         .merge(permissions::routes())
         .merge(policies::routes())
         .merge(projects::routes())
+        .merge(quotas::routes())
         .merge(registries::routes())
         .merge(repositories::routes())
         .merge(robots::routes())

@@ -115,7 +115,6 @@ async fn matching_repositories(
 
 /// `Statistic`. The totals are for system administrators.
 #[derive(Debug, Default, Serialize)]
-#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Statistic {
     private_project_count: usize,
     private_repo_count: i64,
@@ -125,6 +124,9 @@ struct Statistic {
     total_project_count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_repo_count: Option<i64>,
+    /// Bytes of all that is in an artifact, each digest once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_storage_consumption: Option<i64>,
 }
 
 async fn statistics(
@@ -148,6 +150,7 @@ async fn statistics(
         let projects = statistic.public_project_count + statistic.private_project_count;
         statistic.total_project_count = Some(projects);
         statistic.total_repo_count = Some(counts.values().sum());
+        statistic.total_storage_consumption = Some(api.inventory.stored_bytes().await?);
     }
     Ok(axum::Json(statistic))
 }

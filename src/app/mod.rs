@@ -44,6 +44,7 @@ use crate::{
     jobs::{Jobs, Runner},
     notification,
     proxy::{self, Proxy, PublicAddress},
+    quota::{self, Quota},
     registry::Proxies,
     replication::{self, Replication},
     retention::{self, Retention},
@@ -124,7 +125,9 @@ impl App {
         }
         let shared = Shared::build(config, clock, &data, &background, &mut metrics).await?;
         let first_password = shared.auth.bootstrap().await?;
-        let proxy = shared.proxy(&background.exchanges, &mut metrics)?;
+        let quota = shared.quota();
+        quota.metrics().register(&mut metrics);
+        let proxy = shared.proxy(&quota, &background.exchanges, &mut metrics)?;
         let retention = shared.retention(&proxy);
         retention.metrics().register(&mut metrics);
         let purge = shared.purge();
@@ -138,7 +141,7 @@ impl App {
         let rooms = shared.rooms(
             &background,
             metrics,
-            (proxy, retention, purge),
+            (proxy, retention, purge, quota),
             ca_certificate.clone(),
         )?;
         Ok(Self {
@@ -302,7 +305,7 @@ impl Shared {
         self,
         background: &Background,
         mut metrics: Registry,
-        (proxy, retention, audit_purge): (Proxy, Retention, audit::Purge),
+        (proxy, retention, audit_purge, quota): (Proxy, Retention, audit::Purge, Quota),
         ca_certificate: Option<PathBuf>,
     ) -> anyhow::Result<Rooms> {
         let probes: Vec<Arc<dyn Probe>> = vec![
@@ -323,6 +326,7 @@ impl Shared {
             replication: self.replication,
             retention,
             webhooks: self.webhooks,
+            quota,
             jobs: self.jobs,
             inventory: self.inventory,
             registry: Arc::new(Behalf(proxy.clone())),
@@ -365,6 +369,18 @@ impl Shared {
         })
     }
 
+    fn quota(&self) -> Quota {
+        Quota::new(quota::Parts {
+            config: self.config.quota.clone(),
+            settings: self.settings.reader(),
+            db: self.db.clone(),
+            clock: self.clock.clone(),
+            auth: self.auth.clone(),
+            inventory: self.inventory.clone(),
+            webhooks: self.webhooks.clone(),
+        })
+    }
+
     fn watcher(&self, tasks: &TaskTracker) -> Watcher {
         Watcher {
             replication: self.replication.clone(),
@@ -390,7 +406,12 @@ impl Shared {
         notification::Service::new(config, self.mark(), observer, counters)
     }
 
-    fn proxy(&self, tasks: &TaskTracker, metrics: &mut Registry) -> anyhow::Result<Proxy> {
+    fn proxy(
+        &self,
+        quota: &Quota,
+        tasks: &TaskTracker,
+        metrics: &mut Registry,
+    ) -> anyhow::Result<Proxy> {
         let counters = proxy::Metrics::new();
         counters.register(metrics);
         let external_url = self.config.server.external_url.as_ref();
@@ -410,6 +431,7 @@ impl Shared {
             config: self.config.proxy.clone(),
             settings: self.settings.reader(),
             auth: self.auth.clone(),
+            quota: quota.clone(),
             verifier,
             upstream: proxy::Upstream {
                 exchange: self.behind.exchange(),

@@ -52,6 +52,8 @@ pub(super) struct Parts {
 pub(super) struct ProjectFacts {
     pub id: ProjectId,
     pub public: bool,
+    /// Bytes; -1 is unlimited.
+    pub storage_limit: i64,
     /// The rules that are not disabled.
     pub immutable: Arc<[Rule]>,
 }

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::{
-    audit, auth, embedded, jobs, notification, proxy, replication, retention, server, settings,
-    store, telemetry, tls, token, webhook,
+    audit, auth, embedded, jobs, notification, proxy, quota, replication, retention, server,
+    settings, store, telemetry, tls, token, webhook,
 };
 
 pub use upstream::{Upstream, UpstreamAuth};
@@ -31,6 +31,7 @@ pub struct Config {
     pub auth: auth::Config,
     pub token: token::Config,
     pub proxy: proxy::Config,
+    pub quota: quota::Config,
     pub replication: replication::Config,
     pub retention: retention::Config,
     pub jobs: jobs::Config,

@@ -1,6 +1,6 @@
 //! What a manifest says of the artifact that it is.
 
-use crate::oci::{Descriptor, Digest, Manifest, Tag, companion_subject, media_type};
+use crate::oci::{Digest, Manifest, Tag, companion_subject, media_type};
 
 /// The kind of an artifact, in Harbor's words: `IMAGE`, `CHART`, `CNAB`, or what its media type
 /// names (`application/vnd.cncf.openpolicyagent.config.v1+json`: `OPENPOLICYAGENT`).
@@ -81,18 +81,6 @@ fn by_type(manifest: &Manifest) -> &'static str {
     }
 }
 
-/// The blobs that the registry holds for a manifest, each once.
-pub(super) fn held_blobs(manifest: &Manifest) -> Vec<&Descriptor> {
-    let mut blobs: Vec<&Descriptor> = manifest
-        .blobs
-        .iter()
-        .filter(|blob| !blob.is_foreign())
-        .collect();
-    blobs.sort_by(|a, b| a.digest.as_str().cmp(b.digest.as_str()));
-    blobs.dedup_by(|a, b| a.digest == b.digest);
-    blobs
-}
-
 const COSIGN_SIGNATURE: &str = "signature.cosign";
 const SOME_ACCESSORY: &str = "subject.accessory";
 
@@ -110,6 +98,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::oci::Descriptor;
 
     fn manifest(config: &str, artifact_type: Option<&str>) -> Manifest {
         let digest = Digest::sha256(b"x");

@@ -107,7 +107,7 @@ impl Inventory {
             None => queries::attach_artifact(&mut tx, repository.id, &row).await?,
         };
         if let Some(manifest) = &pushed.manifest {
-            let blobs = describe::held_blobs(manifest);
+            let blobs = manifest.held_blobs();
             if !blobs.is_empty() {
                 let new = queries::put_blobs(&mut tx, artifact, &blobs_json(&blobs)).await?;
                 for (digest, size_bytes) in new {

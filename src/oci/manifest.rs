@@ -132,6 +132,15 @@ impl Manifest {
         let held = self.blobs.iter().filter(|blob| !blob.is_foreign());
         held.fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
+
+    /// The blobs that a registry holds for it, each once.
+    pub fn held_blobs(&self) -> Vec<&Descriptor> {
+        let held = self.blobs.iter().filter(|blob| !blob.is_foreign());
+        let mut blobs: Vec<&Descriptor> = held.collect();
+        blobs.sort_by(|a, b| a.digest.as_str().cmp(b.digest.as_str()));
+        blobs.dedup_by(|a, b| a.digest == b.digest);
+        blobs
+    }
 }
 
 impl Descriptor {

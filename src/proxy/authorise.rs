@@ -5,6 +5,7 @@ use super::{
     authenticate::{Caller, Proof},
     challenge::Reason,
     parse::Asked,
+    upstream::Blob,
 };
 use crate::{
     auth::bearer::Claims,
@@ -15,6 +16,8 @@ use crate::{
 pub(super) struct Admitted {
     pub(super) asked: Asked,
     pub(super) actor: Actor,
+    /// The size of what is to be mounted, where the registry behind says it.
+    pub(super) mount_bytes: Option<u64>,
 }
 
 impl Inner {
@@ -30,7 +33,7 @@ impl Inner {
             }
             None => self.check_registry(&asked, caller)?,
         }
-        self.restrict_mount(&mut asked, caller).await?;
+        let mount_bytes = self.restrict_mount(&mut asked, caller).await?;
         let address = asked.peer.address;
         Ok(Admitted {
             asked,
@@ -38,6 +41,7 @@ impl Inner {
                 name: caller.principal.name().to_owned(),
                 address: Some(address).filter(|address| !address.is_unspecified()),
             },
+            mount_bytes,
         })
     }
 
@@ -93,21 +97,29 @@ impl Inner {
     /// registry do (end-11): nothing is revealed, and clients lose no time with refusals. So
     /// does who names a blob that the source does not have: some registries link any blob they
     /// know, whatever `from` says. A mount without a source would let them search all.
-    async fn restrict_mount(&self, asked: &mut Asked, caller: &Caller) -> Result<(), Refusal> {
+    ///
+    /// The size of the blob that may be mounted, where the registry behind says it.
+    async fn restrict_mount(
+        &self,
+        asked: &mut Asked,
+        caller: &Caller,
+    ) -> Result<Option<u64>, Refusal> {
         let Route::StartUpload { mount, .. } = &mut asked.route else {
-            return Ok(());
+            return Ok(None);
         };
-        if let Some(wanted) = mount.take()
-            && self.may_mount(&wanted, caller).await?
-        {
-            *mount = Some(wanted);
-        }
-        Ok(())
+        let Some(wanted) = mount.take() else {
+            return Ok(None);
+        };
+        let Some(blob) = self.mountable(&wanted, caller).await? else {
+            return Ok(None);
+        };
+        *mount = Some(wanted);
+        Ok(blob.size_bytes)
     }
 
-    async fn may_mount(&self, mount: &Mount, caller: &Caller) -> Result<bool, Refusal> {
+    async fn mountable(&self, mount: &Mount, caller: &Caller) -> Result<Option<Blob>, Refusal> {
         let Some(from) = &mount.from else {
-            return Ok(false);
+            return Ok(None);
         };
         let granted = self
             .parts
@@ -115,8 +127,10 @@ impl Inner {
             .repository_actions(&caller.principal, from)
             .await?;
         let within = caller.token_actions(from);
-        Ok(granted.intersection(within).contains(ActionSet::PULL)
-            && self.parts.upstream.has_blob(from, &mount.digest).await?)
+        if !granted.intersection(within).contains(ActionSet::PULL) {
+            return Ok(None);
+        }
+        self.parts.upstream.blob(from, &mount.digest).await
     }
 }
 

@@ -101,11 +101,16 @@ impl Followed {
     /// Whether the registry behind has just what was told.
     fn agrees(&self, response: &Response<Body>) -> bool {
         let told = self.0.told_bytes.load(Ordering::Acquire);
-        let range = response.headers().get(header::RANGE);
-        let last = range.and_then(|range| range.to_str().ok()?.rsplit_once('-')?.1.parse().ok());
-        let is_agreed = last.is_none_or(|last: u64| told == 0 || last + 1 == told);
+        let last = last_byte(response);
+        let is_agreed = last.is_none_or(|last| told == 0 || last + 1 == told);
         self.0.is_told.load(Ordering::Acquire) && is_agreed
     }
+}
+
+/// The last byte of an upload that the registry behind has (`Range`); 0 also for none.
+pub(super) fn last_byte(response: &Response<Body>) -> Option<u64> {
+    let range = response.headers().get(header::RANGE)?;
+    range.to_str().ok()?.rsplit_once('-')?.1.parse().ok()
 }
 
 impl Inner {

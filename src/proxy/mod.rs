@@ -22,6 +22,7 @@ mod metrics;
 mod observer;
 mod parse;
 mod push;
+mod quota;
 mod refusal;
 mod sessions;
 mod trusted;
@@ -38,6 +39,7 @@ use crate::{
     auth::{Auth, bearer::Verifier},
     clock::SharedClock,
     oci::Route,
+    quota::Quota,
     secret::SealingKey,
     settings,
     wire::Body,
@@ -63,6 +65,7 @@ pub struct Parts {
     pub config: Config,
     pub settings: settings::Reader,
     pub auth: Auth,
+    pub quota: Quota,
     pub verifier: Verifier,
     pub upstream: Upstream,
     pub observer: Arc<dyn Observer>,

@@ -104,6 +104,7 @@ impl Inner {
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
         let rules = self.parts.auth.immutable(&change.repository).await?;
         let _turn = self.guard_immutable(&change, &rules).await?;
+        let reserved = self.guard_quota(&change).await?;
         self.parts.observer.begin(&change);
         let (first, ticket) = self.hand_over(admitted, &change, &bytes).await?;
         let is_second = first.as_ref().is_err_and(is_worth_another_try);
@@ -122,6 +123,11 @@ impl Inner {
             .as_ref()
             .and_then(Ticket::follow_up)
             .map(str::to_owned);
+        if let Some(reserved) = reserved
+            && !matches!(outcome, Outcome::Refused { .. })
+        {
+            reserved.stored();
+        }
         self.conclude(&change, ticket, &outcome).await;
         failpoint::hit("proxy.push_concluded");
         let mut response = self.relay(admitted, answer?)?;

@@ -8,6 +8,7 @@ use http::{
 use crate::{
     auth,
     oci::{ErrorCode, RouteError},
+    quota,
     wire::{Body, ExchangeError},
 };
 
@@ -119,6 +120,32 @@ impl From<auth::Error> for Refusal {
                     Self::new(ErrorCode::Unknown, "the request could not be decided")
                 }
             },
+        }
+    }
+}
+
+/// Of an upload or a manifest that cannot be reserved.
+impl From<&quota::Error> for Refusal {
+    fn from(error: &quota::Error) -> Self {
+        match error.kind() {
+            quota::Kind::Exceeded => Self::new(ErrorCode::Denied, error.to_string()),
+            quota::Kind::Unavailable => {
+                tracing::warn!(%error, "a push cannot be held against its project's limit");
+                Self::unavailable(error.to_string(), RETRY_LATER)
+            }
+            _ => {
+                tracing::error!(%error, "the limit of a project could not be checked");
+                Self::new(ErrorCode::Unknown, "the request could not be decided")
+            }
+        }
+    }
+}
+
+impl From<quota::Error> for Refusal {
+    fn from(error: quota::Error) -> Self {
+        match error {
+            quota::Error::Auth(error) => error.into(),
+            other => Self::from(&other),
         }
     }
 }

@@ -3,9 +3,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quick_cache::sync::Cache;
 
 use super::follow::Followed;
-use crate::oci::{RepositoryName, UploadId};
+use crate::{
+    oci::{RepositoryName, UploadId},
+    quota::Reservation,
+};
 
-/// Upload sessions, who began them with a valid token and who follows them, the most recent ones.
+/// Upload sessions, who began them with a valid token, who follows them and what is reserved for
+/// them, the most recent ones.
 ///
 /// In memory only: after a restart a client whose token expired meanwhile begins that one blob
 /// again, as clients do for every upload that fails.
@@ -13,8 +17,9 @@ pub(super) struct Sessions(Cache<(RepositoryName, UploadId), Arc<Session>>);
 
 pub(super) struct Session {
     beginner: Box<str>,
-    /// Absent also while a request of the session has it.
+    /// Absent also while a request of the session has them.
     followed: Mutex<Option<Followed>>,
+    reserved: Mutex<Option<Reservation>>,
 }
 
 impl Session {
@@ -22,13 +27,14 @@ impl Session {
         Self {
             beginner: beginner.into(),
             followed: Mutex::new(followed),
+            reserved: Mutex::default(),
         }
     }
+}
 
-    fn swap_followed(&self, followed: Option<Followed>) -> Option<Followed> {
-        let mut place = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *place, followed)
-    }
+fn swap<T>(place: &Mutex<Option<T>>, value: Option<T>) -> Option<T> {
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *place, value)
 }
 
 impl Sessions {
@@ -47,12 +53,27 @@ impl Sessions {
 
     pub(super) fn take_followed(&self, name: &RepositoryName, id: &UploadId) -> Option<Followed> {
         let session = self.0.get(&(name.clone(), id.clone()))?;
-        session.swap_followed(None)
+        swap(&session.followed, None)
     }
 
     pub(super) fn keep_followed(&self, name: &RepositoryName, id: &UploadId, followed: Followed) {
         if let Some(session) = self.0.get(&(name.clone(), id.clone())) {
-            session.swap_followed(Some(followed));
+            swap(&session.followed, Some(followed));
+        }
+    }
+
+    pub(super) fn take_reserved(
+        &self,
+        name: &RepositoryName,
+        id: &UploadId,
+    ) -> Option<Reservation> {
+        let session = self.0.get(&(name.clone(), id.clone()))?;
+        swap(&session.reserved, None)
+    }
+
+    pub(super) fn keep_reserved(&self, name: &RepositoryName, id: &UploadId, kept: Reservation) {
+        if let Some(session) = self.0.get(&(name.clone(), id.clone())) {
+            swap(&session.reserved, Some(kept));
         }
     }
 

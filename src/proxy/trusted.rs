@@ -43,7 +43,11 @@ impl Inner {
             request_id,
             ..Asked::parse(head)?
         };
-        let admitted = Admitted { asked, actor };
+        let admitted = Admitted {
+            asked,
+            actor,
+            mount_bytes: None,
+        };
         self.guard(&admitted)?;
         if admitted.asked.method == Method::PUT {
             self.push(admitted, body).await

@@ -1,4 +1,7 @@
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header::ACCEPT};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{ACCEPT, CONTENT_LENGTH},
+};
 use serde::Deserialize;
 use tower::ServiceExt;
 use url::Url;
@@ -44,22 +47,25 @@ impl Upstream {
             .and_then(|value| value.to_str().ok()?.parse().ok()))
     }
 
-    /// Whether a repository has a blob. Who keeps blobs in an object store redirects to it, and
-    /// only when the blob is the repository's.
-    pub(super) async fn has_blob(
+    /// A blob of a repository. Who keeps blobs in an object store redirects to it, and only when
+    /// the blob is the repository's.
+    pub(super) async fn blob(
         &self,
         name: &RepositoryName,
         digest: &Digest,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Option<Blob>, Refusal> {
         let route = Route::Blob {
             name: name.clone(),
             digest: digest.clone(),
         };
         let answer = self.ask(Method::HEAD, &route).await?;
-        Ok(matches!(
-            answer.status(),
-            StatusCode::OK | StatusCode::TEMPORARY_REDIRECT
-        ))
+        let length = answer.headers().get(CONTENT_LENGTH);
+        let size_bytes = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(match answer.status() {
+            StatusCode::OK => Some(Blob { size_bytes }),
+            StatusCode::TEMPORARY_REDIRECT => Some(Blob { size_bytes: None }),
+            _ => None,
+        })
     }
 
     /// The first tags of a repository, at most `limit`; none when it does not exist.
@@ -121,18 +127,30 @@ impl Upstream {
     }
 
     async fn ask(&self, method: Method, route: &Route) -> Result<Response<Body>, Refusal> {
-        let mut request = Request::new(Body::Empty);
-        *request.method_mut() = method;
-        *request.uri_mut() = Uri::try_from(route.path_and_query()).map_err(|_invalid| {
-            Refusal::new(
-                ErrorCode::BadRequest,
-                "the request target cannot be forwarded",
-            )
-        })?;
+        let mut request = request(method, route)?;
         let accept = HeaderValue::from_static(MANIFEST_MEDIA_TYPES);
         request.headers_mut().insert(ACCEPT, accept);
         Ok(self.send(request).await?)
     }
+}
+
+/// A blob that is there.
+pub(super) struct Blob {
+    /// If the registry behind says it.
+    pub(super) size_bytes: Option<u64>,
+}
+
+/// A request of the gateway's own.
+pub(super) fn request(method: Method, route: &Route) -> Result<Request<Body>, Refusal> {
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::try_from(route.path_and_query()).map_err(|_invalid| {
+        Refusal::new(
+            ErrorCode::BadRequest,
+            "the request target cannot be forwarded",
+        )
+    })?;
+    Ok(request)
 }
 
 #[derive(Deserialize)]

@@ -20,7 +20,7 @@ pub struct Values {
     pub banner_message: String,
     /// Whether webhooks are sent.
     pub notification_enable: bool,
-    /// Whether new projects get the limit `storage_per_project`.
+    /// Whether limits hold, and new projects get the limit `storage_per_project`.
     pub quota_per_project_enable: bool,
     /// Bytes; -1: no limit.
     pub storage_per_project: i64,

@@ -22,6 +22,7 @@ from harborapi.models import (
     Label,
     ProjectMetadata,
     ProjectReq,
+    QuotaUpdateReq,
     Registry,
     RegistryPing,
     RegistryUpdate,
@@ -183,6 +184,24 @@ async def projects(admin):
     await refused(PreconditionFailed, admin.delete_project("held"))
     await admin.delete_project("team")
     await refused(NotFound, admin.get_project("team"))
+
+
+@section
+async def quotas(admin):
+    project = (await admin.get_project("held")).project_id
+    quota = await admin.get_quota(project)
+    assert quota.ref.root["name"] == "held" and quota.hard.root == {"storage": -1}, quota
+    assert quota.used.root["storage"] > 0, quota
+    await admin.update_quota(project, QuotaUpdateReq(hard={"storage": 1 << 30}))
+    listed = await admin.get_quotas("project", str(project), sort="-used.storage")
+    assert [found.hard.root["storage"] for found in listed] == [1 << 30], listed
+    summary = await admin.get_project_summary("held")
+    assert summary.quota.used.root == quota.used.root, summary
+    assert (await admin.get_statistics()).total_storage_consumption > 0
+    nothing = QuotaUpdateReq(hard={"storage": 0})
+    await refused(BadRequest, admin.update_quota(project, nothing))
+    await admin.update_project("held", ProjectReq(storage_limit=-1))
+    assert (await admin.get_quota(project)).hard.root == {"storage": -1}
 
 
 @section

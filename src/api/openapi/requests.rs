@@ -161,6 +161,7 @@ fn contents() -> Vec<(&'static str, Value)> {
 }
 
 fn projects() -> Vec<(&'static str, Value)> {
+    let bytes = json!({"type": "integer", "description": "Bytes; -1: no limit.", "examples": [-1]});
     let settings = json!({
         "type": "object",
         "properties": {"public": {"enum": ["true", "false"]}},
@@ -176,10 +177,15 @@ fn projects() -> Vec<(&'static str, Value)> {
             object(&json!({
                 "project_name": {"type": "string", "examples": ["team"]},
                 "metadata": settings,
-                "storage_limit": {
-                    "type": "integer", "description": "Bytes; -1 for no limit.", "examples": [-1],
-                },
+                "storage_limit": bytes,
             })),
+        ),
+        (
+            "QuotaUpdateReq",
+            needing(
+                &["hard"],
+                &json!({"hard": needing(&["storage"], &json!({"storage": bytes}))}),
+            ),
         ),
         (
             "Configurations",

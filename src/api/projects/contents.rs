@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::{
-    api::{Api, Shared, caller::Caller, error::Error, path::PathParameters},
+    api::{Api, Shared, caller::Caller, error::Error, path::PathParameters, quotas::Storage},
     audit::Operation,
     auth::{Resource, Role, Verb, projects::Project},
     store::Listing,
@@ -90,12 +90,7 @@ struct MemberCounts {
 #[derive(Debug, Serialize)]
 struct Quota {
     hard: Storage,
-}
-
-/// Bytes; -1 is unlimited.
-#[derive(Debug, Serialize)]
-struct Storage {
-    storage: i64,
+    used: Storage,
 }
 
 pub(super) async fn summary(
@@ -116,14 +111,20 @@ pub(super) async fn summary(
     } else {
         None
     };
-    let hard = Storage {
-        storage: project.storage_limit,
+    let quota = if sees(Resource::Quota, Verb::Read).await? {
+        let quota = api.quota.quota(project.id).await?;
+        let (hard, used) = (quota.hard_bytes, quota.used_bytes);
+        Some(Quota {
+            hard: Storage { storage: hard },
+            used: Storage { storage: used },
+        })
+    } else {
+        None
     };
-    let sees_quota = sees(Resource::Quota, Verb::Read).await?;
     Ok(axum::Json(Summary {
         repo_count: api.inventory.repositories_of(project.id).await?,
         members,
-        quota: sees_quota.then_some(Quota { hard }),
+        quota,
     }))
 }
 

@@ -14,6 +14,7 @@ mod members;
 mod openapi;
 mod policies;
 mod projects;
+mod quotas;
 mod registries;
 mod retentions;
 mod robots;
@@ -47,6 +48,7 @@ use crate::{
     embedded,
     inventory::{self, Inventory},
     jobs::{Config as JobsConfig, Handler, Jobs, Runner},
+    quota::{self, Quota},
     registry,
     replication::{self, Replication},
     retention::{self, Retention},
@@ -92,13 +94,13 @@ fn recording(db: &TestDb, clock: &SharedClock, stop: &CancellationToken) -> audi
     recorder
 }
 
-/// Replication, retention and webhooks with their jobs running.
+/// Replication, retention and webhooks with their jobs running, and quotas.
 async fn working(
     parts: replication::Parts,
     (auth, inventory, settings): (&Auth, &Inventory, &Settings),
     purges: Arc<dyn Handler>,
     stop: &CancellationToken,
-) -> (Replication, Retention, Webhooks) {
+) -> (Replication, Retention, Webhooks, Quota) {
     let queue = parts.jobs.clone();
     let registry = Arc::new(behind::Direct {
         inventory: inventory.clone(),
@@ -123,6 +125,15 @@ async fn working(
     let webhooks = Webhooks::start(webhooks, &tasks, stop.clone())
         .await
         .unwrap();
+    let quota = Quota::new(quota::Parts {
+        config: quota::Config::default(),
+        settings: settings.reader(),
+        db: parts.db.clone(),
+        clock: parts.clock.clone(),
+        auth: auth.clone(),
+        inventory: inventory.clone(),
+        webhooks: webhooks.clone(),
+    });
     let retention = Retention::new(retention::Parts {
         config: retention::Config::default(),
         db: parts.db.clone(),
@@ -142,7 +153,7 @@ async fn working(
         .chain([retention.handler(), purges]);
     let runner = Runner::new(queue, handlers);
     tokio::spawn(runner.run(stop.clone()));
-    (replication, retention, webhooks)
+    (replication, retention, webhooks, quota)
 }
 
 /// Runs a test on every database at hand.
@@ -202,12 +213,13 @@ impl Api {
         let purge = audit::Purge::new((*db).clone(), jobs.clone(), clock.clone());
         let purges = Arc::new(purge.clone());
         let working = working(parts, (&auth, &inventory, &settings), purges, &stop);
-        let (replication, retention, webhooks) = working.await;
+        let (replication, retention, webhooks, quota) = working.await;
         let router = Router::new(Parts {
             auth,
             settings,
             replication,
             retention,
+            quota,
             webhooks: webhooks.clone(),
             jobs,
             audit,

@@ -203,10 +203,14 @@ async fn a_summary_tells_what_the_caller_may_know() {
         api.project("team", "true").await;
         api.member("team", ALICE, 3).await;
         api.behind.hold(&["team/a"]).await;
+        let quotas = api.get("/quotas", ADMIN).await.json();
+        let team = quotas.as_array().unwrap().iter();
+        let mut team = team.filter(|quota| quota["ref"]["name"] == "team");
+        let used = &team.next().unwrap()["used"];
         let counts = |guests: usize| {
             json!({"repo_count": 1, "project_admin_count": 1, "maintainer_count": 0,
                 "developer_count": 0, "guest_count": guests, "limited_guest_count": 0,
-                "quota": {"hard": {"storage": -1}}})
+                "quota": {"hard": {"storage": -1}, "used": used}})
         };
         assert_eq!(
             api.get("/projects/team/summary", ALICE).await.json(),

@@ -139,9 +139,11 @@ async fn statistics_count_what_the_caller_may_see() {
         let own = json!({"private_project_count": 1, "private_repo_count": 2,
             "public_project_count": 2, "public_repo_count": 1});
         assert_eq!(api.get("/statistics", ALICE).await.json(), own);
+        let used = api.behind.inventory.stored_bytes().await.unwrap();
         let all = json!({"private_project_count": 2, "private_repo_count": 3,
             "public_project_count": 2, "public_repo_count": 1,
-            "total_project_count": 4, "total_repo_count": 4});
+            "total_project_count": 4, "total_repo_count": 4,
+            "total_storage_consumption": used});
         assert_eq!(api.get("/statistics", ADMIN).await.json(), all);
         api.get("/statistics", NOBODY)
             .await

@@ -12,6 +12,7 @@ use super::{
     Auth, Error, Principal, ProjectId, Resource, Role, UserId, Verb, members, users::BUILT_IN_ADMIN,
 };
 use crate::{
+    oci::RepositoryName,
     settings::{self, ProjectCreation},
     store::{self, Filter, Listing, Page, Test, Tx, Value},
 };
@@ -41,6 +42,13 @@ pub struct NewProject {
     pub metadata: Metadata,
     /// Bytes; -1 is unlimited; `None`: what the settings say.
     pub storage_limit: Option<i64>,
+}
+
+/// A project and what it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub project: ProjectId,
+    pub bytes: u64,
 }
 
 /// Which projects a list is of.
@@ -221,10 +229,27 @@ impl Auth {
     /// Bytes; -1 is unlimited.
     pub async fn set_storage_limit(&self, id: ProjectId, bytes: i64) -> Result<(), Error> {
         let bytes = check_limit(bytes)?;
-        match queries::set_storage_limit(self.db(), id, bytes, self.now()).await? {
+        let changed = queries::set_storage_limit(self.db(), id, bytes, self.now()).await?;
+        self.outdate();
+        match changed {
             0 => Err(no_project(id)),
             _ => Ok(()),
         }
+    }
+
+    /// How much a repository's project may hold; like every decision at most a second old.
+    /// `None`: as much as it likes.
+    pub async fn storage_limit(&self, repository: &RepositoryName) -> Result<Option<Limit>, Error> {
+        let Some(name) = repository.project() else {
+            return Ok(None);
+        };
+        let facts = self.project_facts(name).await?;
+        Ok(facts.and_then(|facts| {
+            Some(Limit {
+                project: facts.id,
+                bytes: u64::try_from(facts.storage_limit).ok()?,
+            })
+        }))
     }
 
     /// Marks a project as deleted and ends its members and robots; its name is free again. The

@@ -12,10 +12,10 @@ sqls! {
     PROJECT_NAMED = "select p.id, p.name, p.owner_id, u.name as owner_name, p.public, p.storage_limit, \
         p.created_ms, p.updated_ms from projects p join users u on u.id = p.owner_id \
         where p.name = $1 and p.deleted_ms is null";
-    FACTS = "select id, public, (select json_group_array(json(rule)) from immutable_rules \
+    FACTS = "select id, public, storage_limit, (select json_group_array(json(rule)) from immutable_rules \
             where project_id = projects.id and not disabled) as immutable \
             from projects where name = $1 and deleted_ms is null"
-        | "select id, public, (select coalesce(jsonb_agg(rule::jsonb), '[]')::text \
+        | "select id, public, storage_limit, (select coalesce(jsonb_agg(rule::jsonb), '[]')::text \
             from immutable_rules where project_id = projects.id and not disabled) as immutable \
             from projects where name = $1 and deleted_ms is null";
     INSERT = "insert into projects (name, owner_id, public, storage_limit, created_ms, updated_ms) \
@@ -74,7 +74,7 @@ pub(super) const VISIBLE_PROJECTS: Selection = projects_where(
      where r.project_id = p.id and r.user_id = $1))",
 );
 
-store::row! { FactsRow { id: ProjectId, public: bool, immutable: String } }
+store::row! { FactsRow { id: ProjectId, public: bool, storage_limit: i64, immutable: String } }
 
 /// A row to insert.
 pub(super) struct Insert<'a> {
@@ -107,6 +107,7 @@ pub(in crate::auth) async fn facts(db: &Db, name: &str) -> Result<Option<Project
     Ok(row.map(|row| ProjectFacts {
         id: row.id,
         public: row.public,
+        storage_limit: row.storage_limit,
         immutable: immutable::parse_all(&row.immutable),
     }))
 }

@@ -1,11 +1,13 @@
 //! Phase 6: the request is built anew from its parts, and the answer is cleaned on its way back.
 
 mod location;
+mod metered;
 mod request;
 mod response;
 mod sending;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::Body as _;
 
 use super::{Inner, Refusal, authorise::Admitted, parse::Asked, sessions::Session};
 use crate::{oci::Route, wire::Body};
@@ -16,16 +18,26 @@ impl Inner {
     /// Streams the request to the registry behind and its answer back.
     pub(super) async fn forward(
         &self,
-        admitted: Admitted,
+        mut admitted: Admitted,
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
+        let bytes = body.size_hint().exact().unwrap_or_default();
+        let reserved = self.reserve_blob(&mut admitted, bytes).await?;
         let asked = &admitted.asked;
         let followed = self.followed(&admitted, &body);
+        let body = metered::body(body, reserved.as_ref());
         let (body, fault) = request::body(asked, body, followed.as_ref());
         let request = request::build(asked, &self.parts.address, body)?;
         let answer = self.parts.upstream.send(request).await;
+        if let Some(refusal) = fault.over_limit() {
+            self.give_up_upload(asked);
+            return Err(refusal);
+        }
         let answer = answer.map_err(|error| fault.refusal().unwrap_or_else(|| error.into()))?;
         let response = self.relay(&admitted, answer)?;
+        if let Some(reserved) = reserved {
+            self.conclude_reserved(asked, reserved, &response);
+        }
         if let Some(followed) = followed {
             self.conclude_followed(&admitted, followed, &response);
         }

@@ -11,6 +11,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use crate::{
     oci::ErrorCode,
     proxy::{Refusal, follow::Followed},
+    quota,
     wire::{Body, BoxError},
 };
 
@@ -29,11 +30,12 @@ pub(super) struct Sending {
 #[derive(Clone, Default)]
 pub(super) struct Fault(Arc<OnceLock<Kind>>);
 
-#[derive(Clone, Copy)]
 enum Kind {
     BrokeOff,
     /// The listener gave it up.
     Silent,
+    /// Its project has no room for it.
+    OverLimit(Refusal),
 }
 
 impl Sending {
@@ -69,8 +71,17 @@ impl Fault {
         let message = match self.0.get()? {
             Kind::BrokeOff => "the request body broke off",
             Kind::Silent => "no more of the request body came for too long",
+            Kind::OverLimit(refusal) => return Some(refusal.clone()),
         };
         Some(Refusal::new(ErrorCode::BadRequest, message))
+    }
+
+    /// What to answer, whatever the registry behind says of a body that was cut.
+    pub(super) fn over_limit(&self) -> Option<Refusal> {
+        match self.0.get()? {
+            Kind::OverLimit(refusal) => Some(refusal.clone()),
+            Kind::BrokeOff | Kind::Silent => None,
+        }
     }
 
     fn note(&self, error: &BoxError) {
@@ -78,7 +89,9 @@ impl Fault {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
         self.0.get_or_init(|| {
-            if timed_out {
+            if let Some(error) = error.downcast_ref::<quota::Error>() {
+                Kind::OverLimit(error.into())
+            } else if timed_out {
                 Kind::Silent
             } else {
                 Kind::BrokeOff

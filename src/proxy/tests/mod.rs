@@ -10,5 +10,6 @@ mod forwarding;
 mod listener;
 mod manifests;
 mod paths;
+mod quotas;
 mod uploads;
 mod world;

@@ -18,15 +18,19 @@ use crate::{
         projects::{Metadata, NewProject},
         users::{NewUser, Profile},
     },
-    clock::{Clock, ManualClock, Timestamp},
+    clock::{Clock, ManualClock, SharedClock, Timestamp},
     oci::RepositoryName,
     proxy::{
         Change, Config, Follower, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress, Pull,
         Refusal, Ticket, Upstream,
     },
+    quota::testing::Shelf,
     secret::{SealingKey, Secret},
     settings,
-    store::testing::{self, TestDb},
+    store::{
+        Db,
+        testing::{self, TestDb},
+    },
     wire::{Body, Exchange, ExchangeError, Peer, RequestId, collect},
 };
 
@@ -41,6 +45,7 @@ pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
     pub(super) observer: Arc<Listener>,
     pub(super) tasks: TaskTracker,
+    _shelf: Shelf,
     key: jsonwebtoken::EncodingKey,
     _db: TestDb,
 }
@@ -69,8 +74,29 @@ impl World {
         config: Config,
         follower: Option<Arc<dyn Follower>>,
     ) -> Self {
-        let _installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let db = testing::sqlite().await;
+        let same = (*db).clone();
+        Self::on((db, same), upstream, (observer, follower), config).await
+    }
+
+    /// With a pool of one connection.
+    pub(super) async fn over_one_connection(db: TestDb, exchange: Exchange) -> Self {
+        let one = db.with_one_connection().await;
+        let upstream = Upstream {
+            exchange,
+            url: None,
+        };
+        let listeners = (Listener::default(), None);
+        Self::on((db, one), upstream, listeners, Config::default()).await
+    }
+
+    async fn on(
+        (database, db): (TestDb, Db),
+        upstream: Upstream,
+        (observer, follower): (Listener, Option<Arc<dyn Follower>>),
+        config: Config,
+    ) -> Self {
+        let _installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
         let auth = populated(&db, &clock).await;
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
@@ -82,10 +108,14 @@ impl World {
         let observer = Arc::new(observer);
         let tasks = TaskTracker::new();
         let settings = settings::Reader::default();
+        let shared: SharedClock = clock.clone();
+        let over = (settings.clone(), upstream.exchange.clone());
+        let shelf = Shelf::over(&db, &shared, &auth, over).await;
         let parts = Parts {
             config,
             settings: settings.clone(),
             auth: auth.clone(),
+            quota: shelf.quota.clone(),
             verifier: Verifier::new(vec![public.unwrap()], expected, clock.clone(), 100),
             upstream,
             observer: observer.clone(),
@@ -107,8 +137,9 @@ impl World {
             clock,
             observer,
             tasks,
+            _shelf: shelf,
             key: jsonwebtoken::EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap(),
-            _db: db,
+            _db: database,
         }
     }
 
@@ -138,6 +169,12 @@ impl World {
         Answer::read(self.proxy.handle(request).await).await
     }
 
+    /// Lets the project `team` hold so many bytes.
+    pub(super) async fn limit_team(&self, bytes: i64) {
+        let team = self.auth.project_named("team").await.unwrap().id;
+        self.auth.set_storage_limit(team, bytes).await.unwrap();
+    }
+
     /// `method path` with what `authorization` says, unless it is empty.
     pub(super) async fn ask(&self, method: &str, path: &str, authorization: &str) -> Answer {
         self.send(request(method, path, authorization, Body::Empty))
@@ -145,12 +182,12 @@ impl World {
     }
 }
 
-async fn populated(db: &TestDb, clock: &Arc<ManualClock>) -> Auth {
+async fn populated(db: &Db, clock: &Arc<ManualClock>) -> Auth {
     let config = auth::Config {
         admin_password: Some(Secret::new(PASSWORD)),
         ..auth::Config::default()
     };
-    let auth = Auth::new((**db).clone(), clock.clone(), config);
+    let auth = Auth::new(db.clone(), clock.clone(), config);
     auth.bootstrap().await.unwrap();
     let admin = auth.principal("admin").await.unwrap().unwrap();
     for (name, public) in [("team", "false"), ("open", "true"), ("hidden", "false")] {

@@ -1,0 +1,192 @@
+//! Of phase 4: what an upload or a manifest adds to its project is reserved before the registry
+//! behind has it. [`crate::quota`] decides.
+
+use std::collections::BTreeMap;
+
+use http::{Method, Response, StatusCode};
+use tower::ServiceExt;
+
+use super::{
+    Change, ChangeKind, Inner, Refusal, authorise::Admitted, follow::last_byte, parse::Asked,
+    upstream,
+};
+use crate::{
+    oci::{Digest, Reference, Route},
+    quota::{self, Pusher, Reservation},
+    webhook::Resource,
+    wire::Body,
+};
+
+/// A manifest that has been reserved, with all that it holds.
+pub(super) struct ReservedManifest {
+    reservation: Reservation,
+    blobs: Vec<(Digest, u64)>,
+}
+
+impl ReservedManifest {
+    /// The registry behind has it, or may have it.
+    pub(super) fn stored(&self) {
+        self.reservation.stored(&self.blobs);
+    }
+}
+
+impl Inner {
+    /// Refuses a manifest with which its project would hold more than it may. What is returned
+    /// must be held until the change is over.
+    pub(super) async fn guard_quota(
+        &self,
+        change: &Change,
+    ) -> Result<Option<ReservedManifest>, Refusal> {
+        let ChangeKind::Push(push) = &change.kind else {
+            return Ok(None);
+        };
+        if !self.parts.quota.is_limited(&change.repository).await? {
+            return Ok(None);
+        }
+        let manifest = push.manifest.iter();
+        let held = manifest.flat_map(|manifest| manifest.held_blobs());
+        let held = held.map(|blob| (blob.digest.clone(), blob.size));
+        let own = (push.digest.clone(), push.size_bytes);
+        let blobs: BTreeMap<Digest, u64> = held.chain([own]).collect();
+        let blobs: Vec<(Digest, u64)> = blobs.into_iter().collect();
+        let tag = match &push.reference {
+            Reference::Tag(tag) => Some(tag.to_string()),
+            Reference::Digest(_) => None,
+        };
+        let pusher = Pusher {
+            repository: change.repository.clone(),
+            operator: change.actor.name.clone(),
+            request_id: change
+                .request_id
+                .as_ref()
+                .map_or_else(String::new, |id| id.0.to_string()),
+            artifact: Some(Resource {
+                digest: Some(push.digest.to_string()),
+                tag,
+            }),
+        };
+        let reservation = self.parts.quota.manifest(pusher, blobs.clone()).await?;
+        Ok(reservation.map(|reservation| ReservedManifest { reservation, blobs }))
+    }
+
+    /// Reserves what the request brings into the repository: `bytes`, as far as it says so. An
+    /// upload that does not fit is given up at the registry behind, too.
+    pub(super) async fn reserve_blob(
+        &self,
+        admitted: &mut Admitted,
+        bytes: u64,
+    ) -> Result<Option<Reservation>, Refusal> {
+        let (quota, method) = (&self.parts.quota, admitted.asked.method.clone());
+        let brings_blob = match &admitted.asked.route {
+            Route::StartUpload { mount, digest, .. } => mount.is_some() || digest.is_some(),
+            Route::Upload { .. } => matches!(method, Method::PATCH | Method::PUT),
+            _ => false,
+        };
+        let Some(repository) = admitted.asked.route.repository().filter(|_| brings_blob) else {
+            return Ok(None);
+        };
+        if !quota.is_limited(repository).await? {
+            return Ok(None);
+        }
+        let pusher = Pusher {
+            repository: repository.clone(),
+            operator: admitted.actor.name.clone(),
+            request_id: admitted.asked.request_id().to_owned(),
+            artifact: None,
+        };
+        let reserved = match &mut admitted.asked.route {
+            Route::StartUpload {
+                mount: Some(mount), ..
+            } if admitted.mount_bytes.is_some() => {
+                let bytes = admitted.mount_bytes.unwrap_or_default();
+                quota.upload(pusher, Some(&mount.digest), bytes).await
+            }
+            // What cannot be measured is not mounted: the client is offered an upload.
+            Route::StartUpload { mount, .. } if mount.is_some() => {
+                *mount = None;
+                return Ok(None);
+            }
+            Route::Upload {
+                name, id, digest, ..
+            } => {
+                let digest = digest.as_ref().filter(|_| method == Method::PUT);
+                match self.sessions.take_reserved(name, id) {
+                    Some(reserved) => {
+                        let whole = reserved.bytes().saturating_add(bytes);
+                        let extended = reserved.extend(digest, whole).await;
+                        extended.map(|()| Some(reserved))
+                    }
+                    None => quota.upload(pusher, digest, bytes).await,
+                }
+            }
+            Route::StartUpload { digest, .. } => quota.upload(pusher, digest.as_ref(), bytes).await,
+            _ => return Ok(None),
+        };
+        if let Err(quota::Error::Exceeded(_)) = &reserved {
+            self.give_up_upload(&admitted.asked);
+        }
+        Ok(reserved?)
+    }
+
+    /// What was reserved counts on when the registry behind has the blob, and stays with a
+    /// session that goes on.
+    pub(super) fn conclude_reserved(
+        &self,
+        asked: &Asked,
+        reserved: Reservation,
+        response: &Response<Body>,
+    ) {
+        match (&asked.route, response.status()) {
+            (Route::StartUpload { mount, digest, .. }, StatusCode::CREATED) => {
+                let mounted = mount.as_ref().map(|mount| &mount.digest);
+                if let Some(digest) = mounted.or(digest.as_ref()) {
+                    reserved.stored(&[(digest.clone(), reserved.bytes())]);
+                }
+            }
+            (
+                Route::Upload {
+                    digest: Some(digest),
+                    ..
+                },
+                StatusCode::CREATED,
+            ) => reserved.stored(&[(digest.clone(), reserved.bytes())]),
+            (Route::Upload { name, id, .. }, status) => {
+                // What broke off before may have arrived in part only.
+                if let Some(last) = last_byte(response)
+                    && status == StatusCode::ACCEPTED
+                    && reserved.bytes() > 0
+                {
+                    reserved.try_extend(last.saturating_add(1));
+                }
+                self.sessions.keep_reserved(name, id, reserved);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the session of an upload here and at the registry behind, without waiting.
+    pub(super) fn give_up_upload(&self, asked: &Asked) {
+        let Route::Upload {
+            name, id, state, ..
+        } = &asked.route
+        else {
+            return;
+        };
+        self.sessions.end(name, id);
+        let route = Route::Upload {
+            name: name.clone(),
+            id: id.clone(),
+            digest: None,
+            state: state.clone(),
+        };
+        let Ok(request) = upstream::request(Method::DELETE, &route) else {
+            return;
+        };
+        let exchange = self.parts.upstream.exchange.clone();
+        self.parts.tasks.spawn(async move {
+            if let Err(error) = exchange.oneshot(request).await {
+                tracing::debug!("an upload that was refused is left to expire: {error}");
+            }
+        });
+    }
+}

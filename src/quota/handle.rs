@@ -1,0 +1,277 @@
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{
+    Config, Error, Exceeded, Metrics, Reservation,
+    error::Bytes,
+    ledger::{Filled, Ledger, Reading, Terms, WARNING_PERCENT, Wanted},
+};
+use crate::{
+    auth::{Auth, ProjectId, projects::Limit},
+    clock::SharedClock,
+    inventory::{self, Inventory},
+    oci::{Digest, RepositoryName},
+    settings,
+    store::Db,
+    webhook::{self, Event, EventType, Webhooks},
+};
+
+/// What quotas stand on.
+#[derive(Debug)]
+pub struct Parts {
+    pub config: Config,
+    pub settings: settings::Reader,
+    pub db: Db,
+    pub clock: SharedClock,
+    pub auth: Auth,
+    pub inventory: Inventory,
+    pub webhooks: Webhooks,
+}
+
+/// The storage limits. Cheap to clone.
+///
+/// Whether something fits is decided from the project's use in the database, read at most
+/// [`FRESH`] ago, and never refused without having read it for this. What this gateway has let
+/// pass since counts beside it, compared and added under one lock; what other gateways have let
+/// pass counts once it is part of an artifact.
+#[derive(Debug, Clone)]
+pub struct Quota(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub parts: Parts,
+    pub metrics: Metrics,
+    ledger: Mutex<Ledger>,
+    /// Readings of one project follow each other, so that the last one is the newest.
+    turns: [tokio::sync::Mutex<()>; 16],
+}
+
+/// Who pushes, and where to.
+#[derive(Debug, Clone)]
+pub struct Pusher {
+    pub repository: RepositoryName,
+    /// Empty when anonymous.
+    pub operator: String,
+    pub request_id: String,
+    /// Of a manifest.
+    pub artifact: Option<webhook::Resource>,
+}
+
+impl Quota {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            parts,
+            metrics: Metrics::default(),
+            ledger: Mutex::default(),
+            turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+        }))
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Whether the repository's project has a limit now; answered from memory, mostly.
+    pub async fn is_limited(&self, repository: &RepositoryName) -> Result<bool, Error> {
+        Ok(self.limit(repository).await?.is_some())
+    }
+
+    /// Reserves for an upload: `bytes` that are known to come, of the blob `digest` if that is
+    /// known. `None`: the project has no limit.
+    pub async fn upload(
+        &self,
+        pusher: Pusher,
+        digest: Option<&Digest>,
+        bytes: u64,
+    ) -> Result<Option<Reservation>, Error> {
+        self.reserve(pusher, Wanted::upload(digest, bytes), bytes)
+            .await
+    }
+
+    /// Reserves for a manifest and all that it holds, with the size of each.
+    pub async fn manifest(
+        &self,
+        pusher: Pusher,
+        blobs: Vec<(Digest, u64)>,
+    ) -> Result<Option<Reservation>, Error> {
+        let wanted = Wanted { blobs, bytes: 0 };
+        self.reserve(pusher, wanted, 0).await
+    }
+
+    async fn reserve(
+        &self,
+        pusher: Pusher,
+        wanted: Wanted,
+        bytes: u64,
+    ) -> Result<Option<Reservation>, Error> {
+        let Some(limit) = self.limit(&pusher.repository).await? else {
+            return Ok(None);
+        };
+        let id = self.ledger(Ledger::number);
+        let reservation = Reservation::new(self.clone(), pusher, (limit.project, id), bytes);
+        self.take(&reservation, limit, &wanted).await?;
+        Ok(Some(reservation))
+    }
+
+    pub(super) async fn limit(&self, repository: &RepositoryName) -> Result<Option<Limit>, Error> {
+        let parts = &self.0.parts;
+        if !parts.settings.values().quota_per_project_enable {
+            return Ok(None);
+        }
+        Ok(parts.auth.storage_limit(repository).await?)
+    }
+
+    /// Puts `wanted` in the place of what the reservation stands for.
+    pub(super) async fn take(
+        &self,
+        reservation: &Reservation,
+        limit: Limit,
+        wanted: &Wanted,
+    ) -> Result<(), Error> {
+        reservation.set_limit(limit.bytes);
+        self.make_room()?;
+        if !self.is_fresh(limit.project) {
+            let turn = self.turn(limit.project).await;
+            // Of many who wait here one reads for all.
+            if !self.is_fresh(limit.project) {
+                self.read(limit.project, wanted, turn).await?;
+            }
+        }
+        let fits = self.try_take(reservation, limit.bytes, wanted, &BTreeSet::new());
+        if fits.is_ok() {
+            return Ok(());
+        }
+        let turn = self.turn(limit.project).await;
+        let counted = self.read(limit.project, wanted, turn).await?;
+        let taken = self.try_take(reservation, limit.bytes, wanted, &counted);
+        Ok(taken.inspect_err(|exceeded| self.refused(reservation, exceeded))?)
+    }
+
+    fn is_fresh(&self, project: ProjectId) -> bool {
+        let now = self.0.parts.clock.now();
+        let known = self.ledger(|ledger| ledger.reading(project));
+        known.is_some_and(|known| known.at <= now && now.since(known.at) < FRESH)
+    }
+
+    async fn turn(&self, project: ProjectId) -> Turn<'_> {
+        let turns = &self.0.turns;
+        let index = usize::try_from(project.0.unsigned_abs() % turns.len() as u64);
+        turns[index.unwrap_or_default()].lock().await
+    }
+
+    /// From what was read last.
+    pub(super) fn try_take(
+        &self,
+        reservation: &Reservation,
+        limit: u64,
+        wanted: &Wanted,
+        counted: &BTreeSet<Digest>,
+    ) -> Result<(), Exceeded> {
+        let terms = Terms {
+            limit,
+            until: self.0.parts.clock.now().plus(self.0.parts.config.hold()),
+        };
+        let filled = self.ledger(|ledger| ledger.take(reservation.key(), wanted, counted, terms));
+        let Filled { bytes, is_news } = filled?;
+        if is_news {
+            let details = format!(
+                "quota usage reach {WARNING_PERCENT}%: resource storage used {} of {}",
+                Bytes(bytes),
+                Bytes(limit)
+            );
+            self.fire(EventType::QuotaWarning, reservation.pusher(), &details);
+        }
+        Ok(())
+    }
+
+    /// Reads what the project uses, and which of the wanted blobs it has. While the database is
+    /// away, what it said last stands.
+    async fn read(
+        &self,
+        project: ProjectId,
+        wanted: &Wanted,
+        _turn: Turn<'_>,
+    ) -> Result<BTreeSet<Digest>, Error> {
+        self.0.metrics.readings.inc();
+        let at = self.0.parts.clock.now();
+        let stored = self.ledger(|ledger| ledger.stored(project));
+        let blobs = wanted.blobs.iter().map(|(digest, _)| digest);
+        let digests: Vec<&Digest> = stored.iter().chain(blobs).collect();
+        let reading = self.0.parts.inventory.usage(project, &digests);
+        let usage = match timeout(PATIENCE, reading).await {
+            Ok(Ok(usage)) => usage,
+            Ok(Err(error)) if error.kind() != inventory::Kind::Unavailable => {
+                return Err(error.into());
+            }
+            _away => {
+                let now = self.0.parts.clock.now();
+                let is_known = self.ledger(|ledger| ledger.stands(project, now));
+                return is_known.then(BTreeSet::new).ok_or(Error::Unknown);
+            }
+        };
+        let used_bytes = usage.used_bytes;
+        self.ledger(|ledger| ledger.read(project, Reading { used_bytes, at }, &usage.held));
+        Ok(usage.held)
+    }
+
+    /// Refuses when so much is held that no more can be remembered.
+    fn make_room(&self) -> Result<(), Error> {
+        let parts = &self.0.parts;
+        let has_room = self.ledger(|ledger| {
+            if ledger.entries() >= parts.config.max_held {
+                ledger.sweep(parts.clock.now());
+            }
+            ledger.entries() < parts.config.max_held
+        });
+        if has_room { Ok(()) } else { Err(Error::Full) }
+    }
+
+    fn refused(&self, reservation: &Reservation, exceeded: &Exceeded) {
+        self.0.metrics.refused.inc();
+        let (project, _) = reservation.key();
+        let now = self.0.parts.clock.now();
+        if self.ledger(|ledger| ledger.is_told(project, now)) {
+            let details = exceeded.to_string();
+            self.fire(EventType::QuotaExceed, reservation.pusher(), &details);
+        }
+    }
+
+    fn fire(&self, kind: EventType, pusher: &Pusher, details: &str) {
+        let Some(project) = pusher.repository.project() else {
+            return;
+        };
+        let mut event = Event::new(kind, project, &pusher.operator, self.0.parts.clock.now());
+        event.request_id.clone_from(&pusher.request_id);
+        event.repository = Some(pusher.repository.clone());
+        event.resources.extend(pusher.artifact.clone());
+        let details = json!({ "Details": details });
+        event
+            .details
+            .insert("custom_attributes".to_owned(), details);
+        self.0.parts.webhooks.fire(event);
+    }
+
+    pub(super) fn ledger<T>(&self, with: impl FnOnce(&mut Ledger) -> T) -> T {
+        let ledger = self.0.ledger.lock();
+        let mut ledger = ledger.unwrap_or_else(PoisonError::into_inner);
+        let result = with(&mut ledger);
+        let held = i64::try_from(ledger.entries()).unwrap_or(i64::MAX);
+        self.0.metrics.held.set(held);
+        result
+    }
+}
+
+/// The right to read what a project uses.
+type Turn<'a> = tokio::sync::MutexGuard<'a, ()>;
+
+/// How old the project's use may be where something fits.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+/// How long the database is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,386 @@
+//! What counts for projects beside their artifacts, and whether more fits. No I/O, no clock.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Exceeded;
+use crate::{auth::ProjectId, clock::Timestamp, oci::Digest};
+
+/// All projects with a limit that something was pushed to.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    accounts: HashMap<ProjectId, Account>,
+    next: u64,
+    /// Of all accounts.
+    entries: usize,
+}
+
+/// One project.
+#[derive(Debug, Default)]
+struct Account {
+    reading: Option<Reading>,
+    /// Blobs and manifests that were in no artifact at the last reading.
+    stored: HashMap<Digest, Entry>,
+    /// What is on its way.
+    pending: HashMap<u64, Entry>,
+    /// Of both together.
+    held_bytes: u64,
+    told: Option<Timestamp>,
+}
+
+/// What the database said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub used_bytes: u64,
+    /// When it was asked last.
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    bytes: u64,
+    until: Timestamp,
+}
+
+/// What is to be on its way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    /// With the size of each; those that the project has cost nothing.
+    pub blobs: Vec<(Digest, u64)>,
+    /// Of what has no name yet.
+    pub bytes: u64,
+}
+
+/// The bounds within which something is taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub limit: u64,
+    /// Until when it counts.
+    pub until: Timestamp,
+}
+
+/// How full a project is after something was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Filled {
+    pub bytes: u64,
+    /// It has just passed [`WARNING_PERCENT`].
+    pub is_news: bool,
+}
+
+impl Ledger {
+    /// A number for something that is on its way.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    pub(super) fn reading(&self, project: ProjectId) -> Option<Reading> {
+        self.accounts.get(&project)?.reading
+    }
+
+    /// What is held of blobs whose place a reading may show.
+    pub(super) fn stored(&self, project: ProjectId) -> Vec<Digest> {
+        let account = self.accounts.get(&project);
+        account.map_or_else(Vec::new, |account| account.stored.keys().cloned().collect())
+    }
+
+    /// Takes a reading, which counts these digests already.
+    pub(super) fn read(
+        &mut self,
+        project: ProjectId,
+        reading: Reading,
+        counted: &BTreeSet<Digest>,
+    ) {
+        self.change(project, |account| {
+            account.reading = Some(reading);
+            account.keep(|digest, entry| {
+                entry.until > reading.at && !digest.is_some_and(|digest| counted.contains(digest))
+            });
+        });
+    }
+
+    /// What was read last stands, for want of anything newer; false when nothing was.
+    pub(super) fn stands(&mut self, project: ProjectId, now: Timestamp) -> bool {
+        self.change(project, |account| {
+            if let Some(reading) = &mut account.reading {
+                reading.at = now;
+            }
+            account.reading.is_some()
+        })
+    }
+
+    /// Puts `wanted` in the place of what `id` stands for, if it fits; less always does.
+    pub(super) fn take(
+        &mut self,
+        (project, id): (ProjectId, u64),
+        wanted: &Wanted,
+        counted: &BTreeSet<Digest>,
+        terms: Terms,
+    ) -> Result<Filled, Exceeded> {
+        self.change(project, |account| {
+            let missing = wanted
+                .blobs
+                .iter()
+                .filter(|(digest, _)| !counted.contains(digest));
+            let need = missing.fold(wanted.bytes, |sum, (digest, size)| {
+                let held = account.stored.get(digest).map_or(0, |entry| entry.bytes);
+                sum.saturating_add(size.saturating_sub(held))
+            });
+            let old = account.pending.get(&id).map_or(0, |entry| entry.bytes);
+            let before = account.total();
+            let used = before - old;
+            let bytes = used.saturating_add(need);
+            if need > old && bytes > terms.limit {
+                return Err(Exceeded {
+                    adding: need,
+                    used,
+                    limit: terms.limit,
+                });
+            }
+            let entry = Entry {
+                bytes: need,
+                until: terms.until,
+            };
+            account.held_bytes = account.held_bytes - old + need;
+            account.pending.insert(id, entry);
+            let is_full = |bytes: u64| is_nearly_full(bytes, terms.limit);
+            Ok(Filled {
+                bytes,
+                is_news: is_full(bytes) && !is_full(before),
+            })
+        })
+    }
+
+    /// What `id` stands for has come to this.
+    pub(super) fn store(
+        &mut self,
+        (project, id): (ProjectId, u64),
+        blobs: &[(Digest, u64)],
+        until: Timestamp,
+    ) {
+        self.change(project, |account| {
+            account.drop_pending(id);
+            for (digest, bytes) in blobs {
+                let entry = account.stored.entry(digest.clone());
+                let entry = entry.or_insert(Entry { bytes: 0, until });
+                account.held_bytes += bytes.saturating_sub(entry.bytes);
+                entry.bytes = entry.bytes.max(*bytes);
+                entry.until = entry.until.max(until);
+            }
+        });
+    }
+
+    /// What `id` stands for is no more on its way.
+    pub(super) fn release(&mut self, project: ProjectId, id: u64) {
+        self.change(project, |account| account.drop_pending(id));
+    }
+
+    /// Forgets what has counted long enough.
+    pub(super) fn sweep(&mut self, now: Timestamp) {
+        for account in self.accounts.values_mut() {
+            account.keep(|_, entry| entry.until > now);
+        }
+        self.entries = self.accounts.values().map(Account::entries).sum();
+    }
+
+    /// Whether the project's webhooks are to be told of a refusal: now and then.
+    pub(super) fn is_told(&mut self, project: ProjectId, now: Timestamp) -> bool {
+        self.change(project, |account| {
+            let is_due = account
+                .told
+                .is_none_or(|told| now.since(told) >= TOLD_EVERY);
+            if is_due {
+                account.told = Some(now);
+            }
+            is_due
+        })
+    }
+
+    /// Uploads and blobs that are held.
+    pub(super) const fn entries(&self) -> usize {
+        self.entries
+    }
+
+    fn change<T>(&mut self, project: ProjectId, change: impl FnOnce(&mut Account) -> T) -> T {
+        let account = self.accounts.entry(project).or_default();
+        let before = account.entries();
+        let result = change(account);
+        self.entries = self.entries - before + account.entries();
+        result
+    }
+}
+
+impl Account {
+    fn total(&self) -> u64 {
+        let used = self.reading.map_or(0, |reading| reading.used_bytes);
+        used.saturating_add(self.held_bytes)
+    }
+
+    fn entries(&self) -> usize {
+        self.stored.len() + self.pending.len()
+    }
+
+    /// Drops the others; what is stored has a digest.
+    fn keep(&mut self, stays: impl Fn(Option<&Digest>, &Entry) -> bool) {
+        self.stored
+            .retain(|digest, entry| stays(Some(digest), entry));
+        self.pending.retain(|_, entry| stays(None, entry));
+        let entries = self.stored.values().chain(self.pending.values());
+        self.held_bytes = entries.map(|entry| entry.bytes).sum();
+    }
+
+    fn drop_pending(&mut self, id: u64) {
+        if let Some(entry) = self.pending.remove(&id) {
+            self.held_bytes -= entry.bytes;
+        }
+    }
+}
+
+fn is_nearly_full(bytes: u64, limit: u64) -> bool {
+    u128::from(bytes) * 100 >= u128::from(limit) * WARNING_PERCENT
+}
+
+/// Harbor's (`src/pkg/config`, quota warning).
+pub(super) const WARNING_PERCENT: u128 = 85;
+
+/// A client that is refused goes on with its other layers: one event says it.
+const TOLD_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROJECT: ProjectId = ProjectId(1);
+    const LIMIT: u64 = 100;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// What is on its way, in bytes or as a blob.
+        Take(u64, u64, Option<u8>),
+        /// It is stored as this blob.
+        Store(u64, u8, u64),
+        Release(u64),
+        /// So much is used, and blobs up to this one count in it.
+        Read(u64, u8),
+        Sweep,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let (id, blob, bytes) = (1..5_u64, 0..4_u8, 0..60_u64);
+        let step = prop_oneof![
+            3 => (id.clone(), bytes.clone(), prop::option::of(blob.clone()))
+                .prop_map(|(id, bytes, blob)| Step::Take(id, bytes, blob)),
+            2 => (id.clone(), blob.clone(), bytes.clone())
+                .prop_map(|(id, blob, bytes)| Step::Store(id, blob, bytes)),
+            1 => id.prop_map(Step::Release),
+            1 => (bytes, blob).prop_map(|(used, blob)| Step::Read(used, blob)),
+            1 => Just(Step::Sweep),
+        ];
+        prop::collection::vec(step, 1..60)
+    }
+
+    fn digest(blob: u8) -> Digest {
+        Digest::sha256(&[blob])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The sums are those of the entries, and nothing that grows passes the limit.
+        #[test]
+        fn sums_are_right_and_nothing_grows_past_the_limit(steps in steps()) {
+            let mut ledger = Ledger::default();
+            for (number, step) in (0_i64..).zip(steps) {
+                let now = Timestamp::from_seconds(number);
+                let until = Timestamp::from_seconds(number + 10);
+                match step {
+                    Step::Take(id, bytes, blob) => take(&mut ledger, (id, bytes, blob), until)?,
+                    Step::Store(id, blob, bytes) => {
+                        ledger.store((PROJECT, id), &[(digest(blob), bytes)], until);
+                    }
+                    Step::Release(id) => ledger.release(PROJECT, id),
+                    Step::Read(used_bytes, last) => {
+                        let counted = (0..last).map(digest).collect();
+                        ledger.read(PROJECT, Reading { used_bytes, at: now }, &counted);
+                        prop_assert!(ledger.stored(PROJECT).iter().all(|held| !counted.contains(held)));
+                    }
+                    Step::Sweep => ledger.sweep(now),
+                }
+                if let Some(account) = ledger.accounts.get(&PROJECT) {
+                    let entries = account.stored.values().chain(account.pending.values());
+                    prop_assert_eq!(account.held_bytes, entries.map(|entry| entry.bytes).sum::<u64>());
+                    prop_assert_eq!(ledger.entries(), account.entries());
+                }
+            }
+        }
+    }
+
+    fn take(
+        ledger: &mut Ledger,
+        (id, bytes, blob): (u64, u64, Option<u8>),
+        until: Timestamp,
+    ) -> Result<(), TestCaseError> {
+        let before = total(ledger);
+        let blobs: Vec<_> = blob.map(|blob| (digest(blob), bytes)).into_iter().collect();
+        let bytes = if blobs.is_empty() { bytes } else { 0 };
+        let (wanted, none) = (Wanted { blobs, bytes }, BTreeSet::new());
+        let terms = Terms {
+            limit: LIMIT,
+            until,
+        };
+        let taken = ledger.take((PROJECT, id), &wanted, &none, terms);
+        let after = total(ledger);
+        match taken {
+            Ok(filled) => {
+                prop_assert_eq!(filled.bytes, after);
+                prop_assert!(after <= LIMIT.max(before));
+            }
+            Err(exceeded) => {
+                prop_assert_eq!(after, before);
+                prop_assert!(exceeded.used + exceeded.adding > LIMIT);
+            }
+        }
+        Ok(())
+    }
+
+    fn total(ledger: &Ledger) -> u64 {
+        ledger.accounts.get(&PROJECT).map_or(0, Account::total)
+    }
+
+    #[test]
+    fn a_project_that_becomes_nearly_full_is_news_once() {
+        let mut ledger = Ledger::default();
+        let until = Timestamp::from_seconds(10);
+        let terms = Terms {
+            limit: LIMIT,
+            until,
+        };
+        let news = [
+            (84, false),
+            (85, true),
+            (90, false),
+            (10, false),
+            (100, true),
+        ];
+        for (bytes, is_news) in news {
+            let wanted = Wanted {
+                blobs: Vec::new(),
+                bytes,
+            };
+            let filled = ledger.take((PROJECT, 1), &wanted, &BTreeSet::new(), terms);
+            assert_eq!(filled, Ok(Filled { bytes, is_news }));
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_once_a_minute() {
+        let mut ledger = Ledger::default();
+        for (second, told) in [(0, true), (59, false), (60, true), (61, false)] {
+            assert_eq!(
+                ledger.is_told(PROJECT, Timestamp::from_seconds(second)),
+                told
+            );
+        }
+    }
+}

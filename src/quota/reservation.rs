@@ -1,0 +1,113 @@
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{Error, Pusher, Quota, ledger::Wanted};
+use crate::{auth::ProjectId, oci::Digest};
+
+/// Something on its way that counts for its project until the last clone is dropped; what was
+/// [stored](Self::stored) counts on. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reservation(Arc<Reserved>);
+
+#[derive(Debug)]
+struct Reserved {
+    quota: Quota,
+    pusher: Pusher,
+    key: (ProjectId, u64),
+    /// How long the upload is, as far as that is known.
+    bytes: AtomicU64,
+    /// The project's limit when it was asked for last.
+    limit: AtomicU64,
+}
+
+impl Reservation {
+    pub(super) fn new(quota: Quota, pusher: Pusher, key: (ProjectId, u64), bytes: u64) -> Self {
+        Self(Arc::new(Reserved {
+            quota,
+            pusher,
+            key,
+            bytes: bytes.into(),
+            limit: 0.into(),
+        }))
+    }
+
+    /// How long the upload is, as far as that is known.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The upload will be so long, and is the blob `digest` if that is known. Reads what the
+    /// project uses before it refuses.
+    pub async fn extend(&self, digest: Option<&Digest>, bytes: u64) -> Result<(), Error> {
+        let quota = &self.0.quota;
+        if let Some(limit) = quota.limit(&self.0.pusher.repository).await? {
+            let wanted = Wanted::upload(digest, bytes);
+            quota.take(self, limit, &wanted).await?;
+        }
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Like [`Reservation::extend`], without waiting: true when it fits by what is known.
+    pub fn try_extend(&self, bytes: u64) -> bool {
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        let wanted = Wanted::upload(None, bytes);
+        let fits = self
+            .0
+            .quota
+            .try_take(self, limit, &wanted, &BTreeSet::new());
+        if fits.is_ok() {
+            self.0.bytes.store(bytes, Ordering::Relaxed);
+        }
+        fits.is_ok()
+    }
+
+    /// The registry has these now, with the size of each.
+    pub fn stored(&self, blobs: &[(Digest, u64)]) {
+        let parts = &self.0.quota.0.parts;
+        let until = parts.clock.now().plus(parts.config.hold());
+        let key = self.0.key;
+        self.0
+            .quota
+            .ledger(|ledger| ledger.store(key, blobs, until));
+    }
+
+    pub(super) fn set_limit(&self, bytes: u64) {
+        self.0.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn key(&self) -> (ProjectId, u64) {
+        self.0.key
+    }
+
+    pub(super) fn pusher(&self) -> &Pusher {
+        &self.0.pusher
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let (project, id) = self.key;
+        self.quota.ledger(|ledger| ledger.release(project, id));
+    }
+}
+
+impl Wanted {
+    pub(super) fn upload(digest: Option<&Digest>, bytes: u64) -> Self {
+        match digest {
+            Some(digest) => Self {
+                blobs: vec![(digest.clone(), bytes)],
+                bytes: 0,
+            },
+            None => Self {
+                blobs: Vec::new(),
+                bytes,
+            },
+        }
+    }
+}
