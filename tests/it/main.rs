@@ -29,6 +29,7 @@ mod mirror;
 mod no_lost_push;
 mod notifications;
 mod outage;
+mod parity;
 mod pulling;
 mod refusals;
 mod rest;

@@ -155,6 +155,10 @@ impl Gateway {
         self.directory.path()
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `localhost:PORT`, as in an image name.
     pub fn host(&self) -> String {
         format!("localhost:{}", self.port)
