@@ -29,6 +29,7 @@ pub enum ErrorCode {
     TooManyRequests,
     Unsupported,
     BadRequest,
+    TargetTooLong,
     BadGateway,
     Unavailable,
     Unknown,
@@ -55,9 +56,11 @@ impl ErrorCode {
             Self::Denied => "DENIED",
             Self::Precondition => "PRECONDITION",
             Self::Superseded => "SUPERSEDED",
-            Self::MethodNotAllowed | Self::NotFound | Self::Unsupported | Self::BadRequest => {
-                "UNSUPPORTED"
-            }
+            Self::MethodNotAllowed
+            | Self::NotFound
+            | Self::Unsupported
+            | Self::BadRequest
+            | Self::TargetTooLong => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::BadGateway | Self::Unavailable => "UNAVAILABLE",
             Self::Unknown => "UNKNOWN",
@@ -81,6 +84,7 @@ impl ErrorCode {
             | Self::TagInvalid
             | Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::ManifestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::RangeInvalid => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Denied => StatusCode::FORBIDDEN,

@@ -120,7 +120,7 @@ impl Route {
     pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, RouteError> {
         if path.len() > MAX_PATH_BYTES || query.is_some_and(|q| q.len() > MAX_QUERY_BYTES) {
             return Err(RouteError::new(
-                ErrorCode::BadRequest,
+                ErrorCode::TargetTooLong,
                 "the request target is too long",
             ));
         }

@@ -136,6 +136,7 @@ fn hostile_paths_have_no_route() {
 
 #[test]
 fn malformed_parts_get_their_own_code() {
+    let too_long = format!("/v2/{}/tags/list", "a".repeat(MAX_PATH_BYTES));
     let long_tag = format!("/v2/a/manifests/{}", "a".repeat(129));
     let cases = [
         ("/v2/A/manifests/v1", ErrorCode::NameInvalid),
@@ -155,6 +156,7 @@ fn malformed_parts_get_their_own_code() {
         ("/v2/a/tags/list?%6eame=1", ErrorCode::BadRequest),
         ("/v2/a/tags/list?n=1;last=2", ErrorCode::BadRequest),
         ("/v2/a/tags/list?last=%00", ErrorCode::BadRequest),
+        (too_long.as_str(), ErrorCode::TargetTooLong),
     ];
     for (target, code) in cases {
         assert_eq!(get(target).unwrap_err().code, code, "{target}");
