@@ -52,6 +52,7 @@ const ENTRIES: &[Entry] = &[
     entry!(30, "0030_quotas"),
     entry!(32, "0032_job_results"),
     entry!(33, "0033_groups"),
+    entry!(34, "0034_artifacts_by_push"),
 ];
 
 /// How many migrations are still to be applied.
