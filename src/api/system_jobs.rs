@@ -204,7 +204,8 @@ impl From<SystemRun> for RunShape {
         Self {
             id: Some(run.id.0),
             job_name: run.kind,
-            job_kind: trigger.to_owned(),
+            // In capitals here, and only here.
+            job_kind: trigger.to_ascii_uppercase(),
             job_parameters: parameters.to_string(),
             schedule: ScheduleShape {
                 kind: trigger,

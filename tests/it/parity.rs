@@ -38,8 +38,14 @@ async fn nginx(directory: &Path, registry: &Distribution, gateway: &Gateway) -> 
         ("127.0.0.1:5000", registry.host()),
         ("127.0.0.1:8443", format!("127.0.0.1:{port}")),
         ("127.0.0.1:8080", format!("127.0.0.1:{plain_port}")),
-        ("tls.crt", certificates.join("tls.crt").display().to_string()),
-        ("tls.key", certificates.join("tls.key").display().to_string()),
+        (
+            "tls.crt",
+            certificates.join("tls.crt").display().to_string(),
+        ),
+        (
+            "tls.key",
+            certificates.join("tls.key").display().to_string(),
+        ),
     ] {
         assert!(config.contains(reference), "{reference}");
         config = config.replace(reference, &here);
@@ -51,7 +57,9 @@ async fn nginx(directory: &Path, registry: &Distribution, gateway: &Gateway) -> 
     command.arg("-c").arg(&file).arg("-p").arg(directory);
     let process = Process::start(command, &directory.join("output.log"));
     until("nginx listens", async || {
-        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+        tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .ok()
     })
     .await;
     (port, process)

@@ -54,17 +54,19 @@ function permission(rule) {
   return words[rule.scope] || `whoever has ${rule.resource}:${rule.action} ${where[rule.scope]}`;
 }
 
-function curl(method, path, body) {
+function curl(method, path, body, isOpen) {
+  const user = isOpen ? "" : " -u USER";
   const verb = method === "get" ? "" : ` -X ${method.toUpperCase()}`;
   const data = body ? " -H 'Content-Type: application/json' -d @body.json" : "";
-  return `curl -u USER${verb}${data} '${location.origin}${path}'`;
+  return `curl${user}${verb}${data} '${location.origin}${path}'`;
 }
 
 function operation(reader, method, path, said) {
   const parameters = (said.parameters || []).map((each) => reader.resolve(each));
   const taken = said.requestBody && reader.body(said.requestBody.content);
   const given = reader.body((said.responses["2XX"] || {}).content);
-  const who = permission(said["x-permission"]);
+  const rule = said["x-permission"];
+  const who = permission(rule);
   const rows = parameters.map(({ name, in: where, description, required, schema }) =>
     element("tr", {},
       element("td", {}, element("code", { textContent: name })),
@@ -82,7 +84,7 @@ function operation(reader, method, path, said) {
     rows.length ? element("table", {}, ...rows) : null,
     block("Takes", taken),
     block("Answers", given),
-    element("pre", { textContent: curl(method, path, taken) }));
+    element("pre", { textContent: curl(method, path, taken, rule && rule.scope === "anybody") }));
   const words = [method, path, said.summary, who || "", said.tags.join(" ")].join(" ").toLowerCase();
   return { shown, words };
 }
