@@ -28,6 +28,7 @@ pub mod auth;
 pub mod inventory;
 pub mod webhook;
 
+pub mod gc;
 pub mod quota;
 pub mod replication;
 pub mod retention;

@@ -24,6 +24,7 @@ use crate::{
     audit::{Operation, PurgeParameters},
     auth::{Resource, Verb},
     clock::Timestamp,
+    gc::GcParameters,
     jobs::{Cadence, Cron, JobId, SystemJob, SystemRun, SystemSchedule, Trigger},
 };
 
@@ -42,7 +43,20 @@ struct Work {
     check: fn(&Value) -> Result<Value, String>,
 }
 
-static ALL: &[Work] = &[Work {
+static ALL: &[Work] = &[GC, PURGE];
+
+const GC: Work = Work {
+    tag: "gc",
+    path: "/system/gc",
+    id: "gc_id",
+    resource: Resource::GarbageCollection,
+    resource_type: "garbage_collection",
+    name: "garbage collection",
+    job: |api| api.gc.job(),
+    check: GcParameters::check,
+};
+
+const PURGE: Work = Work {
     tag: "purge",
     path: "/system/purgeaudit",
     id: "purge_id",
@@ -51,7 +65,7 @@ static ALL: &[Work] = &[Work {
     name: "the purge of the audit log",
     job: |api| api.audit_purge.job(),
     check: PurgeParameters::check,
-}];
+};
 
 pub(super) fn routes() -> Routes {
     let works = ALL.iter().map(Work::routes);

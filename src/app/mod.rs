@@ -40,6 +40,7 @@ use crate::{
     },
     clock::SharedClock,
     config::Config,
+    gc::{self, Gc},
     inventory::{self, Inventory, SyncHandler, Walk},
     jobs::{Jobs, Runner},
     notification,
@@ -130,9 +131,12 @@ impl App {
         let proxy = shared.proxy(&quota, &background.exchanges, &mut metrics)?;
         let retention = shared.retention(&proxy);
         retention.metrics().register(&mut metrics);
+        let gc = shared.gc(&proxy);
+        gc.metrics().register(&mut metrics);
         let purge = shared.purge();
         let mut handlers = shared.replication.handlers(Arc::new(Behalf(proxy.clone())));
         handlers.push(retention.handler());
+        handlers.push(Arc::new(gc.clone()));
         handlers.push(Arc::new(purge.clone()));
         handlers.push(Arc::new(SyncHandler(shared.inventory.clone())));
         handlers.extend(shared.webhooks.handlers());
@@ -141,7 +145,7 @@ impl App {
         let rooms = shared.rooms(
             &background,
             metrics,
-            (proxy, retention, purge, quota),
+            (proxy, retention, gc, purge, quota),
             ca_certificate.clone(),
         )?;
         Ok(Self {
@@ -305,7 +309,7 @@ impl Shared {
         self,
         background: &Background,
         mut metrics: Registry,
-        (proxy, retention, audit_purge, quota): (Proxy, Retention, audit::Purge, Quota),
+        (proxy, retention, gc, audit_purge, quota): (Proxy, Retention, Gc, audit::Purge, Quota),
         ca_certificate: Option<PathBuf>,
     ) -> anyhow::Result<Rooms> {
         let probes: Vec<Arc<dyn Probe>> = vec![
@@ -325,6 +329,7 @@ impl Shared {
             clock: self.clock,
             replication: self.replication,
             retention,
+            gc,
             webhooks: self.webhooks,
             quota,
             jobs: self.jobs,
@@ -354,6 +359,20 @@ impl Shared {
 
     fn purge(&self) -> audit::Purge {
         audit::Purge::new(self.db.clone(), self.jobs.clone(), self.clock.clone())
+    }
+
+    fn gc(&self, proxy: &Proxy) -> Gc {
+        Gc::new(gc::Parts {
+            config: self.config.gc.clone(),
+            jobs: self.jobs.clone(),
+            clock: self.clock.clone(),
+            inventory: self.inventory.clone(),
+            registry: Arc::new(Behalf(proxy.clone())),
+            embedded: match &self.behind {
+                Behind::Embedded { registry, .. } => Some(registry.clone()),
+                Behind::Remote { .. } => None,
+            },
+        })
     }
 
     fn retention(&self, proxy: &Proxy) -> Retention {

@@ -95,6 +95,8 @@ pub const EVENT_TYPES: &[(Operation, &str)] = &[
     (Operation::Create, "job"),
     (Operation::Update, "job"),
     (Operation::Update, "configuration"),
+    (Operation::Create, "garbage_collection"),
+    (Operation::Update, "garbage_collection"),
     (Operation::Create, "purge_audit"),
     (Operation::Update, "purge_audit"),
 ];

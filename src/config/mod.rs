@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::{
-    audit, auth, embedded, jobs, notification, proxy, quota, replication, retention, server,
+    audit, auth, embedded, gc, jobs, notification, proxy, quota, replication, retention, server,
     settings, store, telemetry, tls, token, webhook,
 };
 
@@ -34,6 +34,7 @@ pub struct Config {
     pub quota: quota::Config,
     pub replication: replication::Config,
     pub retention: retention::Config,
+    pub gc: gc::Config,
     pub jobs: jobs::Config,
     pub notifications: notification::Config,
     pub webhook: webhook::Config,

@@ -13,6 +13,7 @@ mod attributes;
 mod describe;
 mod edit;
 mod error;
+mod garbage;
 mod journal;
 mod labels;
 mod lists;

@@ -104,7 +104,7 @@ impl Inventory {
                 gained.add(pushed.digest.to_string(), row.manifest_bytes);
                 inserted
             }
-            None => queries::attach_artifact(&mut tx, repository.id, &row).await?,
+            None => queries::attach_artifact(&mut tx, repository.id, &row, now).await?,
         };
         if let Some(manifest) = &pushed.manifest {
             let blobs = manifest.held_blobs();

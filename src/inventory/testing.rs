@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use http::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::{ServiceExt, util::BoxCloneSyncService};
 
-use super::{Inventory, Parts};
+use super::{Author, Change, Inventory, Parts, Registry};
 use crate::{
     clock::{SharedClock, SystemClock},
     embedded,
-    oci::{Digest, Reference, RepositoryName, media_type},
+    oci::{Digest, Reference, RepositoryName, Route, media_type},
     registry::Client,
     store::{Db, testing::TestDb},
+    wire::{Body, Exchange},
 };
 
 /// An embedded registry and the index of it.
@@ -105,6 +108,35 @@ impl Shelf {
             .await
             .unwrap();
         digest
+    }
+}
+
+/// Changes the registry and the index, as the proxy and its observer do.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    pub(crate) inventory: Inventory,
+    pub(crate) exchange: Exchange,
+}
+
+impl Registry for Direct {
+    fn on_behalf_of(&self, _author: &Author) -> Exchange {
+        let (inventory, exchange) = (self.inventory.clone(), self.exchange.clone());
+        BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
+            let (inventory, exchange) = (inventory.clone(), exchange.clone());
+            async move {
+                let (method, uri) = (request.method(), request.uri());
+                let changed = Route::changed_manifest(method, uri.path(), uri.query());
+                let answer = exchange.oneshot(request).await?;
+                if let Some((repository, reference)) = changed {
+                    let change = Change {
+                        repository,
+                        reference,
+                    };
+                    inventory.look(&change).await.unwrap();
+                }
+                Ok(answer)
+            }
+        }))
     }
 }
 

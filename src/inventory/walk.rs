@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     jobs::{ByHand, Failure, Handler, NewJob, Running},
     oci::{Reference, RepositoryName, Tag},
-    registry::PageOf,
+    registry::{Kind, PageOf},
 };
 
 /// The kind of the jobs that walk.
@@ -106,6 +107,28 @@ impl Inventory {
     pub async fn is_complete(&self) -> Result<bool, Error> {
         let walk = reading::walk(&self.0.db, "").await?;
         Ok(walk.is_some_and(|walk| walk.finished_ms.is_some()))
+    }
+
+    /// Fails a job that needs the whole index until the registry was walked through once.
+    pub async fn expect_complete(&self) -> Result<(), Failure> {
+        if self.is_complete().await? {
+            return Ok(());
+        }
+        Err(Failure::Throttled {
+            message: "the registry is still being looked through".to_owned(),
+            retry_after: UNTIL_COMPLETE,
+        })
+    }
+
+    /// Looks at every tag of a repository: clients may have changed some past the gateway.
+    pub async fn refresh(&self, name: &RepositoryName) -> Result<(), Error> {
+        match self.walk_repository(name, &mut Found::default()).await {
+            // It may list no tags of a repository that has none any more.
+            Err(Error::Registry(error)) if error.kind() == Kind::NotFound => {
+                self.forget_unseen(name, &BTreeSet::new()).await
+            }
+            walked => walked.map(drop),
+        }
     }
 
     /// Walks from where the last walk of this kind was cut; `tell` hears of each repository.
@@ -320,6 +343,9 @@ impl Handler for SyncHandler {
         })
     }
 }
+
+/// A first look through a registry takes minutes.
+const UNTIL_COMPLETE: Duration = Duration::from_secs(30);
 
 /// The most that distribution gives at once.
 const PAGE: u32 = 1000;

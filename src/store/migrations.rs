@@ -50,6 +50,7 @@ const ENTRIES: &[Entry] = &[
     entry!(27, "0027_immutable"),
     entry!(29, "0029_retention"),
     entry!(30, "0030_quotas"),
+    entry!(31, "0031_gc"),
     entry!(32, "0032_job_results"),
     entry!(33, "0033_groups"),
     entry!(34, "0034_artifacts_by_push"),

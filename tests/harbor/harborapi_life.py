@@ -8,6 +8,7 @@ compared with those of the models; fields.txt lists what no answer has (`-`) and
 """
 
 import asyncio
+import json
 import os
 import pathlib
 import ssl
@@ -31,6 +32,8 @@ from harborapi.models import (
     ReplicationTrigger,
     RobotCreate,
     RobotPermission,
+    Schedule,
+    ScheduleObj,
     Tag,
     UserCreationReq,
     UserGroup,
@@ -387,6 +390,32 @@ async def replication(admin):
     await admin.stop_replication(run)
     await admin.delete_replication_policy(number)
     await admin.delete_registry(target)
+
+
+@section
+async def garbage(admin):
+    daily = Schedule(
+        schedule=ScheduleObj(type="Daily", cron="0 0 2 * * *"),
+        parameters={"delete_untagged": True, "workers": 2},
+    )
+    await admin.create_gc_schedule(daily)
+    kept = await admin.get_gc_schedule()
+    assert kept.schedule.type.value == "Daily" and kept.schedule.cron == "0 0 2 * * *", kept
+    await admin.update_gc_schedule(Schedule(schedule=ScheduleObj(type="None")))
+    dry = Schedule(
+        schedule=ScheduleObj(type="Manual"), parameters={"delete_untagged": True, "dry_run": True}
+    )
+    run = last(await admin.create_gc_schedule(dry))
+    for _ in range(600):
+        shown = await admin.get_gc_job(run)
+        if shown.job_status not in ("Pending", "Running"):
+            break
+        await asyncio.sleep(0.1)
+    assert shown.job_status == "Success" and shown.job_name == "GARBAGE_COLLECTION", shown
+    outcome = json.loads(shown.job_parameters)
+    assert outcome["dry_run"] and outcome["freed_space"] == 0, outcome
+    assert run in [found.id for found in await admin.get_gc_jobs()]
+    assert "dry run" in await admin.get_gc_log(run, as_list=False)
 
 
 @section

@@ -21,6 +21,7 @@ mod clients;
 mod contents;
 mod demo;
 mod fuzz;
+mod garbage;
 mod harborapi;
 mod jobs;
 mod layers;

@@ -1,13 +1,12 @@
 //! The registry behind the API of a test, and its index.
 
 use serde_json::json;
-use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use crate::{
-    inventory::{Author, Change, Inventory, Registry, Walk},
-    oci::{Digest, Route, media_type},
+    inventory::{Change, Inventory, Walk},
+    oci::{Digest, media_type},
     registry::Client,
-    wire::{Body, Exchange},
+    wire::Exchange,
 };
 
 /// An embedded registry that people push to behind the API's back.
@@ -61,34 +60,5 @@ impl Behind {
             reference: reference.parse().unwrap(),
         };
         self.inventory.look(&change).await.unwrap();
-    }
-}
-
-/// Changes the registry and the index, as the proxy and its observer do.
-#[derive(Debug)]
-pub(super) struct Direct {
-    pub(super) inventory: Inventory,
-    pub(super) exchange: Exchange,
-}
-
-impl Registry for Direct {
-    fn on_behalf_of(&self, _author: &Author) -> Exchange {
-        let (inventory, exchange) = (self.inventory.clone(), self.exchange.clone());
-        BoxCloneSyncService::new(tower::service_fn(move |request: http::Request<Body>| {
-            let (inventory, exchange) = (inventory.clone(), exchange.clone());
-            async move {
-                let (method, uri) = (request.method(), request.uri());
-                let changed = Route::changed_manifest(method, uri.path(), uri.query());
-                let answer = exchange.oneshot(request).await?;
-                if let Some((repository, reference)) = changed {
-                    let change = Change {
-                        repository,
-                        reference,
-                    };
-                    inventory.look(&change).await.unwrap();
-                }
-                Ok(answer)
-            }
-        }))
     }
 }

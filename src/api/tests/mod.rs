@@ -6,6 +6,7 @@ mod behind;
 mod configurations;
 mod conventions;
 mod executions;
+mod garbage;
 mod groups;
 mod jobs;
 mod jobservice;
@@ -46,7 +47,8 @@ use crate::{
     auth::{self, Auth},
     clock::{SharedClock, SystemClock},
     embedded,
-    inventory::{self, Inventory},
+    gc::{self, Gc},
+    inventory::{self, Inventory, testing::Direct},
     jobs::{Config as JobsConfig, Handler, Jobs, Runner},
     quota::{self, Quota},
     registry,
@@ -94,15 +96,15 @@ fn recording(db: &TestDb, clock: &SharedClock, stop: &CancellationToken) -> audi
     recorder
 }
 
-/// Replication, retention and webhooks with their jobs running, and quotas.
+/// Replication, retention and webhooks with their jobs, and `more` jobs, running; and quotas.
 async fn working(
     parts: replication::Parts,
     (auth, inventory, settings): (&Auth, &Inventory, &Settings),
-    purges: Arc<dyn Handler>,
+    more: [Arc<dyn Handler>; 2],
     stop: &CancellationToken,
 ) -> (Replication, Retention, Webhooks, Quota) {
     let queue = parts.jobs.clone();
-    let registry = Arc::new(behind::Direct {
+    let registry = Arc::new(Direct {
         inventory: inventory.clone(),
         exchange: parts.local.clone(),
     });
@@ -150,7 +152,8 @@ async fn working(
     let handlers = handlers
         .chain(jobs::handlers())
         .chain(webhooks.handlers())
-        .chain([retention.handler(), purges]);
+        .chain([retention.handler()])
+        .chain(more);
     let runner = Runner::new(queue, handlers);
     tokio::spawn(runner.run(stop.clone()));
     (replication, retention, webhooks, quota)
@@ -170,6 +173,7 @@ impl Api {
     }
 
     /// With settings that the configuration fixes.
+    #[expect(clippy::too_many_lines, reason = "every room is built here once")]
     async fn configured(db: TestDb, fixed: settings::Config) -> Self {
         let clock: SharedClock = Arc::new(SystemClock);
         let config = auth::Config {
@@ -203,16 +207,24 @@ impl Api {
             data_dir: files.path().to_owned(),
         };
         let audit = recording(&db, &clock, &stop);
-        let direct = behind::Direct {
+        let direct = Arc::new(Direct {
             inventory: inventory.clone(),
             exchange: local.clone(),
-        };
+        });
         let probe = Arc::new(Switch::default());
         let certificate = files.path().join("ca.crt");
         std::fs::write(&certificate, "-----BEGIN CERTIFICATE-----").unwrap();
         let purge = audit::Purge::new((*db).clone(), jobs.clone(), clock.clone());
-        let purges = Arc::new(purge.clone());
-        let working = working(parts, (&auth, &inventory, &settings), purges, &stop);
+        let gc = Gc::new(gc::Parts {
+            config: gc::Config::default(),
+            jobs: jobs.clone(),
+            clock: clock.clone(),
+            inventory: inventory.clone(),
+            registry: direct.clone(),
+            embedded: Some(registry),
+        });
+        let more: [Arc<dyn Handler>; 2] = [Arc::new(purge.clone()), Arc::new(gc.clone())];
+        let working = working(parts, (&auth, &inventory, &settings), more, &stop);
         let (replication, retention, webhooks, quota) = working.await;
         let router = Router::new(Parts {
             auth,
@@ -220,6 +232,7 @@ impl Api {
             replication,
             retention,
             quota,
+            gc,
             webhooks: webhooks.clone(),
             jobs,
             audit,
@@ -227,7 +240,7 @@ impl Api {
             audit_purge: purge,
             clock,
             inventory: inventory.clone(),
-            registry: Arc::new(direct),
+            registry: direct,
             probes: vec![probe.clone()],
             installation: Installation {
                 external_url: None,

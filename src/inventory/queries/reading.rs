@@ -126,6 +126,16 @@ pub(in crate::inventory) const LATEST_ARTIFACTS: Selection = artifacts_where(
     "a.project_id = $1 and a.listed = true and a.id = (select max(n.id) from artifacts n \
      where n.repository_id = a.repository_id and n.listed = true)",
 );
+/// Of the repository `$1`, held by nothing and not used since `$2`.
+pub(in crate::inventory) const LOOSE_ARTIFACTS: Selection = artifacts_where(
+    "a.repository_id = $1 and a.pushed_ms < $2 and coalesce(a.pushed_again_ms, 0) < $2 \
+     and coalesce(a.pulled_ms, 0) < $2 \
+     and not exists (select 1 from tags t where t.artifact_id = a.id) \
+     and not exists (select 1 from artifact_references r join artifacts p on p.id = r.parent_id \
+        where r.child_digest = a.digest and p.repository_id = a.repository_id) \
+     and not exists (select 1 from artifacts s \
+        where s.repository_id = a.repository_id and s.digest = a.subject_digest)",
+);
 /// Attached to the digest `$2` in the repository `$1`; `$3` is no accessory.
 pub(in crate::inventory) const ACCESSORIES: Selection = Selection {
     fields: &[

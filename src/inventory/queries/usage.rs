@@ -97,6 +97,21 @@ sqls! {
         | "update project_usage set used_bytes = (\
             select least(coalesce(sum(size_bytes), 0), 9223372036854775807)::bigint \
             from project_blobs where project_id = $1) where project_id = $1";
+    // `$1`: a JSON list of ids of artifacts.
+    BYTES_ONLY_IN = "select cast(coalesce(sum(size_bytes), 0) as bigint) from (\
+            select digest, max(size_bytes) as size_bytes from artifact_blobs b \
+            where artifact_id in (select value from json_each($1)) and not exists (\
+                select 1 from artifact_blobs o where o.digest = b.digest \
+                and o.artifact_id not in (select value from json_each($1))) group by digest) own"
+        | "select cast(coalesce(sum(size_bytes), 0) as bigint) from (\
+            select digest, max(size_bytes) as size_bytes from artifact_blobs b \
+            where artifact_id in (\
+                select value::bigint from jsonb_array_elements_text($1::jsonb)) \
+            and not exists (\
+                select 1 from artifact_blobs o where o.digest = b.digest \
+                and o.artifact_id not in (\
+                    select value::bigint from jsonb_array_elements_text($1::jsonb))) \
+            group by digest) own";
     PROJECTS = "select id from projects where deleted_ms is null and ($1 = '' or name = $1)";
 }
 
@@ -108,6 +123,19 @@ store::row! {
 store::row! {
     /// `held` is a JSON list of digests.
     pub(in crate::inventory) UsageRow { used_bytes: i64, held: String }
+}
+
+/// `artifacts`: a JSON list of ids.
+pub(in crate::inventory) async fn bytes_only_in(
+    db: &Db,
+    artifacts: &str,
+) -> Result<i64, store::Error> {
+    Ok(read!(db, |pool, sql = BYTES_ONLY_IN| sqlx::query_scalar(
+        sql
+    )
+    .bind(artifacts)
+    .fetch_one(pool)
+    .await)?)
 }
 
 /// A statement about one project that gives nothing back.

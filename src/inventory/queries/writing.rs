@@ -21,7 +21,7 @@ sqls! {
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, false, $14) \
         on conflict (repository_id, digest) do nothing returning id, project_id";
     ATTACH_ARTIFACT = "update artifacts set subject_digest = coalesce($3, subject_digest), \
-            accessory_type = coalesce($4, accessory_type) \
+            accessory_type = coalesce($4, accessory_type), pushed_again_ms = $5 \
         where repository_id = $1 and digest = $2 returning id, project_id";
     ARTIFACT = "select id, project_id from artifacts where repository_id = $1 and digest = $2";
     ARTIFACTS = "select id, project_id from artifacts where repository_id = $1";
@@ -180,11 +180,12 @@ pub(in crate::inventory) async fn insert_artifact(
     Ok(inserted)
 }
 
-/// The artifact that is there, attached to what the row says if it says so.
+/// The artifact that is there, pushed again; attached to what the row says if it says so.
 pub(in crate::inventory) async fn attach_artifact(
     tx: &mut Tx,
     repository: RepositoryId,
     row: &ArtifactRow<'_>,
+    now: Timestamp,
 ) -> Result<OwnedArtifact, store::Error> {
     Ok(
         run!(tx, |connection, sql = ATTACH_ARTIFACT| sqlx::query_as(sql)
@@ -192,6 +193,7 @@ pub(in crate::inventory) async fn attach_artifact(
             .bind(row.digest.as_str())
             .bind(row.subject.as_ref().map(Digest::as_str))
             .bind(row.accessory_type)
+            .bind(now.millis())
             .fetch_one(connection)
             .await)?,
     )

@@ -5,7 +5,7 @@ mod deletions;
 mod report;
 mod view;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
@@ -102,12 +102,7 @@ impl Runs {
 impl Run<'_> {
     /// Goes through the repositories; how many of them were not done altogether.
     async fn all(&self) -> Result<usize, Failure> {
-        if !self.shared.inventory.is_complete().await? {
-            return Err(Failure::Throttled {
-                message: "the registry is still being looked through".to_owned(),
-                retry_after: UNTIL_COMPLETE,
-            });
-        }
+        self.shared.inventory.expect_complete().await?;
         let done = queries::done(&self.shared.db, self.execution).await;
         let mut done: BTreeMap<String, String> = done.map_err(of_store)?.into_iter().collect();
         done.retain(|_, status| status == SUCCESS);
@@ -309,6 +304,3 @@ const AUTHOR: &str = "tag-retention";
 const MOST_TOLD: usize = 100;
 
 const REPOSITORIES_AT_ONCE: i64 = 100;
-
-/// A first look through a registry takes minutes.
-const UNTIL_COMPLETE: Duration = Duration::from_secs(30);

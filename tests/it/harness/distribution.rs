@@ -1,4 +1,7 @@
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
 
 use super::{Gateway, Http, Process, free_port, until};
 
@@ -92,11 +95,24 @@ impl Distribution {
         lines.map(str::to_owned).collect()
     }
 
+    /// Where it keeps its content.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Runs its own collector, which must not be done while somebody pushes.
+    pub fn collect_garbage(&self) -> Output {
+        let mut command = Command::new("docker-registry");
+        command.arg("garbage-collect");
+        command.arg(self.directory.path().join("config.yml"));
+        command.output().unwrap()
+    }
+
     /// Upload sessions of a repository that were neither ended nor cancelled.
     pub fn open_uploads(&self, repository: &str) -> usize {
-        let repositories = "data/docker/registry/v2/repositories";
-        let uploads = format!("{repositories}/{repository}/_uploads");
-        std::fs::read_dir(self.directory.path().join(uploads)).map_or(0, Iterator::count)
+        let repositories = self.data().join("docker/registry/v2/repositories");
+        let uploads = repositories.join(repository).join("_uploads");
+        std::fs::read_dir(uploads).map_or(0, Iterator::count)
     }
 
     /// The digest a tag has here, `None` when it has none.

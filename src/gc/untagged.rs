@@ -1,0 +1,275 @@
+//! Deletion of artifacts that nothing holds: no tag, no index, no subject that is there.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+
+use super::{outcome::Space, run::Run};
+use crate::{
+    clock::Timestamp,
+    inventory::{self, Artifact, Author, Editor, Repository},
+    jobs::Failure,
+    oci::{Digest, Reference, RepositoryName},
+    store::{Filter, Listing, Test},
+};
+
+/// An artifact to be deleted.
+struct Loose {
+    artifact: Artifact,
+    /// What goes with it: all that is attached to it.
+    attached: Vec<Artifact>,
+}
+
+impl Run<'_> {
+    /// Returns what a dry run has not deleted.
+    pub(super) async fn delete_untagged(
+        &self,
+    ) -> Result<BTreeSet<(RepositoryName, Digest)>, Failure> {
+        let inventory = &self.parts.inventory;
+        inventory.expect_complete().await?;
+        let spared = Mutex::default();
+        let mut behind = None;
+        loop {
+            let listing = page_behind(behind);
+            let page = inventory.repositories(None, &listing).await?.items;
+            let Some(last) = page.last() else {
+                return Ok(spared.into_inner().unwrap_or_else(PoisonError::into_inner));
+            };
+            behind = Some(last.id.0);
+            self.job.expects(0, page.len() as u64);
+            stream::iter(&page)
+                .map(Ok)
+                .try_for_each_concurrent(usize::from(self.parameters.workers), |repository| {
+                    self.repository(repository, &spared)
+                })
+                .await?;
+        }
+    }
+
+    async fn repository(
+        &self,
+        repository: &Repository,
+        spared: &Mutex<BTreeSet<(RepositoryName, Digest)>>,
+    ) -> Result<(), Failure> {
+        let mut plan = self.plan(repository).await?;
+        if !plan.is_empty() && self.parts.embedded.is_none() {
+            self.look_again(repository, &mut plan).await?;
+        }
+        let editor = self.editor();
+        for loose in &plan {
+            if self.parameters.dry_run {
+                let mut spared = spared.lock().unwrap_or_else(PoisonError::into_inner);
+                for artifact in loose.all() {
+                    spared.insert(artifact.parsed()?);
+                }
+                drop(spared);
+                self.note(loose);
+            } else {
+                self.delete(&editor, loose).await?;
+            }
+        }
+        self.job.did_part();
+        Ok(())
+    }
+
+    /// Clients may have tagged something past the gateway; the registry says.
+    async fn look_again(
+        &self,
+        repository: &Repository,
+        plan: &mut Vec<Loose>,
+    ) -> Result<(), Failure> {
+        let inventory = &self.parts.inventory;
+        if let Ok(name) = repository.name.parse() {
+            inventory.refresh(&name).await?;
+        }
+        *plan = self.plan(repository).await?;
+        let all: Vec<Artifact> = plan.iter().flat_map(Loose::all).cloned().collect();
+        let bytes = inventory.bytes_only_in(&all).await?;
+        if let Space::Left { bytes: left } = &mut self.outcome().space {
+            *left += bytes;
+        }
+        Ok(())
+    }
+
+    /// What of a repository is to go, an index before its parts.
+    async fn plan(&self, repository: &Repository) -> Result<Vec<Loose>, Failure> {
+        let inventory = &self.parts.inventory;
+        let mut roots = Vec::new();
+        let mut behind = None;
+        loop {
+            let listing = page_behind(behind);
+            let page = inventory.loose(repository.id, self.limit(), &listing);
+            let page = page.await?.items;
+            let Some(last) = page.last() else { break };
+            behind = Some(last.id.0);
+            roots.extend(page);
+        }
+        let mut gone = BTreeSet::new();
+        let mut plan = Vec::new();
+        while let Some(artifact) = roots.pop() {
+            let Some(attached) = self.attached(&artifact).await? else {
+                continue;
+            };
+            let loose = Loose { artifact, attached };
+            let all: Vec<Artifact> = loose.all().cloned().collect();
+            gone.extend(all.iter().map(|artifact| artifact.digest.clone()));
+            let parts = inventory.references_of(&all).await?;
+            for part in parts.into_values().flatten() {
+                let part = self.part(repository, &part.child_digest, &gone).await?;
+                roots.extend(part);
+            }
+            plan.push(loose);
+        }
+        Ok(plan)
+    }
+
+    /// All that is attached to an artifact, and to that; `None` when some of it is young.
+    fn attached<'a>(
+        &'a self,
+        artifact: &'a Artifact,
+    ) -> BoxFuture<'a, Result<Option<Vec<Artifact>>, Failure>> {
+        Box::pin(async move {
+            let one = std::slice::from_ref(artifact);
+            let direct = self.parts.inventory.accessories_of(one).await?;
+            let mut all = Vec::new();
+            for accessory in direct.into_values().flatten() {
+                if !self.is_old(&accessory) {
+                    return Ok(None);
+                }
+                let Some(more) = self.attached(&accessory).await? else {
+                    return Ok(None);
+                };
+                all.extend(more);
+                all.push(accessory);
+            }
+            Ok(Some(all))
+        })
+    }
+
+    /// A part of an index that nothing holds but what is gone.
+    async fn part(
+        &self,
+        repository: &Repository,
+        digest: &str,
+        gone: &BTreeSet<String>,
+    ) -> Result<Option<Artifact>, Failure> {
+        let inventory = &self.parts.inventory;
+        let (Ok(name), Ok(digest)) = (repository.name.parse(), digest.parse()) else {
+            return Ok(None);
+        };
+        let found = inventory.artifact(&name, &Reference::Digest(digest)).await;
+        let part = match found {
+            Ok(part) => part,
+            Err(error) if error.kind() == inventory::Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let is_held = part.subject_digest.is_some()
+            || !self.is_old(&part)
+            || gone.contains(&part.digest)
+            || !inventory
+                .tags_of(std::slice::from_ref(&part))
+                .await?
+                .is_empty();
+        let parents = inventory.parents_of(&part).await?;
+        let is_loose = !is_held && parents.iter().all(|parent| gone.contains(parent));
+        Ok(is_loose.then_some(part))
+    }
+
+    async fn delete(&self, editor: &Editor, loose: &Loose) -> Result<(), Failure> {
+        if !self.is_still_loose(loose).await? {
+            let artifact = &loose.artifact;
+            let (name, digest) = (&artifact.repository_name, &artifact.digest);
+            self.journal
+                .doubt(&format!("{name}@{digest} stays: it is in use again"));
+            return Ok(());
+        }
+        match editor.delete_artifact(&loose.artifact).await {
+            Ok(()) => self.note(loose),
+            Err(inventory::Error::Registry(error)) if !error.retryable() => {
+                let artifact = &loose.artifact;
+                self.journal.doubt(&format!(
+                    "{}@{} cannot be deleted: {}",
+                    artifact.repository_name,
+                    artifact.digest,
+                    error.explained()
+                ));
+                self.outcome().failed += 1;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Somebody may have pushed, tagged or pulled since.
+    async fn is_still_loose(&self, loose: &Loose) -> Result<bool, Failure> {
+        let listing = Listing {
+            filters: vec![Filter {
+                field: "digest".to_owned(),
+                test: Test::Equals(loose.artifact.digest.clone()),
+            }],
+            ..Listing::default()
+        };
+        let inventory = &self.parts.inventory;
+        let found = inventory.loose(loose.artifact.repository_id, self.limit(), &listing);
+        let is_loose = !found.await?.items.is_empty();
+        Ok(is_loose && self.attached(&loose.artifact).await?.is_some())
+    }
+
+    fn note(&self, loose: &Loose) {
+        let verb = if self.parameters.dry_run {
+            "would delete"
+        } else {
+            "delete"
+        };
+        for artifact in loose.all() {
+            let (name, digest) = (&artifact.repository_name, &artifact.digest);
+            self.journal.item(&format!("{verb} {name}@{digest}"));
+            self.outcome().deleted_manifests += 1;
+        }
+    }
+
+    fn editor(&self) -> Editor {
+        let author = Author {
+            name: AUTHOR.to_owned(),
+            address: None,
+            request_id: None,
+        };
+        let exchange = self.parts.registry.on_behalf_of(&author);
+        self.parts.inventory.editor(exchange)
+    }
+
+    fn is_old(&self, artifact: &Artifact) -> bool {
+        let used = artifact.pulled_ms.max(Some(artifact.pushed_ms));
+        used < Some(self.limit().millis())
+    }
+
+    /// What was pushed or pulled since then stays.
+    fn limit(&self) -> Timestamp {
+        let window = self.parts.config.window();
+        self.parts.clock.now().minus(window)
+    }
+}
+
+impl Loose {
+    /// In the order of their deletion.
+    fn all(&self) -> impl Iterator<Item = &Artifact> {
+        self.attached.iter().chain([&self.artifact])
+    }
+}
+
+fn page_behind(behind: Option<i64>) -> Listing {
+    Listing {
+        behind,
+        limit: Some(AT_ONCE),
+        ..Listing::default()
+    }
+}
+
+/// Who the audit trail says has deleted.
+const AUTHOR: &str = "garbage-collection";
+
+/// Rows read at once.
+const AT_ONCE: i64 = 100;
