@@ -51,13 +51,11 @@ impl Editor {
 
     /// Deletes an artifact with its tags and, before it, what is attached to it.
     pub async fn delete_artifact(&self, artifact: &Artifact) -> Result<(), Error> {
-        let one = std::slice::from_ref(artifact);
-        let attached = self.inventory.accessories_of(one).await?;
-        for accessory in attached.into_values().flatten() {
-            Box::pin(self.delete_artifact(&accessory)).await?;
+        for artifact in self.inventory.with_attached(artifact).await?.iter().rev() {
+            let (repository, digest) = artifact.parsed()?;
+            self.delete(&repository, &Reference::Digest(digest)).await?;
         }
-        let (repository, digest) = artifact.parsed()?;
-        self.delete(&repository, &Reference::Digest(digest)).await
+        Ok(())
     }
 
     /// Deletes all that a repository holds, and the repository.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Error, Inventory,
@@ -221,6 +221,21 @@ impl Inventory {
             let subject = accessory.subject_digest.clone().unwrap_or_default();
             (accessory.repository_id, subject)
         }))
+    }
+
+    /// An artifact, what is attached to it, what is attached to that and so on; each before what
+    /// is attached to it.
+    pub async fn with_attached(&self, artifact: &Artifact) -> Result<Vec<Artifact>, Error> {
+        let mut all = vec![artifact.clone()];
+        let mut seen = BTreeSet::from([artifact.id]);
+        let mut next = 0;
+        while let Some(holder) = all.get(next) {
+            let attached = self.accessories_of(std::slice::from_ref(holder)).await?;
+            let attached = attached.into_values().flatten();
+            all.extend(attached.filter(|accessory| seen.insert(accessory.id)));
+            next += 1;
+        }
+        Ok(all)
     }
 
     /// The digests of the indexes that list this artifact.
