@@ -12,6 +12,7 @@
 
 mod answer;
 mod collect;
+mod condemned;
 mod config;
 mod disk;
 mod endpoint;
@@ -22,6 +23,7 @@ mod threads;
 mod upload;
 
 pub use collect::{CollectError, Collected, Collection, Effect, Told};
+pub use condemned::Condemned;
 pub use config::{Config, Durability};
 pub use error::Error;
 pub use metrics::Metrics;

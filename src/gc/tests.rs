@@ -184,6 +184,26 @@ fn untagged() -> Value {
 }
 
 #[tokio::test]
+async fn what_only_the_registry_knows_to_be_tagged_stays() {
+    on_each_database(Behind::Embedded, async |world| {
+        let image = world.shelf.push_image("team/app", "v1", "image").await;
+        let gone = world.shelf.push_image("team/app", "old", "gone").await;
+        world.look().await;
+        world.untag("v1").await;
+        world.untag("old").await;
+        world.look().await;
+        world.later(3);
+        // The index has not heard of this one.
+        world.shelf.push_image("team/app", "v2", "image").await;
+        let (_, log) = world.run(untagged()).await;
+        assert!(log.contains("the registry has it in use"), "{log}");
+        assert!(world.has(&image).await);
+        assert!(!world.has(&gone).await);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn artifacts_that_nothing_holds_go_with_their_space() {
     on_each_database(Behind::Embedded, async |world| {
         let kept = world.shelf.push_image("team/app", "kept", "kept").await;

@@ -5,14 +5,17 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::StatusCode;
 
 use super::{outcome::Space, run::Run};
 use crate::{
     clock::Timestamp,
+    embedded::{self, Condemned},
     inventory::{self, Artifact, Author, Editor, Repository},
     jobs::Failure,
     oci::{Digest, Reference, RepositoryName},
+    registry,
     store::{Filter, Listing, Test},
 };
 
@@ -55,9 +58,14 @@ impl Run<'_> {
         spared: &Mutex<BTreeSet<(RepositoryName, Digest)>>,
     ) -> Result<(), Failure> {
         let mut plan = self.plan(repository).await?;
-        if !plan.is_empty() && self.parts.embedded.is_none() {
-            self.look_again(repository, &mut plan).await?;
-        }
+        let _condemned = match &self.parts.embedded {
+            _ if plan.is_empty() => None,
+            Some(registry) => Some(self.condemn(registry, repository, &mut plan).await?),
+            None => {
+                self.look_again(repository, &mut plan).await?;
+                None
+            }
+        };
         let editor = self.editor();
         for loose in &plan {
             if self.parameters.dry_run {
@@ -73,6 +81,42 @@ impl Run<'_> {
         }
         self.job.did_part();
         Ok(())
+    }
+
+    /// Leaves what the registry itself says that something holds: the index may be behind. What
+    /// is used again while the answer lives cannot be deleted.
+    async fn condemn(
+        &self,
+        registry: &embedded::Registry,
+        repository: &Repository,
+        plan: &mut Vec<Loose>,
+    ) -> Result<Condemned, Failure> {
+        let name = repository.name.parse().map_err(|error| {
+            Failure::permanent(format!("repository {}: {error}", repository.name))
+        })?;
+        let mut digests = BTreeSet::new();
+        for artifact in plan.iter().flat_map(Loose::all) {
+            digests.insert(artifact.parsed()?.1);
+        }
+        let condemned = registry.condemn(&name, digests).await;
+        let condemned = condemned.map_err(|error| Failure::retryable(error.to_string()))?;
+        plan.retain(|loose| {
+            let is_unheld = |artifact: &Artifact| {
+                let digest = artifact.digest.parse();
+                digest.is_ok_and(|digest| condemned.is_unheld(&digest))
+            };
+            let goes = loose.all().all(is_unheld);
+            if !goes {
+                self.stays(loose, "the registry has it in use");
+            }
+            goes
+        });
+        Ok(condemned)
+    }
+
+    fn stays(&self, loose: &Loose, why: &str) {
+        let (name, digest) = (&loose.artifact.repository_name, &loose.artifact.digest);
+        self.journal.doubt(&format!("{name}@{digest} stays: {why}"));
     }
 
     /// Clients may have tagged something past the gateway; the registry says.
@@ -126,27 +170,13 @@ impl Run<'_> {
         Ok(plan)
     }
 
-    /// All that is attached to an artifact, and to that; `None` when some of it is young.
-    fn attached<'a>(
-        &'a self,
-        artifact: &'a Artifact,
-    ) -> BoxFuture<'a, Result<Option<Vec<Artifact>>, Failure>> {
-        Box::pin(async move {
-            let one = std::slice::from_ref(artifact);
-            let direct = self.parts.inventory.accessories_of(one).await?;
-            let mut all = Vec::new();
-            for accessory in direct.into_values().flatten() {
-                if !self.is_old(&accessory) {
-                    return Ok(None);
-                }
-                let Some(more) = self.attached(&accessory).await? else {
-                    return Ok(None);
-                };
-                all.extend(more);
-                all.push(accessory);
-            }
-            Ok(Some(all))
-        })
+    /// All that is attached to an artifact, and to that, in the order of deletion; `None` when
+    /// some of it is young.
+    async fn attached(&self, artifact: &Artifact) -> Result<Option<Vec<Artifact>>, Failure> {
+        let all = self.parts.inventory.with_attached(artifact).await?;
+        let attached: Vec<Artifact> = all.into_iter().skip(1).rev().collect();
+        let are_old = attached.iter().all(|accessory| self.is_old(accessory));
+        Ok(are_old.then_some(attached))
     }
 
     /// A part of an index that nothing holds but what is gone.
@@ -180,14 +210,16 @@ impl Run<'_> {
 
     async fn delete(&self, editor: &Editor, loose: &Loose) -> Result<(), Failure> {
         if !self.is_still_loose(loose).await? {
-            let artifact = &loose.artifact;
-            let (name, digest) = (&artifact.repository_name, &artifact.digest);
-            self.journal
-                .doubt(&format!("{name}@{digest} stays: it is in use again"));
+            self.stays(loose, "it is in use again");
             return Ok(());
         }
         match editor.delete_artifact(&loose.artifact).await {
             Ok(()) => self.note(loose),
+            Err(inventory::Error::Registry(registry::Error::Refused(refusal)))
+                if refusal.status == StatusCode::PRECONDITION_FAILED =>
+            {
+                self.stays(loose, &refusal.to_string());
+            }
             Err(inventory::Error::Registry(error)) if !error.retryable() => {
                 let artifact = &loose.artifact;
                 self.journal.doubt(&format!(

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 
 use super::super::{config::Durability, error::Failure};
 use crate::{clock::Timestamp, failpoint, secret::random_bytes};
@@ -159,10 +159,14 @@ pub(super) fn remove_empty(folder: &Path) -> Result<(), Failure> {
 
 /// Makes a file count as written now; `false` when there is none.
 pub(super) fn touch(path: &Path) -> Result<bool, Failure> {
-    let omit = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_NOW,
+    };
+    // Both are now: whoever may write to the file may do that, without owning it (utimensat(2)).
     let times = Timestamps {
-        last_access: omit(UTIME_OMIT),
-        last_modification: omit(UTIME_NOW),
+        last_access: now,
+        last_modification: now,
     };
     let touched = utimensat(CWD, path, &times, AtFlags::empty()).map_err(io::Error::from);
     Ok(present(touched, "touch", path)?.is_some())
@@ -182,6 +186,13 @@ pub(super) fn length(path: &Path) -> Result<Option<u64>, Failure> {
 pub(super) fn look(path: &Path) -> Result<Option<(u64, Timestamp)>, Failure> {
     let found = fs::metadata(path).and_then(|found| Ok((found.len(), found.modified()?.into())));
     present(found, "look at", path)
+}
+
+/// Whether there is a folder; whoever may not know fails, for a folder that is overlooked is
+/// taken for garbage.
+pub(super) fn is_folder(path: &Path) -> Result<bool, Failure> {
+    let found = present(fs::metadata(path), "look at", path)?;
+    Ok(found.is_some_and(|found| found.is_dir()))
 }
 
 /// The names in a folder that are text, in no order; none when there is no such folder.

@@ -54,6 +54,7 @@ impl Disk {
         let _content = self.contents.adding(digest);
         let _adding = self.locks.adding(name);
         self.fresh.note_manifest(digest, &stored.bytes);
+        self.condemned.spare(name, digest, &stored.bytes);
         self.check_references(name, manifest)?;
         let data = self.layout.blob_data(digest);
         if files::length(&data)? != Some(stored.bytes.len() as u64) {
@@ -76,6 +77,7 @@ impl Disk {
     }
 
     /// Removes a manifest and every tag that points to it; `false` when there is none such.
+    /// Refused when it was condemned and is used again.
     pub(in crate::embedded) fn delete_manifest(
         &self,
         name: &RepositoryName,
@@ -84,6 +86,10 @@ impl Disk {
         let _removing = self.locks.removing(name);
         if !self.has_revision(name, digest)? {
             return Ok(false);
+        }
+        if self.condemned.is_spared(name, digest) {
+            let message = "the manifest was pushed or named again just now";
+            return Err(Failure::refused(ErrorCode::Precondition, message));
         }
         // Its content may be lost.
         let stored = self.manifest(name, &Reference::Digest(digest.clone()))?;

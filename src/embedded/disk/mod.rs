@@ -7,6 +7,7 @@
 
 mod blobs;
 mod collection;
+mod condemned;
 mod files;
 mod fresh;
 mod layout;
@@ -20,6 +21,7 @@ mod referrers;
 use std::{fs, fs::File, os::unix::fs::MetadataExt, path::Path};
 
 use super::{config::Durability, error::Error};
+use condemned::Condemned;
 use files::Files;
 use fresh::Fresh;
 use locks::Locks;
@@ -40,6 +42,7 @@ pub(super) struct Disk {
     /// Of repositories.
     locks: Locks,
     fresh: Fresh,
+    condemned: Condemned,
     _lock: File,
 }
 
@@ -82,6 +85,7 @@ impl Disk {
             contents: Locks::default(),
             locks: Locks::default(),
             fresh: Fresh::default(),
+            condemned: Condemned::default(),
             _lock: lock,
         })
     }

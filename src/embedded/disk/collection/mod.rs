@@ -10,6 +10,8 @@
 mod content;
 mod repository;
 
+pub(super) use repository::{REVISIONS, digests_below};
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -142,10 +144,10 @@ fn add_repositories(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), Failu
         let entry = entry.map_err(|error| Failure::storage("list", folder, error))?;
         let path = entry.path();
         let is_inner = entry.file_name().as_encoded_bytes().starts_with(b"_");
-        if is_inner || !path.is_dir() {
+        if is_inner || !files::is_folder(&path)? {
             continue;
         }
-        if path.join(LAYERS).is_dir() || path.join(MANIFESTS).is_dir() {
+        if files::is_folder(&path.join(LAYERS))? || files::is_folder(&path.join(MANIFESTS))? {
             found.push(path.clone());
         }
         add_repositories(&path, found)?;

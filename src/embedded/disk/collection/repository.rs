@@ -169,7 +169,9 @@ impl Run {
 }
 
 /// What folders `<algorithm>/<hex>` stand for: digests, and others that are none here.
-fn digests_below(folder: &Path) -> Result<(Vec<Digest>, Vec<String>), Failure> {
+pub(in crate::embedded::disk) fn digests_below(
+    folder: &Path,
+) -> Result<(Vec<Digest>, Vec<String>), Failure> {
     let (mut digests, mut others) = (Vec::new(), Vec::new());
     for algorithm in files::names(folder)? {
         for hex in files::names(&folder.join(&algorithm))? {
@@ -203,4 +205,4 @@ fn remove_empty_tree(folder: &Path) -> Result<(), Failure> {
     files::remove_empty(folder)
 }
 
-const REVISIONS: &str = "_manifests/revisions";
+pub(in crate::embedded::disk) const REVISIONS: &str = "_manifests/revisions";

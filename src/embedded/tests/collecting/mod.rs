@@ -392,3 +392,24 @@ async fn there_is_one_collection_at_a_time() {
     let ((_, ended), ()) = tokio::join!(first, second);
     ended.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_condemned_and_used_again_cannot_be_deleted() {
+    let fixture = Fixture::new();
+    let digest = fixture.push_image("a/b", "v1", b"layer").await;
+    let name = "a/b".parse().unwrap();
+    let condemn = async || {
+        let digests = BTreeSet::from([digest.clone()]);
+        fixture.registry().condemn(&name, digests).await.unwrap()
+    };
+    assert!(!condemn().await.is_unheld(&digest));
+    fixture.ask("DELETE /v2/a/b/manifests/v1").await.is(202);
+    let condemned = condemn().await;
+    assert!(condemned.is_unheld(&digest));
+    let delete = format!("DELETE /v2/a/b/manifests/{digest}");
+    fixture.push_image("a/b", "v2", b"layer").await;
+    fixture.ask(&delete).await.is(412);
+    fixture.ask("GET /v2/a/b/manifests/v2").await.is(200);
+    drop(condemned);
+    fixture.ask(&delete).await.is(202);
+}
