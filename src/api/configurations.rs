@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes};
 use crate::{
-    audit::Operation,
+    audit::{self, Operation},
     settings::{self, Named},
 };
 
@@ -56,6 +56,9 @@ async fn update(
     wanted.retain(|_, value| !value.is_null());
     if wanted.is_empty() {
         return Err(Error::BadRequest("the body names no setting".to_owned()));
+    }
+    if let Some(Value::String(list)) = wanted.get("disabled_audit_log_event_types") {
+        audit::check_types(list).map_err(Error::BadRequest)?;
     }
     let changed = api.settings.change(&wanted).await?;
     for name in changed {

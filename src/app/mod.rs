@@ -227,11 +227,10 @@ impl Shared {
         metrics: &mut Registry,
     ) -> anyhow::Result<Self> {
         let (db, tasks) = (background.db.clone(), &background.tasks);
-        let (audit, writer) = audit::Recorder::open(db.clone(), clock.clone(), &config.audit);
-        audit.metrics().register(metrics);
-        tasks.spawn(writer.run(background.stop.clone()));
         let settings = Settings::open(db.clone(), config.settings()).await?;
         tasks.spawn(settings.clone().follow(background.stop.clone()));
+        let audit = recorder(&config.audit, &clock, &settings, background)?;
+        audit.metrics().register(metrics);
         let auth = Auth::audited(
             db.clone(),
             clock.clone(),
@@ -469,6 +468,21 @@ impl Shared {
             tasks: tasks.clone(),
         }))
     }
+}
+
+/// The audit trail, with what writes it down and sends it on.
+fn recorder(
+    config: &audit::Config,
+    clock: &SharedClock,
+    settings: &Settings,
+    background: &Background,
+) -> anyhow::Result<audit::Recorder> {
+    let (db, stop) = (background.db.clone(), &background.stop);
+    let (recorder, writer) = audit::Recorder::open(db, clock.clone(), config);
+    let (recorder, forwarder) = recorder.forwarding(config, settings.reader())?;
+    background.tasks.spawn(writer.run(stop.clone()));
+    background.tasks.spawn(forwarder.run(stop.clone()));
+    Ok(recorder)
 }
 
 fn issuer(

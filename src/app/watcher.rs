@@ -16,7 +16,7 @@ use crate::{
     proxy::{self, Observer, Refusal, Ticket},
     replication::{self, Origin, Replication},
     settings,
-    wire::BoxError,
+    wire::{BoxError, RequestId},
 };
 
 use super::events::Events;
@@ -79,8 +79,11 @@ impl Observer for Watcher {
 
     fn pulled(&self, pull: proxy::Pull) {
         self.events.pulled(&pull);
+        let settings = self.settings.values();
+        if !settings.pull_audit_log_disable {
+            self.audit.record(audited_pull(&pull));
+        }
         if let Some(digest) = pull.digest {
-            let settings = self.settings.values();
             self.inventory.pulled(inventory::Pulled {
                 is_counted: !settings.pull_count_update_disable,
                 is_dated: !settings.pull_time_update_disable,
@@ -283,17 +286,42 @@ fn audited(change: &proxy::Change, outcome: &proxy::Outcome) -> audit::Event {
             "the registry's answer was lost".to_owned(),
         ),
     };
-    let separator = if reference.contains(':') { '@' } else { ':' };
     audit::Event {
-        user: change.actor.name.clone(),
-        operation,
-        resource_type: "artifact",
-        resource: format!("{}{separator}{reference}", change.repository),
-        project: change.repository.project().map(str::to_owned),
         outcome: succeeded,
         description,
-        source: change.actor.address,
-        request_id: change.request_id.as_ref().map(|id| Arc::clone(&id.0)),
+        ..audited_artifact(
+            (&change.actor, change.request_id.as_ref()),
+            operation,
+            (&change.repository, reference),
+        )
+    }
+}
+
+fn audited_pull(pull: &proxy::Pull) -> audit::Event {
+    audited_artifact(
+        (&pull.actor, pull.request_id.as_ref()),
+        audit::Operation::Pull,
+        (&pull.repository, pull.reference.as_str()),
+    )
+}
+
+/// What somebody did well to an artifact.
+fn audited_artifact(
+    (actor, request_id): (&proxy::Actor, Option<&RequestId>),
+    operation: audit::Operation,
+    (repository, reference): (&RepositoryName, &str),
+) -> audit::Event {
+    let separator = if reference.contains(':') { '@' } else { ':' };
+    audit::Event {
+        user: actor.name.clone(),
+        operation,
+        resource_type: "artifact",
+        resource: format!("{repository}{separator}{reference}"),
+        project: repository.project().map(str::to_owned),
+        outcome: audit::Outcome::Succeeded,
+        description: String::new(),
+        source: actor.address,
+        request_id: request_id.map(|id| Arc::clone(&id.0)),
     }
 }
 

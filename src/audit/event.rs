@@ -52,6 +52,7 @@ pub enum Outcome {
 /// What can be recorded: operations on kinds of things, as `<operation>_<thing>`.
 pub const EVENT_TYPES: &[(Operation, &str)] = &[
     (Operation::Push, "artifact"),
+    (Operation::Pull, "artifact"),
     (Operation::Delete, "artifact"),
     (Operation::Create, "artifact"),
     (Operation::Update, "repository"),

@@ -1,21 +1,27 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
-use super::{Config, Event, Metrics, Writer};
+use super::{Config, Event, Forwarder, Metrics, Operation, Writer, forward::Outlets, types::Types};
 use crate::{
     clock::{SharedClock, Timestamp},
+    settings,
     store::Db,
 };
 
 /// Takes events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<Noted>,
+    queue: mpsc::Sender<Arc<Noted>>,
     clock: SharedClock,
+    settings: settings::Reader,
+    outlets: Option<Outlets>,
     overflow: Arc<AtomicBool>,
     metrics: Metrics,
 }
@@ -34,6 +40,8 @@ impl Recorder {
         let recorder = Self {
             queue,
             clock: clock.clone(),
+            settings: settings::Reader::default(),
+            outlets: None,
             overflow: Arc::default(),
             metrics: Metrics::default(),
         };
@@ -48,25 +56,82 @@ impl Recorder {
         (recorder, writer)
     }
 
+    /// Obeys the settings and sends events on as they say; somebody must run what does
+    /// ([`Forwarder::run`]). Fails when the certificate file of the configuration is no good.
+    pub fn forwarding(
+        self,
+        config: &Config,
+        settings: settings::Reader,
+    ) -> io::Result<(Self, Forwarder)> {
+        let (outlets, forwarder) = Outlets::open(config, settings.clone(), &self.metrics)?;
+        let recorder = Self {
+            settings,
+            outlets: Some(outlets),
+            ..self
+        };
+        Ok((recorder, forwarder))
+    }
+
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Notes an event; never waits. When the queue is full the event is dropped and counted,
-    /// and the log says so once until the writer has caught up.
+    /// Notes an event, unless its type is disabled; never waits. When the queue is full the event
+    /// is dropped and counted, and the log says so once until the writer has caught up.
     pub fn record(&self, mut event: Event) {
+        let values = self.settings.values();
+        if is_disabled(&values, &event) {
+            return;
+        }
         event.replace_nul();
         let at = self.clock.now();
-        let Err(refused) = self.queue.try_send(Noted { at, event }) else {
+        let noted = Arc::new(Noted { at, event });
+        if let Some(outlets) = &self.outlets {
+            outlets.offer(&noted, &values);
+            if values.skip_audit_log_database && !values.audit_log_forward_endpoint.is_empty() {
+                return;
+            }
+        }
+        let Err(refused) = noted.enter(&self.queue) else {
             return;
         };
         self.metrics.dropped.inc();
-        let full = matches!(refused, mpsc::error::TrySendError::Full(_));
-        if full && !self.overflow.swap(true, Ordering::Relaxed) {
+        let is_full = matches!(refused, TrySendError::Full(())) && !noted.is_pull();
+        if is_full && !self.overflow.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 "the audit queue is full: events are lost until the database catches up; \
                  raise audit.queue_length if this happens in bursts"
             );
         }
     }
+}
+
+impl Noted {
+    /// Enters a queue that has room. Pulls leave half of it free, so that they crowd nothing out.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        queue: &mpsc::Sender<Arc<Self>>,
+    ) -> Result<(), TrySendError<()>> {
+        if self.is_pull() && queue.capacity() * 2 <= queue.max_capacity() {
+            return Err(TrySendError::Full(()));
+        }
+        queue
+            .try_send(Arc::clone(self))
+            .map_err(|refused| match refused {
+                TrySendError::Full(_) => TrySendError::Full(()),
+                TrySendError::Closed(_) => TrySendError::Closed(()),
+            })
+    }
+
+    fn is_pull(&self) -> bool {
+        self.event.operation == Operation::Pull
+    }
+}
+
+fn is_disabled(values: &settings::Values, event: &Event) -> bool {
+    let list = &values.disabled_audit_log_event_types;
+    // What cannot be read disables nothing.
+    !list.is_empty()
+        && Types::parse(list)
+            .is_ok_and(|types| types.has(event.operation.as_str(), event.resource_type))
 }

@@ -126,6 +126,31 @@ async fn a_full_queue_drops_and_counts_instead_of_waiting() {
 }
 
 #[tokio::test]
+async fn pulls_crowd_nothing_else_out() {
+    for db in testing::databases().await {
+        let config = Config {
+            queue_length: 4,
+            ..Config::default()
+        };
+        let (recorder, writer) = Recorder::open(db.clone(), ManualClock::at(START), &config);
+        for _ in 0..10 {
+            recorder.record(event("alice", Operation::Pull, None));
+        }
+        for _ in 0..2 {
+            recorder.record(event("alice", Operation::Push, None));
+        }
+        assert_eq!(recorder.metrics().dropped.get(), 8);
+        finish(recorder, writer).await;
+        let log = Log::new(db.clone());
+        for (operation, expected) in [("pull", 2), ("push", 2)] {
+            let listing = filtered("operation", operation);
+            let found = log.entries(&View::Everything, &listing).await.unwrap();
+            assert_eq!(found.total, expected, "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn stopping_writes_what_is_queued() {
     for db in testing::databases().await {
         let config = Config {
@@ -180,14 +205,14 @@ async fn a_nul_is_replaced_and_an_event_that_is_refused_loses_no_other() {
         let cleaned = writer.events.try_recv().unwrap();
         let (queue, events) = tokio::sync::mpsc::channel(3);
         writer.events = events;
-        let refused = recorder::Noted {
+        let refused = std::sync::Arc::new(recorder::Noted {
             at: START,
             event: event("only SQLite\0", Operation::Login, None),
-        };
-        let good = recorder::Noted {
+        });
+        let good = std::sync::Arc::new(recorder::Noted {
             at: START,
             event: event("alice", Operation::Login, None),
-        };
+        });
         for noted in [cleaned, refused, good] {
             queue.try_send(noted).unwrap();
         }

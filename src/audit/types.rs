@@ -58,6 +58,11 @@ impl Types {
     }
 }
 
+/// What is wrong with a list of types of events, with commas between them.
+pub fn check_types(list: &str) -> Result<(), String> {
+    Types::parse(list).map(drop)
+}
+
 fn words(list: &str) -> impl Iterator<Item = String> {
     let words = list.split(',').map(|word| word.trim().to_ascii_lowercase());
     words.filter(|word| !word.is_empty())

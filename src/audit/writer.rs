@@ -21,7 +21,7 @@ use crate::{
 /// Writes what the recorders took, in batches, and deletes what is too old.
 #[derive(Debug)]
 pub struct Writer {
-    pub(super) events: mpsc::Receiver<Noted>,
+    pub(super) events: mpsc::Receiver<Arc<Noted>>,
     pub(super) db: Db,
     pub(super) clock: SharedClock,
     pub(super) config: Config,
@@ -59,7 +59,7 @@ impl Writer {
         }
     }
 
-    async fn drain(&mut self, mut batch: Vec<Noted>) {
+    async fn drain(&mut self, mut batch: Vec<Arc<Noted>>) {
         loop {
             if let Err(error) = self.write_once(&batch).await {
                 self.salvage(&batch, &error).await;
@@ -73,7 +73,7 @@ impl Writer {
     }
 
     /// Writes a batch; while the database is away it is kept and tried again.
-    async fn write(&self, batch: &[Noted], stop: &CancellationToken) {
+    async fn write(&self, batch: &[Arc<Noted>], stop: &CancellationToken) {
         loop {
             match self.write_once(batch).await {
                 Ok(()) => return self.overflow.store(false, Ordering::Relaxed),
@@ -91,7 +91,7 @@ impl Writer {
 
     /// Writes each event by itself, so that one the database refuses loses no other; when it is
     /// the database that is away, all are lost.
-    async fn salvage(&self, batch: &[Noted], error: &store::Error) {
+    async fn salvage(&self, batch: &[Arc<Noted>], error: &store::Error) {
         if error.retryable() {
             return self.lose(batch.len(), error);
         }
@@ -102,7 +102,7 @@ impl Writer {
         }
     }
 
-    async fn write_once(&self, batch: &[Noted]) -> Result<(), store::Error> {
+    async fn write_once(&self, batch: &[Arc<Noted>]) -> Result<(), store::Error> {
         let mut tx = self.db.begin().await?;
         for noted in batch {
             queries::insert(&mut tx, noted).await?;

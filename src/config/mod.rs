@@ -133,6 +133,11 @@ impl Config {
         self.jobs()
             .check()
             .map_err(|problem| format!("jobs.{problem}"))?;
+        let disabled = self.settings.fixed("disabled_audit_log_event_types");
+        if let Some(list) = disabled.and_then(|value| value.as_str()) {
+            audit::check_types(list)
+                .map_err(|problem| format!("settings.disabled_audit_log_event_types: {problem}"))?;
+        }
         if self.upstream.url.is_none() && self.upstream.auth.is_some() {
             return Err("upstream.auth is set, upstream.url is not".to_owned());
         }

@@ -90,6 +90,13 @@ impl Settings {
         let mut tx = inner.db.begin().await?;
         let before = self.laid_over(queries::lock(&mut tx).await?);
         wishes.retain(|(name, value)| before.get(name.text).unwrap_or(&name.default()) != *value);
+        let mut after = before;
+        for (name, value) in &wishes {
+            after.insert(name.text.to_owned(), (*value).clone());
+        }
+        if !wishes.is_empty() {
+            names::check_together(&after)?;
+        }
         for (name, value) in &wishes {
             queries::put(&mut tx, name.text, &value.to_string()).await?;
         }

@@ -30,6 +30,11 @@ impl Config {
         self.0.contains_key(name)
     }
 
+    /// The value that this name has here.
+    pub fn fixed(&self, name: &str) -> Option<&serde_json::Value> {
+        self.0.get(name)
+    }
+
     pub(super) const fn named(&self) -> &Named {
         &self.0
     }

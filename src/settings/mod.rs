@@ -8,6 +8,7 @@
 
 mod change;
 mod config;
+mod endpoint;
 mod error;
 mod names;
 pub(crate) mod queries;
@@ -18,6 +19,7 @@ mod values;
 
 pub use change::{Item, Settings};
 pub use config::Config;
+pub use endpoint::{Endpoint, Transport};
 pub use error::{Error, Kind};
 pub use reader::Reader;
 pub use values::{ProjectCreation, Values};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Error, Named, Values};
+use super::{Endpoint, Error, Named, Values};
 
 /// One name.
 #[derive(Debug)]
@@ -74,6 +74,14 @@ pub(super) static NAMES: &[Name] = &[
         Rule::Flag,
         Default::Flag(false),
     ),
+    name("pull_audit_log_disable", Rule::Flag, Default::Flag(false)),
+    name(FORWARD, Rule::Text(receiver), Default::Text("")),
+    name(SKIP_DATABASE, Rule::Flag, Default::Flag(false)),
+    name(
+        "disabled_audit_log_event_types",
+        Rule::Text(words),
+        Default::Text(""),
+    ),
     name(
         "scanner_skip_update_pulltime",
         Rule::Constant,
@@ -137,6 +145,16 @@ impl Name {
     }
 }
 
+/// Whether the values can stand together.
+pub(super) fn check_together(named: &Named) -> Result<(), Error> {
+    let values = values(named);
+    if values.skip_audit_log_database && values.audit_log_forward_endpoint.is_empty() {
+        let why = format!("needs the setting `{FORWARD}`: else nothing would be recorded");
+        return Err(Error::Invalid(SKIP_DATABASE, why));
+    }
+    Ok(())
+}
+
 /// The values as the other rooms read them. Names that are left out have their defaults.
 pub(super) fn values(named: &Named) -> Values {
     let all = NAMES.iter().map(|name| {
@@ -159,6 +177,24 @@ fn prefix(text: &str) -> Result<(), &'static str> {
     }
 }
 
+fn receiver(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || Endpoint::parse(text).is_some() {
+        Ok(())
+    } else {
+        Err("must be host:port, with tcp://, udp:// or tls:// before it or nothing")
+    }
+}
+
+/// Which words there are, the audit log knows.
+fn words(text: &str) -> Result<(), &'static str> {
+    let fits = |byte: u8| byte.is_ascii_alphabetic() || b"_, ".contains(&byte);
+    if text.len() <= MAX_WORDS_BYTES && text.bytes().all(fits) {
+        Ok(())
+    } else {
+        Err("must be a list of names with commas between them, of at most 4096 bytes")
+    }
+}
+
 fn banner(text: &str) -> Result<(), &'static str> {
     if text.len() <= MAX_BANNER_BYTES && !text.contains('\0') {
         Ok(())
@@ -175,6 +211,11 @@ const MAX_ROBOT_DAYS: i64 = 36_500;
 const MAX_STORAGE_BYTES: i64 = 1024 << 40;
 /// The banner is part of `GET /systeminfo`, which every page of a portal reads.
 const MAX_BANNER_BYTES: usize = 8192;
+/// All types of events there are have a quarter of it.
+const MAX_WORDS_BYTES: usize = 4096;
+
+const FORWARD: &str = "audit_log_forward_endpoint";
+const SKIP_DATABASE: &str = "skip_audit_log_database";
 
 #[cfg(test)]
 mod tests {
@@ -212,6 +253,12 @@ mod tests {
                 json!("{\"message\":\"x\",\"type\":\"info\"}"),
             ),
             ("auth_mode", json!("db_auth")),
+            ("audit_log_forward_endpoint", json!("")),
+            ("audit_log_forward_endpoint", json!("tls://logs:6514")),
+            (
+                "disabled_audit_log_event_types",
+                json!("create_user, pull_artifact"),
+            ),
         ];
         for (name, value) in good {
             let checked = find(name).unwrap().check(&value);
@@ -234,6 +281,10 @@ mod tests {
             ("storage_per_project", json!(0)),
             ("storage_per_project", json!((1_i64 << 50) + 1)),
             ("banner_message", json!("x".repeat(8193))),
+            ("audit_log_forward_endpoint", json!("logs")),
+            ("audit_log_forward_endpoint", json!("http://logs:80")),
+            ("disabled_audit_log_event_types", json!("create-user")),
+            ("disabled_audit_log_event_types", json!("a,".repeat(2049))),
         ];
         for (name, value) in bad {
             let checked = find(name).unwrap().check(&value);

@@ -104,6 +104,31 @@ async fn one_bad_value_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_recorded_nowhere_is_refused() {
+    for db in testing::databases().await {
+        let settings = open(&db, &json!({})).await;
+        let skip = json!({"skip_audit_log_database": true});
+        let forward = json!({"audit_log_forward_endpoint": "logs:514"});
+        let nowhere = json!({"audit_log_forward_endpoint": ""});
+        let refused = settings.change(&named(&skip)).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Invalid, "{refused}");
+        settings.change(&named(&forward)).await.unwrap();
+        settings.change(&named(&skip)).await.unwrap();
+        let refused = settings.change(&named(&nowhere)).await.unwrap_err();
+        assert!(
+            refused.to_string().contains("skip_audit_log_database"),
+            "{refused}"
+        );
+        assert_eq!(
+            settings.reader().values().audit_log_forward_endpoint,
+            "logs:514"
+        );
+        let both = json!({"audit_log_forward_endpoint": "", "skip_audit_log_database": false});
+        assert_eq!(settings.change(&named(&both)).await.unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn two_who_write_at_once_lose_nothing() {
     for db in testing::databases().await {
         let (here, there) = (

@@ -28,6 +28,14 @@ pub struct Values {
     pub pull_time_update_disable: bool,
     /// Pulls are not counted.
     pub pull_count_update_disable: bool,
+    /// Pulls are not recorded.
+    pub pull_audit_log_disable: bool,
+    /// A syslog receiver, as [`Endpoint::parse`](super::Endpoint::parse) takes it; empty: none.
+    pub audit_log_forward_endpoint: String,
+    /// What is sent to the receiver is not written to the database.
+    pub skip_audit_log_database: bool,
+    /// Types of events that are not recorded, with commas between them.
+    pub disabled_audit_log_event_types: String,
 }
 
 /// Who may create projects.
@@ -64,6 +72,10 @@ impl Default for Values {
             storage_per_project: -1,
             pull_time_update_disable: false,
             pull_count_update_disable: false,
+            pull_audit_log_disable: false,
+            audit_log_forward_endpoint: String::new(),
+            skip_audit_log_database: false,
+            disabled_audit_log_event_types: String::new(),
         }
     }
 }

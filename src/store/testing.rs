@@ -21,6 +21,12 @@ impl TestDb {
         Db::open(&self.config, &self.path).await.unwrap()
     }
 
+    /// What another process opens it by.
+    pub(crate) fn url(&self) -> String {
+        let file = || format!("sqlite://{}", self.path.display());
+        self.config.url.clone().unwrap_or_else(file)
+    }
+
     /// The same with a pool of one connection.
     pub(crate) async fn with_one_connection(&self) -> Db {
         let config = Config {

@@ -20,6 +20,7 @@ from harborapi import HarborAsyncClient
 from harborapi.exceptions import BadRequest, Conflict, Forbidden, NotFound, PreconditionFailed
 from harborapi.models import (
     Access,
+    Configurations,
     Label,
     ProjectMetadata,
     ProjectReq,
@@ -30,6 +31,11 @@ from harborapi.models import (
     ReplicationFilter,
     ReplicationPolicy,
     ReplicationTrigger,
+    RetentionPolicy,
+    RetentionPolicyScope,
+    RetentionRule,
+    RetentionRuleTrigger,
+    RetentionSelector,
     RobotCreate,
     RobotPermission,
     Schedule,
@@ -428,6 +434,90 @@ async def jobs(admin):
     assert await admin.get("/jobservice/queues")
     assert await admin.get("/schedules") is not None
     assert (await admin.get("/schedules/all/paused"))["paused"] is False
+
+
+@section
+async def retention(admin):
+    project = await admin.get_project("held")
+    everything = [RetentionSelector(kind="doublestar", decoration="matches", pattern="**")]
+    everywhere = [RetentionSelector(kind="doublestar", decoration="repoMatches", pattern="**")]
+    policy = RetentionPolicy(
+        algorithm="or",
+        rules=[
+            RetentionRule(
+                action="retain",
+                template="always",
+                params={},
+                tag_selectors=everything,
+                scope_selectors={"repository": everywhere},
+            )
+        ],
+        trigger=RetentionRuleTrigger(kind="Schedule", settings={"cron": ""}),
+        scope=RetentionPolicyScope(level="project", ref=project.project_id),
+    )
+    number = last(await admin.create_retention_policy(policy))
+    assert await admin.get_project_retention_id("held") == number
+    kept = await admin.get_retention_policy(number)
+    assert kept.rules[0].template == "always", kept
+    assert (await admin.get_retention_metadata()).templates
+    run = last(await admin.start_retention_execution(number, dry_run=False))
+    for _ in range(300):
+        runs = await admin.get_retention_executions(number)
+        if runs[0].status != "Running":
+            break
+        await asyncio.sleep(0.1)
+    assert (runs[0].id, runs[0].status) == (run, "Success"), runs
+    tasks = await admin.get_retention_tasks(number, run)
+    assert [(task.total, task.retained) for task in tasks] == [(1, 1)], tasks
+    assert await admin.get_retention_execution_task_log(number, run, tasks[0].id)
+    await admin.delete_retention_policy(number)
+
+
+@section
+async def audit(admin):
+    user = await make_user(admin, "audited")
+    await admin.delete_user(user)
+    for _ in range(100):
+        entries = await admin.get_audit_logs(query="resource_type=user,operation=delete", limit=1)
+        if entries and entries[0].resource == "audited":
+            break
+        await asyncio.sleep(0.1)
+    assert entries[0].username == "admin" and entries[0].op_time, entries
+    events = await admin.get("/auditlog-exts/events")
+    assert {"event_type": "pull_artifact"} in events, events
+    await refused(BadRequest, admin.update_config(Configurations(skip_audit_log_database=True)))
+
+
+@section
+async def purge(admin):
+    assert (await admin.get_purge_job_schedule()).schedule is None
+    parameters = {
+        "audit_retention_hour": 168,
+        "dry_run": True,
+        "include_event_types": "create_artifact,delete_artifact,pull_artifact",
+    }
+
+    def wish(kind, cron=None):
+        return Schedule(parameters=parameters, schedule=ScheduleObj(type=kind, cron=cron))
+
+    await admin.create_purge_job_schedule(wish("Daily", "0 0 0 * * *"))
+    schedule = await admin.get_purge_job_schedule()
+    assert schedule.schedule.type.value == "Daily" and schedule.schedule.next_scheduled_time
+    await admin.update_purge_job_schedule(wish("Custom", "0 30 3 * * *"))
+    assert (await admin.get_purge_job_schedule()).schedule.cron == "0 30 3 * * *"
+    await refused(BadRequest, admin.update_purge_job_schedule(wish("Daily", "0 0 * * *")))
+    await admin.update_purge_job_schedule(wish("None"))
+    assert (await admin.get_purge_job_schedule()).schedule is None
+    number = last(await admin.create_purge_job_schedule(wish("Manual")))
+    for _ in range(300):
+        run = await admin.get_purge_job(number)
+        if run.job_status not in ("Pending", "Running"):
+            break
+        await asyncio.sleep(0.1)
+    assert (run.job_status, run.job_name) == ("Success", "PURGE_AUDIT_LOG"), run
+    assert "would delete 0 entries" in await admin.get_purge_job_log(number)
+    assert [found.id for found in await admin.get_purge_job_history()] == [number]
+    await admin.stop_purge_job(number)
 
 
 async def main():

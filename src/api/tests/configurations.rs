@@ -87,6 +87,23 @@ async fn bad_changes_are_refused_whole_with_the_name() {
 }
 
 #[tokio::test]
+async fn types_of_events_that_are_none_are_refused() {
+    on_each_database(async |api| {
+        let change = |types: &str| json!({"disabled_audit_log_event_types": types});
+        let path = "/configurations";
+        let refused = api.put(path, ADMIN, change("create_user,make_user")).await;
+        let message = refused.refused(400, "BAD_REQUEST");
+        assert!(message.starts_with("`make_user`"), "{message}");
+        let types = api.get("/auditlog-exts/events", ADMIN).await;
+        let types = types.column("event_type");
+        let all: Vec<&str> = types.iter().filter_map(Value::as_str).collect();
+        let changed = api.put(path, ADMIN, change(&all.join(","))).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn all_that_is_shown_can_be_sent_back() {
     on_each_database(async |api| {
         let shown = api.get("/configurations", ADMIN).await.json();

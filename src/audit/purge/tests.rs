@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    env,
+    os::unix::process::ExitStatusExt,
+    process::{Command, ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -8,9 +14,10 @@ use crate::{
     audit::{Config, Event, Log, Operation, Outcome, Recorder, View, Writer},
     clock::ManualClock,
     jobs::{Config as JobsConfig, JobId, Progress, Runner, State},
-    store::{Listing, testing},
+    store::{self, Listing, testing},
 };
 
+const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// An audit log and what purges it.
@@ -19,29 +26,41 @@ struct World {
     clock: Arc<ManualClock>,
     jobs: Jobs,
     purge: Purge,
+    stop: CancellationToken,
     _stop: DropGuard,
 }
 
 impl World {
+    /// One whose jobs run.
     fn over(db: &Db) -> Self {
-        let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
+        let world = Self::idle(db, START);
+        world.work();
+        world
+    }
+
+    fn idle(db: &Db, now: Timestamp) -> Self {
+        let clock = ManualClock::at(now);
         let config = JobsConfig {
             poll_ms: 10,
             heartbeat_ms: 10,
             ..JobsConfig::default()
         };
         let jobs = Jobs::new(db.clone(), clock.clone(), config);
-        let purge = Purge::new(db.clone(), jobs.clone(), clock.clone());
-        let handler: Arc<dyn Handler> = Arc::new(purge.clone());
         let stop = CancellationToken::new();
-        tokio::spawn(Runner::new(jobs.clone(), [handler]).run(stop.clone()));
         Self {
+            purge: Purge::new(db.clone(), jobs.clone(), clock.clone()),
             db: db.clone(),
             clock,
             jobs,
-            purge,
-            _stop: stop.drop_guard(),
+            _stop: stop.clone().drop_guard(),
+            stop,
         }
+    }
+
+    fn work(&self) {
+        let handler: Arc<dyn Handler> = Arc::new(self.purge.clone());
+        let runner = Runner::new(self.jobs.clone(), [handler]);
+        tokio::spawn(runner.run(self.stop.clone()));
     }
 
     fn open(&self) -> (Recorder, Writer) {
@@ -223,4 +242,77 @@ async fn a_purge_says_how_far_it_is_and_stops_when_told() {
         let run = world.purge.job().run(id).await.unwrap();
         assert_eq!(run.result, Some(json!({"entries": 10_000 - left})));
     }
+}
+
+/// The database of a process that is to be killed, and its time in minutes from the start.
+const URL: &str = "TIDEGATE_TEST_PURGE_URL";
+const MINUTES: &str = "TIDEGATE_TEST_PURGE_MINUTES";
+const SIGKILL: i32 = 9;
+
+#[tokio::test]
+async fn a_purge_that_is_killed_leaves_right_totals_and_the_next_process_finishes_it() {
+    for db in testing::databases().await {
+        let world = World::idle(&db, START);
+        world
+            .written([event(Operation::Create, "user", "team")])
+            .await;
+        for (minutes, point) in [
+            (120, "audit.purge_before_commit:2"),
+            (130, "audit.purge_committed:1"),
+        ] {
+            let old = || event(Operation::Push, "artifact", "team");
+            world.written(std::iter::repeat_with(old).take(3000)).await;
+            let parameters = json!({"audit_retention_hour": 1, "include_operations": "push"});
+            let id = world.purge.job().start(parameters).await.unwrap();
+            let end = purge_elsewhere(&db.url(), minutes, point);
+            assert_eq!(end.signal(), Some(SIGKILL), "{point}: {end:?}");
+            // The oldest thousand were looked at, of which one is no push.
+            assert_eq!(world.entries("team").await, (2002, 2002), "{point}");
+            let end = purge_elsewhere(&db.url(), minutes + 1, "");
+            assert!(end.success(), "{end:?}");
+            assert_eq!(world.entries("team").await, (1, 1));
+            assert_eq!(world.ends(id).await, State::Done);
+        }
+    }
+}
+
+/// Another process that purges, so many minutes after the start, until it dies at the point.
+fn purge_elsewhere(url: &str, minutes: u32, point: &str) -> ExitStatus {
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", "audit::purge::tests::a_purge_runs_to_its_end"])
+        .env(URL, url)
+        .env(MINUTES, minutes.to_string())
+        .env("TIDEGATE_FAILPOINT", point)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+}
+
+/// The process that is killed; by itself it shows that a run goes on to its end.
+#[tokio::test]
+async fn a_purge_runs_to_its_end() {
+    let own = testing::sqlite().await;
+    let minutes = env::var(MINUTES).map_or(0, |text| text.parse().unwrap());
+    let now = START.plus(Duration::from_mins(minutes));
+    let world = match env::var(URL) {
+        Ok(url) => {
+            let config = store::Config {
+                url: Some(url),
+                ..store::Config::default()
+            };
+            let db = Db::open(&config, "".as_ref()).await.unwrap();
+            World::idle(&db, now)
+        }
+        Err(_own) => {
+            let world = World::idle(&own, now);
+            let parameters = json!({"audit_retention_hour": 1, "include_operations": "push"});
+            world.purge.job().start(parameters).await.unwrap();
+            world
+        }
+    };
+    world.work();
+    let runs = world.purge.job().history(&Listing::default()).await;
+    let id = runs.unwrap().items[0].id;
+    assert_eq!(world.ends(id).await, State::Done);
 }
