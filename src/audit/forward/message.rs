@@ -28,7 +28,8 @@ impl Origin {
         }
     }
 
-    /// A message of RFC 5424 that is cut at `limit` bytes where its text allows.
+    /// A message of RFC 5424 that is cut at `limit` bytes where its text allows. Control
+    /// characters become spaces: a line break in a name would forge a message.
     pub(super) fn message(&self, noted: &Noted, limit: usize) -> String {
         let event = &noted.event;
         let severity = match event.outcome {
@@ -64,7 +65,7 @@ impl Origin {
         message.push_str("] \u{feff}");
         let text = text(noted);
         message.push_str(cut(&text, limit.saturating_sub(message.len())));
-        message
+        message.replace(char::is_control, " ")
     }
 }
 
@@ -220,6 +221,17 @@ mod tests {
         let value = format!(" resource=\"{}\" ", "ä".repeat(256));
         assert!(message.contains(&value), "{message}");
         assert!(message.ends_with(", failed"), "{message}");
+    }
+
+    #[test]
+    fn control_characters_become_spaces() {
+        let mut noted = noted("a\r\n<110>1 b", "team/\u{1b}app\u{85}", Outcome::Failed);
+        noted.event.description = "one\ntwo\u{7f}".to_owned();
+        let message = origin().message(&noted, 2048);
+        assert!(!message.contains(char::is_control), "{message:?}");
+        assert!(message.contains(" user=\"a  <110>1 b\" "), "{message:?}");
+        assert!(message.contains(" resource=\"team/ app \" "), "{message:?}");
+        assert!(message.ends_with(", failed: one two "), "{message:?}");
     }
 
     #[test]
