@@ -3,6 +3,7 @@ use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     net::{TcpListener, UdpSocket},
+    task::JoinHandle,
     time::{Instant, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -23,7 +24,8 @@ use crate::{
 struct World {
     recorder: Recorder,
     settings: Reader,
-    _stop: DropGuard,
+    forwarder: JoinHandle<()>,
+    stop: DropGuard,
 }
 
 impl World {
@@ -34,11 +36,12 @@ impl World {
         let (recorder, forwarder) = recorder.forwarding(config, settings.clone()).unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(writer.run(stop.clone()));
-        tokio::spawn(forwarder.run(stop.clone()));
+        let forwarder = tokio::spawn(forwarder.run(stop.clone()));
         Self {
             recorder,
             settings,
-            _stop: stop.drop_guard(),
+            forwarder,
+            stop: stop.drop_guard(),
         }
     }
 
@@ -238,6 +241,25 @@ async fn a_receiver_that_is_away_or_takes_nothing_holds_nobody_up() {
         until(|| world.recorder.metrics().written.get() == written).await;
         drop(held);
     }
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_nothing_does_not_hold_up_the_stop() {
+    let db = sqlite().await;
+    let (receiver, address) = listener().await;
+    let world = World::over(&db, &Config::default());
+    world.send_to(address);
+    world.record([0]);
+    let _held = receiver.accept().await.unwrap();
+    let large = "x".repeat(2000);
+    for _ in 0..8000 {
+        world.recorder.record(event(&large));
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(world.stop);
+    let stopped = timeout(Duration::from_secs(5), world.forwarder).await;
+    stopped.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ impl Worker {
         }
     }
 
-    /// Tries until all is sent or until `stop`.
+    /// Tries until all is sent or until `stop`, which does not wait for a try.
     async fn deliver(
         &mut self,
         sink: &mut impl Sink,
@@ -68,7 +68,8 @@ impl Worker {
     ) {
         let mut attempt = 0;
         while !batch.is_empty() && !stop.is_cancelled() {
-            let Err(error) = self.send(sink, batch).await else {
+            let sent = stop.run_until_cancelled(self.send(sink, batch)).await;
+            let Some(Err(error)) = sent else {
                 continue;
             };
             if attempt == 0 {
