@@ -112,7 +112,7 @@ impl Link {
             return true;
         };
         let mut ignored = [0; 256];
-        loop {
+        for _ in 0..MOST_READS {
             tokio::select! {
                 biased;
                 read = stream.read(&mut ignored) => {
@@ -123,6 +123,7 @@ impl Link {
                 () = sleep(LISTENING) => return true,
             }
         }
+        true
     }
 
     async fn send(&mut self, origin: &Origin, events: &mut Vec<Arc<Noted>>) -> io::Result<()> {
@@ -201,6 +202,9 @@ const LONGEST_FRAME: usize = 8192;
 
 /// Long enough that a hang-up which has arrived is noticed.
 const LISTENING: Duration = Duration::from_millis(1);
+
+/// What a receiver says beyond so many reads is left unread: it may talk without an end.
+const MOST_READS: usize = 8;
 
 const CONNECTING: Duration = Duration::from_secs(10);
 const EACH_ADDRESS: Duration = Duration::from_secs(3);

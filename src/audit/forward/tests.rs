@@ -1,7 +1,7 @@
 use std::{path::Path, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UdpSocket},
     task::JoinHandle,
     time::{Instant, timeout},
@@ -241,6 +241,23 @@ async fn a_receiver_that_is_away_or_takes_nothing_holds_nobody_up() {
         until(|| world.recorder.metrics().written.get() == written).await;
         drop(held);
     }
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_stops_talking_is_sent_to() {
+    let db = sqlite().await;
+    let (receiver, address) = listener().await;
+    let world = World::over(&db, &Config::default());
+    world.send_to(address);
+    world.record([0]);
+    let (stream, _) = receiver.accept().await.unwrap();
+    let (mut heard, mut said) = stream.into_split();
+    assert_eq!(frame(&mut heard).await, expected(0));
+    tokio::spawn(async move { while said.write_all(&[b'x'; 4096]).await.is_ok() {} });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.record([1]);
+    let next = timeout(Duration::from_secs(5), frame(&mut heard)).await;
+    assert_eq!(next.unwrap(), expected(1));
 }
 
 #[tokio::test]
