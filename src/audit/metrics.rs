@@ -45,7 +45,8 @@ impl Metrics {
         );
         registry.register(
             "tidegate_audit_events_not_forwarded",
-            "Audit events not sent on because the place was away or slow and its queue full",
+            "Audit events not sent on because the place was away or slow and its queue full, or was \
+             not set any more",
             self.unsent.clone(),
         );
     }

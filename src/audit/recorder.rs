@@ -87,8 +87,8 @@ impl Recorder {
         let at = self.clock.now();
         let noted = Arc::new(Noted { at, event });
         if let Some(outlets) = &self.outlets {
-            outlets.offer(&noted, &values);
-            if values.skip_audit_log_database && !values.audit_log_forward_endpoint.is_empty() {
+            let is_taken = outlets.offer(&noted, &values);
+            if is_taken && values.skip_audit_log_database {
                 return;
             }
         }

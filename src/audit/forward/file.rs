@@ -45,7 +45,7 @@ impl Lines {
 }
 
 impl Sink for Lines {
-    async fn send(&mut self, events: &mut Vec<Arc<Noted>>) -> io::Result<()> {
+    async fn send(&mut self, events: &mut Vec<Arc<Noted>>) -> io::Result<bool> {
         let named = |path: &PathBuf, error: &io::Error| {
             io::Error::other(format!("cannot write {}: {error}", path.display()))
         };
@@ -69,7 +69,7 @@ impl Sink for Lines {
         };
         written.await.map_err(|error| named(&path, &error))?;
         events.clear();
-        Ok(())
+        Ok(true)
     }
 
     fn has_moved(&self) -> bool {

@@ -50,9 +50,12 @@ pub struct Forwarder {
 /// Where a worker writes.
 trait Sink: Send + Sync {
     /// Sends events on, the first ones first, and takes those that are sent off the list; where
-    /// an error comes in between, some that are left may be there already.
-    fn send(&mut self, events: &mut Vec<Arc<Noted>>)
-    -> impl Future<Output = io::Result<()>> + Send;
+    /// an error comes in between, some that are left may be there already. False, with nothing
+    /// sent, where there is no place any more.
+    fn send(
+        &mut self,
+        events: &mut Vec<Arc<Noted>>,
+    ) -> impl Future<Output = io::Result<bool>> + Send;
 
     /// Whether another try may fare better at once: the place is another one now.
     fn has_moved(&self) -> bool;
@@ -89,22 +92,22 @@ impl Outlets {
         Ok((Self { syslog, file }, forwarder))
     }
 
-    /// Sends an event on; never waits.
-    pub(super) fn offer(&self, noted: &Arc<Noted>, values: &settings::Values) {
-        if !values.audit_log_forward_endpoint.is_empty() {
-            self.syslog.offer(noted);
-        }
+    /// Sends an event on; never waits. Whether the queue of the syslog receiver took it.
+    pub(super) fn offer(&self, noted: &Arc<Noted>, values: &settings::Values) -> bool {
         if let Some(file) = &self.file {
             file.offer(noted);
         }
+        !values.audit_log_forward_endpoint.is_empty() && self.syslog.offer(noted)
     }
 }
 
 impl Outlet {
-    fn offer(&self, noted: &Arc<Noted>) {
-        if noted.enter(&self.queue).is_err() {
+    fn offer(&self, noted: &Arc<Noted>) -> bool {
+        let is_taken = noted.enter(&self.queue).is_ok();
+        if !is_taken {
             self.metrics.unsent(self.place).inc();
         }
+        is_taken
     }
 }
 

@@ -84,20 +84,18 @@ impl Syslog {
 }
 
 impl Sink for Syslog {
-    /// Where no receiver is set any more, nobody is sent anything.
-    async fn send(&mut self, events: &mut Vec<Arc<Noted>>) -> io::Result<()> {
+    async fn send(&mut self, events: &mut Vec<Arc<Noted>>) -> io::Result<bool> {
         self.tried = self.wanted();
         let Some(wanted) = self.tried.clone() else {
             self.connected = None;
-            events.clear();
-            return Ok(());
+            return Ok(false);
         };
         let mut link = self.link(&wanted).await?;
         let sending = timeout(WRITING, link.send(&self.origin, events));
         let sent = sending.await.unwrap_or_else(|_elapsed| Err(no_answer()));
         sent.map_err(|error| io::Error::new(error.kind(), format!("{wanted}: {error}")))?;
         self.connected = Some((wanted, link));
-        Ok(())
+        Ok(true)
     }
 
     fn has_moved(&self) -> bool {

@@ -385,6 +385,42 @@ async fn the_settings_say_what_is_recorded_and_where() {
 }
 
 #[tokio::test]
+async fn what_the_queue_does_not_take_is_written_although_the_database_is_skipped() {
+    for db in databases().await {
+        let (gone, nowhere) = listener().await;
+        drop(gone);
+        let config = Config {
+            forward_queue_length: 2,
+            ..Config::default()
+        };
+        let world = World::over(&db, &config);
+        world.settings.set(Values {
+            skip_audit_log_database: true,
+            audit_log_forward_endpoint: nowhere,
+            ..Values::default()
+        });
+        world.record(0..5);
+        until(|| world.recorder.metrics().written.get() == 3).await;
+        assert_eq!(world.counts(Place::Syslog), (0, 3));
+        drop(world.stop);
+        world.forwarder.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_receiver_that_is_unset_counts_as_unsent() {
+    let db = sqlite().await;
+    let (gone, nowhere) = listener().await;
+    drop(gone);
+    let world = World::over(&db, &Config::default());
+    world.send_to(nowhere);
+    world.record(0..3);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.send_to(String::new());
+    until(|| world.counts(Place::Syslog) == (0, 3)).await;
+}
+
+#[tokio::test]
 async fn a_certificate_file_that_is_no_good_is_named() {
     let (db, files) = (sqlite().await, tempfile::tempdir().unwrap());
     let path = files.path().join("ca.crt");

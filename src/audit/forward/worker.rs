@@ -19,7 +19,7 @@ pub(super) struct Worker {
     events: mpsc::Receiver<Arc<Noted>>,
     place: Place,
     metrics: Metrics,
-    /// When the log was told last that events were lost, and how many there had been.
+    /// When the log was told last that events were not sent on, and how many there had been.
     told: (Instant, u64),
 }
 
@@ -99,7 +99,11 @@ impl Worker {
         let sent = sink.send(batch).await;
         let gone = before - batch.len();
         self.metrics.sent(self.place).inc_by(gone as u64);
-        sent
+        if !sent? {
+            self.metrics.unsent(self.place).inc_by(batch.len() as u64);
+            batch.clear();
+        }
+        Ok(())
     }
 
     /// Sends what is left, as far as it goes at once.
@@ -115,7 +119,7 @@ impl Worker {
         }
     }
 
-    /// Says now and then that events were lost since it was said last.
+    /// Says now and then that events were not sent on since it was said last.
     fn tell_losses(&mut self) {
         let (at, known) = self.told;
         let lost = self.metrics.unsent(self.place).get();
@@ -123,7 +127,7 @@ impl Worker {
             return;
         }
         tracing::error!(
-            "{} audit events were lost because {} does not take them fast enough",
+            "{} audit events were not sent on: {} is away, too slow or not set any more",
             lost - known,
             self.place.name()
         );
