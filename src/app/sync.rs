@@ -28,12 +28,30 @@ pub async fn run(
     project: Option<String>,
     show: impl Fn(&str) + Send + Sync,
 ) -> anyhow::Result<()> {
+    expect_data(&config)?;
     let walk = Walk { project };
     match DataDir::open(&config.server.data_dir) {
         Ok(data) => here(config, &data, &walk, show).await,
         Err(Error::InUse { path }) => by_the_gateway(&config, &walk, &path, show).await,
         Err(error) => Err(error.into()),
     }
+}
+
+/// A directory made just now would hold an empty registry, and the index would be emptied too.
+fn expect_data(config: &Config) -> anyhow::Result<()> {
+    let data_dir = &config.server.data_dir;
+    let mut expected = vec![data_dir.clone()];
+    if config.upstream.url.is_none() {
+        expected.push(data_dir.join("registry"));
+    }
+    for folder in expected {
+        anyhow::ensure!(
+            folder.is_dir(),
+            "there is no {}; run this where the gateway runs, with its configuration",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 async fn here(

@@ -1,7 +1,7 @@
 //! What projects hold, seen and changed through Harbor's API, in front of a real distribution,
 //! which deletes digests only, and of the embedded registry.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -205,11 +205,24 @@ async fn sync_mends_the_index_with_and_without_a_running_gateway() {
     assert_eq!(listed, ["v1", "v2"]);
 }
 
+#[tokio::test]
+async fn sync_makes_no_registry_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Gateway::command(directory.path(), &Options::default()).await);
+    let said = sync_in(directory.path(), &[]);
+    assert!(said.starts_with("tidegate: there is no "), "{said}");
+    assert!(!directory.path().join("data").exists());
+}
+
 /// What `tidegate sync` says.
 fn sync(gateway: &Gateway, arguments: &[&str]) -> String {
+    sync_in(gateway.directory(), arguments)
+}
+
+fn sync_in(directory: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     let output = command
-        .current_dir(gateway.directory())
+        .current_dir(directory)
         .args(["sync", "--config", "tidegate.toml"])
         .args(arguments)
         .output()
