@@ -42,7 +42,8 @@ impl Disk {
     }
 
     /// Stores a manifest and points `tags` to it. Everything it refers to but its subject must
-    /// be in the repository; else it is refused and nothing is stored.
+    /// be in the repository, blobs with the size that it says; else it is refused and nothing is
+    /// stored.
     pub(in crate::embedded) fn put_manifest(
         &self,
         name: &RepositoryName,
@@ -159,11 +160,15 @@ impl Disk {
 
     /// Children of an index may be manifests or, as in some artifacts, plain blobs.
     fn check_references(&self, name: &RepositoryName, manifest: &Manifest) -> Result<(), Failure> {
-        let mut missing = Vec::new();
+        let (mut missing, mut wrong) = (Vec::new(), None);
         for blob in &manifest.blobs {
-            let exempt = blob.is_foreign();
-            if !exempt && self.blob_size(name, &blob.digest)?.is_none() {
-                missing.push(blob);
+            if blob.is_foreign() {
+                continue;
+            }
+            match self.blob_size(name, &blob.digest)? {
+                None => missing.push(blob),
+                Some(size) if size != blob.size => wrong = wrong.or(Some((blob, size))),
+                Some(_) => {}
             }
         }
         for child in &manifest.children {
@@ -173,12 +178,20 @@ impl Disk {
                 missing.push(child);
             }
         }
-        if missing.is_empty() {
-            return Ok(());
+        if !missing.is_empty() {
+            let message = missing_message(name, &missing);
+            return Err(Failure::refused(ErrorCode::ManifestBlobUnknown, message));
         }
+        let Some((blob, size)) = wrong else {
+            return Ok(());
+        };
         Err(Failure::refused(
-            ErrorCode::ManifestBlobUnknown,
-            missing_message(name, &missing),
+            ErrorCode::ManifestInvalid,
+            format!(
+                "the manifest announces {} bytes for {}, the blob has {size}; push it with the \
+                 size that the blob has",
+                blob.size, blob.digest
+            ),
         ))
     }
 

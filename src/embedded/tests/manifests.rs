@@ -20,6 +20,24 @@ async fn a_manifest_that_refers_to_what_is_not_there_is_refused() {
 }
 
 #[tokio::test]
+async fn a_manifest_with_another_size_than_the_blob_has_is_refused() {
+    let fixture = Fixture::new();
+    let json = fixture.image("a/b", b"layer", "").await;
+    for (size, other) in [(2, 1), (2, 3), (5, 0), (5, 6)] {
+        let (size, other) = (format!("\"size\":{size}}}"), format!("\"size\":{other}}}"));
+        let reply = fixture
+            .put_manifest("a/b", "v1", &json.replace(&size, &other))
+            .await;
+        reply.refuses(400, "MANIFEST_INVALID");
+    }
+    fixture
+        .ask("GET /v2/a/b/manifests/v1")
+        .await
+        .refuses(404, "MANIFEST_UNKNOWN");
+    fixture.put_manifest("a/b", "v1", &json).await.is(201);
+}
+
+#[tokio::test]
 async fn an_index_of_pushed_manifests_is_taken() {
     let fixture = Fixture::new();
     let json = fixture.image("a/b", b"layer", "").await;
