@@ -1,14 +1,14 @@
 //! Of phase 4: what an upload or a manifest adds to its project is reserved before the registry
 //! behind has it. [`crate::quota`] decides.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::{Method, Response, StatusCode};
 use tower::ServiceExt;
 
 use super::{
     Change, ChangeKind, Inner, Refusal, authorise::Admitted, follow::last_byte, parse::Asked,
-    upstream,
+    sessions::Session, upstream,
 };
 use crate::{
     oci::{Digest, Reference, Route},
@@ -27,6 +27,55 @@ impl ReservedManifest {
     /// The registry behind has it, or may have it.
     pub(super) fn stored(&self) {
         self.reservation.stored(&self.blobs);
+    }
+}
+
+/// What is reserved for a request that brings a blob. However the request ends, it goes back to
+/// the session of its upload: what broke off may have arrived.
+pub(super) struct ReservedBlob {
+    reservation: Reservation,
+    /// Absent for an upload in one request.
+    session: Option<Arc<Session>>,
+    /// What the session had before.
+    former_bytes: u64,
+}
+
+impl ReservedBlob {
+    fn new(reservation: Reservation, session: Option<Arc<Session>>, former_bytes: u64) -> Self {
+        Self {
+            reservation,
+            session,
+            former_bytes,
+        }
+    }
+
+    pub(super) fn reservation(&self) -> &Reservation {
+        &self.reservation
+    }
+
+    fn stored(&self, digest: &Digest) {
+        let bytes = self.reservation.bytes();
+        self.reservation.stored(&[(digest.clone(), bytes)]);
+    }
+
+    /// So much has arrived, by the registry's answer.
+    fn settle(&self, response: &Response<Body>) {
+        let reserved = self.reservation.bytes();
+        let arrived = last_byte(response).filter(|_| reserved > 0);
+        let arrived = arrived.map(|last| last.saturating_add(1));
+        let unsaid = match response.status() {
+            StatusCode::ACCEPTED => reserved,
+            _ => self.former_bytes,
+        };
+        self.reservation.try_extend(arrived.unwrap_or(unsaid));
+    }
+}
+
+impl Drop for ReservedBlob {
+    fn drop(&mut self) {
+        if let Some(session) = &self.session {
+            session.keep_reserved(self.reservation.clone());
+        }
     }
 }
 
@@ -75,7 +124,7 @@ impl Inner {
         &self,
         admitted: &mut Admitted,
         bytes: u64,
-    ) -> Result<Option<Reservation>, Refusal> {
+    ) -> Result<Option<ReservedBlob>, Refusal> {
         let (quota, method) = (&self.parts.quota, admitted.asked.method.clone());
         let brings_blob = match &admitted.asked.route {
             Route::StartUpload { mount, digest, .. } => mount.is_some() || digest.is_some(),
@@ -99,7 +148,8 @@ impl Inner {
                 mount: Some(mount), ..
             } if admitted.mount_bytes.is_some() => {
                 let bytes = admitted.mount_bytes.unwrap_or_default();
-                quota.upload(pusher, Some(&mount.digest), bytes).await
+                let reserved = quota.upload(pusher, Some(&mount.digest), bytes).await;
+                reserved.map(|new| new.map(|new| ReservedBlob::new(new, None, 0)))
             }
             // What cannot be measured is not mounted: the client is offered an upload.
             Route::StartUpload { mount, .. } if mount.is_some() => {
@@ -110,16 +160,23 @@ impl Inner {
                 name, id, digest, ..
             } => {
                 let digest = digest.as_ref().filter(|_| method == Method::PUT);
-                match self.sessions.take_reserved(name, id) {
-                    Some(reserved) => {
-                        let whole = reserved.bytes().saturating_add(bytes);
-                        let extended = reserved.extend(digest, whole).await;
-                        extended.map(|()| Some(reserved))
-                    }
-                    None => quota.upload(pusher, digest, bytes).await,
+                let session = self.sessions.session(name, id);
+                let kept = session.as_ref().and_then(|session| session.take_reserved());
+                if let Some(reservation) = kept {
+                    let former = reservation.bytes();
+                    let whole = former.saturating_add(bytes);
+                    let reserved = ReservedBlob::new(reservation, session, former);
+                    let extended = reserved.reservation.extend(digest, whole).await;
+                    extended.map(|()| Some(reserved))
+                } else {
+                    let reserved = quota.upload(pusher, digest, bytes).await;
+                    reserved.map(|new| new.map(|new| ReservedBlob::new(new, session, 0)))
                 }
             }
-            Route::StartUpload { digest, .. } => quota.upload(pusher, digest.as_ref(), bytes).await,
+            Route::StartUpload { digest, .. } => {
+                let reserved = quota.upload(pusher, digest.as_ref(), bytes).await;
+                reserved.map(|new| new.map(|new| ReservedBlob::new(new, None, 0)))
+            }
             _ => return Ok(None),
         };
         if let Err(quota::Error::Exceeded(_)) = &reserved {
@@ -128,19 +185,19 @@ impl Inner {
         Ok(reserved?)
     }
 
-    /// What was reserved counts on when the registry behind has the blob, and stays with a
-    /// session that goes on.
+    /// What was reserved counts on when the registry behind has the blob, and as far as it has
+    /// arrived when the session goes on.
     pub(super) fn conclude_reserved(
         &self,
         asked: &Asked,
-        reserved: Reservation,
+        reserved: &ReservedBlob,
         response: &Response<Body>,
     ) {
         match (&asked.route, response.status()) {
             (Route::StartUpload { mount, digest, .. }, StatusCode::CREATED) => {
                 let mounted = mount.as_ref().map(|mount| &mount.digest);
                 if let Some(digest) = mounted.or(digest.as_ref()) {
-                    reserved.stored(&[(digest.clone(), reserved.bytes())]);
+                    reserved.stored(digest);
                 }
             }
             (
@@ -149,17 +206,10 @@ impl Inner {
                     ..
                 },
                 StatusCode::CREATED,
-            ) => reserved.stored(&[(digest.clone(), reserved.bytes())]),
-            (Route::Upload { name, id, .. }, status) => {
-                // What broke off before may have arrived in part only.
-                if let Some(last) = last_byte(response)
-                    && status == StatusCode::ACCEPTED
-                    && reserved.bytes() > 0
-                {
-                    reserved.try_extend(last.saturating_add(1));
-                }
-                self.sessions.keep_reserved(name, id, reserved);
-            }
+            ) => reserved.stored(digest),
+            // The registry behind has given the upload up.
+            (Route::Upload { name, id, .. }, StatusCode::NOT_FOUND) => self.sessions.end(name, id),
+            (Route::Upload { .. }, _) => reserved.settle(response),
             _ => {}
         }
     }

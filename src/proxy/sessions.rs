@@ -30,6 +30,16 @@ impl Session {
             reserved: Mutex::default(),
         }
     }
+
+    pub(super) fn take_reserved(&self) -> Option<Reservation> {
+        swap(&self.reserved, None)
+    }
+
+    /// Until the next request.
+    pub(super) fn keep_reserved(&self, kept: Reservation) {
+        kept.rest();
+        swap(&self.reserved, Some(kept));
+    }
 }
 
 fn swap<T>(place: &Mutex<Option<T>>, value: Option<T>) -> Option<T> {
@@ -62,19 +72,8 @@ impl Sessions {
         }
     }
 
-    pub(super) fn take_reserved(
-        &self,
-        name: &RepositoryName,
-        id: &UploadId,
-    ) -> Option<Reservation> {
-        let session = self.0.get(&(name.clone(), id.clone()))?;
-        swap(&session.reserved, None)
-    }
-
-    pub(super) fn keep_reserved(&self, name: &RepositoryName, id: &UploadId, kept: Reservation) {
-        if let Some(session) = self.0.get(&(name.clone(), id.clone())) {
-            swap(&session.reserved, Some(kept));
-        }
+    pub(super) fn session(&self, name: &RepositoryName, id: &UploadId) -> Option<Arc<Session>> {
+        self.0.get(&(name.clone(), id.clone()))
     }
 
     pub(super) fn end(&self, name: &RepositoryName, id: &UploadId) {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 pub struct Config {
     /// How long a blob counts that is in no manifest.
     pub hold_minutes: u32,
-    /// Blobs and uploads that count so at once, of all projects with a limit.
+    /// Blobs and uploads that count so at once, of all projects with a limit; of one project a
+    /// sixteenth.
     pub max_held: usize,
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{
     Config, Error, Exceeded, Metrics, Reservation,
     error::Bytes,
-    ledger::{Filled, Ledger, Reading, Terms, WARNING_PERCENT, Wanted},
+    ledger::{Filled, Ledger, Reading, WARNING_PERCENT, Wanted},
 };
 use crate::{
     auth::{Auth, ProjectId, projects::Limit},
@@ -135,7 +135,6 @@ impl Quota {
         wanted: &Wanted,
     ) -> Result<(), Error> {
         reservation.set_limit(limit.bytes);
-        self.make_room()?;
         if !self.is_fresh(limit.project) {
             let turn = self.turn(limit.project).await;
             // Of many who wait here one reads for all.
@@ -143,6 +142,7 @@ impl Quota {
                 self.read(limit.project, wanted, turn).await?;
             }
         }
+        self.make_room(limit.project)?;
         let fits = self.try_take(reservation, limit.bytes, wanted, &BTreeSet::new());
         if fits.is_ok() {
             return Ok(());
@@ -173,11 +173,7 @@ impl Quota {
         wanted: &Wanted,
         counted: &BTreeSet<Digest>,
     ) -> Result<(), Exceeded> {
-        let terms = Terms {
-            limit,
-            until: self.0.parts.clock.now().plus(self.0.parts.config.hold()),
-        };
-        let filled = self.ledger(|ledger| ledger.take(reservation.key(), wanted, counted, terms));
+        let filled = self.ledger(|ledger| ledger.take(reservation.key(), wanted, counted, limit));
         let Filled { bytes, is_news } = filled?;
         if is_news {
             let details = format!(
@@ -220,14 +216,17 @@ impl Quota {
         Ok(usage.held)
     }
 
-    /// Refuses when so much is held that no more can be remembered.
-    fn make_room(&self) -> Result<(), Error> {
-        let parts = &self.0.parts;
+    /// Refuses when so much is held, by the project or by all, that no more can be remembered.
+    fn make_room(&self, project: ProjectId) -> Result<(), Error> {
+        let (max_held, now) = (self.0.parts.config.max_held, self.0.parts.clock.now());
+        let share = (max_held / SHARES).max(1);
         let has_room = self.ledger(|ledger| {
-            if ledger.entries() >= parts.config.max_held {
-                ledger.sweep(parts.clock.now());
+            if ledger.entries() >= max_held {
+                ledger.sweep(now);
+            } else if ledger.entries_of(project) >= share {
+                ledger.sweep_project(project, now);
             }
-            ledger.entries() < parts.config.max_held
+            ledger.entries() < max_held && ledger.entries_of(project) < share
         });
         if has_room { Ok(()) } else { Err(Error::Full) }
     }
@@ -272,6 +271,9 @@ type Turn<'a> = tokio::sync::MutexGuard<'a, ()>;
 
 /// How old the project's use may be where something fits.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+/// One project may take one of so many parts of what can be held, so that the others go on.
+const SHARES: usize = 16;
 
 /// How long the database is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);

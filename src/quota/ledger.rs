@@ -22,8 +22,8 @@ struct Account {
     stored: HashMap<Digest, Entry>,
     /// What is on its way.
     pending: HashMap<u64, Entry>,
-    /// Of both together.
-    held_bytes: u64,
+    /// Of both together; sizes are what clients say, and their sum may pass 64 bits.
+    held_bytes: u128,
     told: Option<Timestamp>,
 }
 
@@ -38,7 +38,14 @@ pub(super) struct Reading {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     bytes: u64,
-    until: Timestamp,
+    /// `None`: as long as it is under way.
+    until: Option<Timestamp>,
+}
+
+impl Entry {
+    fn counts_at(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now)
+    }
 }
 
 /// What is to be on its way.
@@ -48,14 +55,6 @@ pub(super) struct Wanted {
     pub blobs: Vec<(Digest, u64)>,
     /// Of what has no name yet.
     pub bytes: u64,
-}
-
-/// The bounds within which something is taken.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
-    pub limit: u64,
-    /// Until when it counts.
-    pub until: Timestamp,
 }
 
 /// How full a project is after something was taken.
@@ -93,7 +92,8 @@ impl Ledger {
         self.change(project, |account| {
             account.reading = Some(reading);
             account.keep(|digest, entry| {
-                entry.until > reading.at && !digest.is_some_and(|digest| counted.contains(digest))
+                entry.counts_at(reading.at)
+                    && !digest.is_some_and(|digest| counted.contains(digest))
             });
         });
     }
@@ -108,13 +108,14 @@ impl Ledger {
         })
     }
 
-    /// Puts `wanted` in the place of what `id` stands for, if it fits; less always does.
+    /// Puts `wanted` in the place of what `id` stands for, if it fits; less always does. It is
+    /// under way from now on.
     pub(super) fn take(
         &mut self,
         (project, id): (ProjectId, u64),
         wanted: &Wanted,
         counted: &BTreeSet<Digest>,
-        terms: Terms,
+        limit: u64,
     ) -> Result<Filled, Exceeded> {
         self.change(project, |account| {
             let missing = wanted
@@ -127,27 +128,37 @@ impl Ledger {
             });
             let old = account.pending.get(&id).map_or(0, |entry| entry.bytes);
             let before = account.total();
-            let used = before - old;
-            let bytes = used.saturating_add(need);
-            if need > old && bytes > terms.limit {
+            let used = before - u128::from(old);
+            let bytes = used + u128::from(need);
+            if need > old && bytes > u128::from(limit) {
                 return Err(Exceeded {
                     adding: need,
-                    used,
-                    limit: terms.limit,
+                    used: saturated(used),
+                    limit,
                 });
             }
             let entry = Entry {
                 bytes: need,
-                until: terms.until,
+                until: None,
             };
-            account.held_bytes = account.held_bytes - old + need;
+            account.drop_pending(id);
+            account.held_bytes += u128::from(need);
             account.pending.insert(id, entry);
-            let is_full = |bytes: u64| is_nearly_full(bytes, terms.limit);
+            let is_full = |bytes: u128| is_nearly_full(bytes, limit);
             Ok(Filled {
-                bytes,
+                bytes: saturated(bytes),
                 is_news: is_full(bytes) && !is_full(before),
             })
         })
+    }
+
+    /// What `id` stands for waits for its next request, and counts until then.
+    pub(super) fn rest(&mut self, (project, id): (ProjectId, u64), until: Timestamp) {
+        self.change(project, |account| {
+            if let Some(entry) = account.pending.get_mut(&id) {
+                entry.until = Some(until);
+            }
+        });
     }
 
     /// What `id` stands for has come to this.
@@ -161,10 +172,13 @@ impl Ledger {
             account.drop_pending(id);
             for (digest, bytes) in blobs {
                 let entry = account.stored.entry(digest.clone());
-                let entry = entry.or_insert(Entry { bytes: 0, until });
-                account.held_bytes += bytes.saturating_sub(entry.bytes);
+                let entry = entry.or_insert(Entry {
+                    bytes: 0,
+                    until: None,
+                });
+                account.held_bytes += u128::from(bytes.saturating_sub(entry.bytes));
                 entry.bytes = entry.bytes.max(*bytes);
-                entry.until = entry.until.max(until);
+                entry.until = entry.until.max(Some(until));
             }
         });
     }
@@ -174,10 +188,17 @@ impl Ledger {
         self.change(project, |account| account.drop_pending(id));
     }
 
+    /// Forgets what has counted long enough for the project.
+    pub(super) fn sweep_project(&mut self, project: ProjectId, now: Timestamp) {
+        self.change(project, |account| {
+            account.keep(|_, entry| entry.counts_at(now));
+        });
+    }
+
     /// Forgets what has counted long enough.
     pub(super) fn sweep(&mut self, now: Timestamp) {
         for account in self.accounts.values_mut() {
-            account.keep(|_, entry| entry.until > now);
+            account.keep(|_, entry| entry.counts_at(now));
         }
         self.entries = self.accounts.values().map(Account::entries).sum();
     }
@@ -200,6 +221,11 @@ impl Ledger {
         self.entries
     }
 
+    /// Those of the project.
+    pub(super) fn entries_of(&self, project: ProjectId) -> usize {
+        self.accounts.get(&project).map_or(0, Account::entries)
+    }
+
     fn change<T>(&mut self, project: ProjectId, change: impl FnOnce(&mut Account) -> T) -> T {
         let account = self.accounts.entry(project).or_default();
         let before = account.entries();
@@ -210,9 +236,9 @@ impl Ledger {
 }
 
 impl Account {
-    fn total(&self) -> u64 {
+    fn total(&self) -> u128 {
         let used = self.reading.map_or(0, |reading| reading.used_bytes);
-        used.saturating_add(self.held_bytes)
+        u128::from(used) + self.held_bytes
     }
 
     fn entries(&self) -> usize {
@@ -225,18 +251,22 @@ impl Account {
             .retain(|digest, entry| stays(Some(digest), entry));
         self.pending.retain(|_, entry| stays(None, entry));
         let entries = self.stored.values().chain(self.pending.values());
-        self.held_bytes = entries.map(|entry| entry.bytes).sum();
+        self.held_bytes = entries.map(|entry| u128::from(entry.bytes)).sum();
     }
 
     fn drop_pending(&mut self, id: u64) {
         if let Some(entry) = self.pending.remove(&id) {
-            self.held_bytes -= entry.bytes;
+            self.held_bytes -= u128::from(entry.bytes);
         }
     }
 }
 
-fn is_nearly_full(bytes: u64, limit: u64) -> bool {
-    u128::from(bytes) * 100 >= u128::from(limit) * WARNING_PERCENT
+fn saturated(bytes: u128) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+fn is_nearly_full(bytes: u128, limit: u64) -> bool {
+    bytes * 100 >= u128::from(limit) * WARNING_PERCENT
 }
 
 /// Harbor's (`src/pkg/config`, quota warning).
@@ -260,6 +290,7 @@ mod tests {
         Take(u64, u64, Option<u8>),
         /// It is stored as this blob.
         Store(u64, u8, u64),
+        Rest(u64),
         Release(u64),
         /// So much is used, and blobs up to this one count in it.
         Read(u64, u8),
@@ -273,6 +304,7 @@ mod tests {
                 .prop_map(|(id, bytes, blob)| Step::Take(id, bytes, blob)),
             2 => (id.clone(), blob.clone(), bytes.clone())
                 .prop_map(|(id, blob, bytes)| Step::Store(id, blob, bytes)),
+            1 => id.clone().prop_map(Step::Rest),
             1 => id.prop_map(Step::Release),
             1 => (bytes, blob).prop_map(|(used, blob)| Step::Read(used, blob)),
             1 => Just(Step::Sweep),
@@ -295,7 +327,8 @@ mod tests {
                 let now = Timestamp::from_seconds(number);
                 let until = Timestamp::from_seconds(number + 10);
                 match step {
-                    Step::Take(id, bytes, blob) => take(&mut ledger, (id, bytes, blob), until)?,
+                    Step::Take(id, bytes, blob) => take(&mut ledger, (id, bytes, blob))?,
+                    Step::Rest(id) => ledger.rest((PROJECT, id), until),
                     Step::Store(id, blob, bytes) => {
                         ledger.store((PROJECT, id), &[(digest(blob), bytes)], until);
                     }
@@ -309,7 +342,7 @@ mod tests {
                 }
                 if let Some(account) = ledger.accounts.get(&PROJECT) {
                     let entries = account.stored.values().chain(account.pending.values());
-                    prop_assert_eq!(account.held_bytes, entries.map(|entry| entry.bytes).sum::<u64>());
+                    prop_assert_eq!(account.held_bytes, entries.map(|entry| u128::from(entry.bytes)).sum::<u128>());
                     prop_assert_eq!(ledger.entries(), account.entries());
                 }
             }
@@ -319,17 +352,12 @@ mod tests {
     fn take(
         ledger: &mut Ledger,
         (id, bytes, blob): (u64, u64, Option<u8>),
-        until: Timestamp,
     ) -> Result<(), TestCaseError> {
         let before = total(ledger);
         let blobs: Vec<_> = blob.map(|blob| (digest(blob), bytes)).into_iter().collect();
         let bytes = if blobs.is_empty() { bytes } else { 0 };
         let (wanted, none) = (Wanted { blobs, bytes }, BTreeSet::new());
-        let terms = Terms {
-            limit: LIMIT,
-            until,
-        };
-        let taken = ledger.take((PROJECT, id), &wanted, &none, terms);
+        let taken = ledger.take((PROJECT, id), &wanted, &none, LIMIT);
         let after = total(ledger);
         match taken {
             Ok(filled) => {
@@ -345,17 +373,12 @@ mod tests {
     }
 
     fn total(ledger: &Ledger) -> u64 {
-        ledger.accounts.get(&PROJECT).map_or(0, Account::total)
+        saturated(ledger.accounts.get(&PROJECT).map_or(0, Account::total))
     }
 
     #[test]
     fn a_project_that_becomes_nearly_full_is_news_once() {
         let mut ledger = Ledger::default();
-        let until = Timestamp::from_seconds(10);
-        let terms = Terms {
-            limit: LIMIT,
-            until,
-        };
         let news = [
             (84, false),
             (85, true),
@@ -368,9 +391,44 @@ mod tests {
                 blobs: Vec::new(),
                 bytes,
             };
-            let filled = ledger.take((PROJECT, 1), &wanted, &BTreeSet::new(), terms);
+            let filled = ledger.take((PROJECT, 1), &wanted, &BTreeSet::new(), LIMIT);
             assert_eq!(filled, Ok(Filled { bytes, is_news }));
         }
+    }
+
+    #[test]
+    fn sizes_of_any_kind_are_added_up() {
+        let mut ledger = Ledger::default();
+        let until = Timestamp::from_seconds(10);
+        let huge = [(digest(0), u64::MAX), (digest(1), u64::MAX)];
+        ledger.store((PROJECT, 1), &huge, until);
+        let wanted = Wanted {
+            blobs: Vec::new(),
+            bytes: 1,
+        };
+        let refused = ledger.take((PROJECT, 2), &wanted, &BTreeSet::new(), LIMIT);
+        assert_eq!(refused.unwrap_err().used, u64::MAX);
+        ledger.sweep(until);
+        let taken = ledger.take((PROJECT, 2), &wanted, &BTreeSet::new(), LIMIT);
+        assert_eq!(taken.unwrap().bytes, 1);
+    }
+
+    #[test]
+    fn what_is_under_way_counts_to_its_end() {
+        let mut ledger = Ledger::default();
+        let wanted = Wanted {
+            blobs: Vec::new(),
+            bytes: LIMIT,
+        };
+        let taken = ledger.take((PROJECT, 1), &wanted, &BTreeSet::new(), LIMIT);
+        assert!(taken.is_ok());
+        ledger.sweep(Timestamp::from_seconds(1_000_000));
+        assert_eq!(total(&ledger), LIMIT);
+        ledger.rest((PROJECT, 1), Timestamp::from_seconds(1_000_001));
+        ledger.sweep(Timestamp::from_seconds(1_000_000));
+        assert_eq!(total(&ledger), LIMIT);
+        ledger.sweep_project(PROJECT, Timestamp::from_seconds(1_000_001));
+        assert_eq!(total(&ledger), 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Error, Pusher, Quota, ledger::Wanted};
-use crate::{auth::ProjectId, oci::Digest};
+use crate::{auth::ProjectId, clock::Timestamp, oci::Digest};
 
 /// Something on its way that counts for its project until the last clone is dropped; what was
 /// [stored](Self::stored) counts on. Cheap to clone.
@@ -67,14 +67,24 @@ impl Reservation {
         fits.is_ok()
     }
 
+    /// No request is under way: it counts for as long as a blob without a manifest does, or until
+    /// it is extended.
+    pub fn rest(&self) {
+        let (until, key) = (self.until(), self.0.key);
+        self.0.quota.ledger(|ledger| ledger.rest(key, until));
+    }
+
     /// The registry has these now, with the size of each.
     pub fn stored(&self, blobs: &[(Digest, u64)]) {
-        let parts = &self.0.quota.0.parts;
-        let until = parts.clock.now().plus(parts.config.hold());
-        let key = self.0.key;
+        let (until, key) = (self.until(), self.0.key);
         self.0
             .quota
             .ledger(|ledger| ledger.store(key, blobs, until));
+    }
+
+    fn until(&self) -> Timestamp {
+        let parts = &self.0.quota.0.parts;
+        parts.clock.now().plus(parts.config.hold())
     }
 
     pub(super) fn set_limit(&self, bytes: u64) {

@@ -299,11 +299,11 @@ async fn while_the_database_is_away_what_it_said_last_stands() {
 }
 
 #[tokio::test]
-async fn so_much_is_held_and_no_more() {
+async fn so_much_is_held_for_a_project_and_no_more() {
     on_each_database(async |world| {
         let quota = Quota::new(Parts {
             config: Config {
-                max_held: 2,
+                max_held: 32,
                 ..Config::default()
             },
             settings: world.settings.clone(),
@@ -314,12 +314,19 @@ async fn so_much_is_held_and_no_more() {
             webhooks: world.shelf.webhooks.clone(),
         });
         let upload = async || quota.upload(pusher("team/app"), None, 1).await;
-        let (first, _second) = (upload().await.unwrap(), upload().await.unwrap());
+        let (first, second) = (upload().await.unwrap(), upload().await.unwrap());
         let full = upload().await.unwrap_err();
         assert_eq!(full.kind(), Kind::Unavailable, "{full}");
+        let free = world.auth.project_named("free").await.unwrap().id;
+        world.auth.set_storage_limit(free, 1000).await.unwrap();
+        let other = quota.upload(pusher("free/app"), None, 1).await;
+        assert!(other.unwrap().is_some(), "another project goes on");
         drop(first);
-        let third = upload().await.unwrap();
+        let third = upload().await.unwrap().unwrap();
         world.clock.advance(Duration::from_hours(3));
+        upload().await.unwrap_err();
+        second.unwrap().rest();
+        world.clock.advance(Duration::from_hours(2));
         upload().await.unwrap();
         drop(third);
     })

@@ -9,7 +9,9 @@ mod sending;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
-use super::{Inner, Refusal, authorise::Admitted, parse::Asked, sessions::Session};
+use super::{
+    Inner, Refusal, authorise::Admitted, parse::Asked, quota::ReservedBlob, sessions::Session,
+};
 use crate::{oci::Route, wire::Body};
 
 use location::Origins;
@@ -25,7 +27,7 @@ impl Inner {
         let reserved = self.reserve_blob(&mut admitted, bytes).await?;
         let asked = &admitted.asked;
         let followed = self.followed(&admitted, &body);
-        let body = metered::body(body, reserved.as_ref());
+        let body = metered::body(body, reserved.as_ref().map(ReservedBlob::reservation));
         let (body, fault) = request::body(asked, body, followed.as_ref());
         let request = request::build(asked, &self.parts.address, body)?;
         let answer = self.parts.upstream.send(request).await;
@@ -36,7 +38,7 @@ impl Inner {
         let answer = answer.map_err(|error| fault.refusal().unwrap_or_else(|| error.into()))?;
         let response = self.relay(&admitted, answer)?;
         if let Some(reserved) = reserved {
-            self.conclude_reserved(asked, reserved, &response);
+            self.conclude_reserved(asked, &reserved, &response);
         }
         if let Some(followed) = followed {
             self.conclude_followed(&admitted, followed, &response);

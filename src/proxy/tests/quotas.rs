@@ -156,6 +156,60 @@ async fn the_requests_of_one_upload_count_together() {
     assert_refused(&other, "current usage of 100 B");
 }
 
+/// An upload at once, of this many bytes.
+fn whole(world: &World, bytes: usize) -> Request<Body> {
+    let path = format!("{UPLOADS}?digest={}", Digest::sha256(&bytes.to_be_bytes()));
+    request("POST", &path, &token(world), Body::from(vec![0; bytes]))
+}
+
+#[tokio::test]
+async fn what_the_registry_did_not_take_is_free_again() {
+    let ten = [("range", "0-9")];
+    for (status, headers, room) in [(416, 0, 100), (416, 1, 90), (404, 0, 100), (500, 0, 100)] {
+        let stub = Stub::default();
+        let world = World::new(stub.exchange(move |seen| match seen.method {
+            Method::PATCH => respond(status, &ten[..headers]),
+            _ if seen.target.contains("digest=") => respond(201, &[("location", "/v2/x")]),
+            _ => respond(202, &[("location", SESSION)]),
+        }))
+        .await;
+        world.limit_team(100).await;
+        let answer = upload(&world, Body::from(vec![0; 60])).await;
+        assert_eq!(answer.status, status);
+        let more = world.send(whole(&world, room + 1)).await;
+        assert_eq!(more.status, 403, "{status} {headers}");
+        let fits = world.send(whole(&world, room)).await;
+        assert_eq!(fits.status, 201, "{status} {headers}");
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_off_counts_for_its_session() {
+    let arrived = Arc::new(Semaphore::new(0));
+    let gate = arrived.clone();
+    let registry = BoxCloneSyncService::new(tower::service_fn(move |asked: Request<Body>| {
+        let gate = gate.clone();
+        async move {
+            match *asked.method() {
+                Method::PATCH => {
+                    gate.add_permits(1);
+                    std::future::pending().await
+                }
+                _ => Ok(respond(202, &[("location", SESSION)])),
+            }
+        }
+    }));
+    let world = World::new(registry).await;
+    world.limit_team(100).await;
+    {
+        let upload = std::pin::pin!(upload(&world, Body::from(vec![0; 60])));
+        let arrived = std::pin::pin!(arrived.acquire());
+        futures_util::future::select(upload, arrived).await;
+    }
+    let more = world.send(whole(&world, 41)).await;
+    assert_refused(&more, "current usage of 60 B");
+}
+
 #[tokio::test]
 async fn what_the_project_has_costs_nothing_again() {
     let stub = Stub::default();
