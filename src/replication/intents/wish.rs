@@ -61,7 +61,7 @@ impl Wish {
         let key = format!("{policy}/{repository}@{reference}");
         let params = json!({
             "policy": policy, "repository": repository, "reference": reference,
-            "origin": self.origin,
+            "operation": self.operation, "origin": self.origin,
         });
         let project = repository.split('/').next().unwrap_or_default();
         let job = NewJob::new(transfer::KIND, key, params)

@@ -8,6 +8,7 @@ use crate::{
     jobs::Failure,
     oci::{Digest, Manifest, Reference, Tag, media_type},
     registry::{Deletion, Error, Kind},
+    replication::{Operation, places::Belief},
 };
 
 /// Deletes the reference at the destination if the policy says so.
@@ -15,13 +16,26 @@ use crate::{
 /// A tag is deleted alone. Where the registry cannot do that, its digest is deleted unless
 /// something else needs it. What could not be done is returned, in words that begin with
 /// `unsupported:`; another attempt would change nothing.
+///
+/// Nobody knows any more which labels an absent artifact bore. A policy that asks for them follows
+/// when the deletion was `wished`, for which they were looked at, or when the destination is known
+/// to hold what was brought there.
 pub(super) async fn follow(
     copy: &Copy<'_>,
     reference: &Reference,
+    wished: Operation,
 ) -> Result<Option<String>, Failure> {
     if !copy.policy.spec.deletion {
         copy.log
             .line("finished: nothing to do, for the policy does not replicate deletions");
+        return Ok(None);
+    }
+    if copy.policy.spec.asks_for_labels()
+        && wished != Operation::Deletion
+        && !is_held(copy, reference).await?
+    {
+        copy.log
+            .line("finished: nothing to do, for the policy is not known to have brought it there");
         return Ok(None);
     }
     let undone = match (delete(copy, reference).await?, reference) {
@@ -33,6 +47,13 @@ pub(super) async fn follow(
         copy.log.line(format!("finished: {undone}"));
     }
     Ok(undone)
+}
+
+async fn is_held(copy: &Copy<'_>, reference: &Reference) -> Result<bool, Failure> {
+    let place = copy.destination.place();
+    let belief = copy.shared.places.reference(place, reference).await;
+    let belief = belief.map_err(|error| from_store(&error))?;
+    Ok(matches!(belief, Belief::Held { .. }))
 }
 
 /// Deletes what is there; the registry's refusal when it cannot.

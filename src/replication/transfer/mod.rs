@@ -27,7 +27,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 
 use super::{
-    Origin, Policy, PolicyId, Shared, executions,
+    Operation, Origin, Policy, PolicyId, Shared, executions,
     metrics::{ArtifactLabels, ArtifactOutcome},
 };
 use crate::{
@@ -58,6 +58,9 @@ struct Parameters {
     policy: PolicyId,
     repository: String,
     reference: Reference,
+    /// What the last wish was.
+    #[serde(default = "copy_by_default")]
+    operation: Operation,
     #[serde(default)]
     origin: Origin,
 }
@@ -81,7 +84,7 @@ impl Transfers {
             .await?
             .stamped(&parameters.origin);
         let ended = tokio::select! {
-            ended = self.align(&copy, &parameters.reference) => ended,
+            ended = self.align(&copy, &parameters) => ended,
             () = job.stop.cancelled() => Err(Failure::Stopped),
         };
         match ended {
@@ -97,15 +100,12 @@ impl Transfers {
     }
 
     /// Copies the artifact, or follows its deletion; what to know of it when not all was done.
-    async fn align(
-        &self,
-        copy: &Copy<'_>,
-        reference: &Reference,
-    ) -> Result<Option<String>, Failure> {
+    async fn align(&self, copy: &Copy<'_>, wished: &Parameters) -> Result<Option<String>, Failure> {
+        let reference = &wished.reference;
         let outcome = copy.artifact(reference).await;
         self.count(&outcome);
         match outcome? {
-            Outcome::Absent => deletion::follow(copy, reference).await,
+            Outcome::Absent => deletion::follow(copy, reference, wished.operation).await,
             outcome => {
                 copy.log.line(format!("finished: {}", outcome.text()));
                 Ok((outcome == Outcome::Superseded).then(|| outcome.text().to_owned()))
@@ -156,6 +156,11 @@ impl Handler for Transfers {
     fn run<'a>(&'a self, job: &'a Running) -> BoxFuture<'a, Result<(), Failure>> {
         self.transfer(job).boxed()
     }
+}
+
+/// Of jobs from before the operation was among the parameters.
+const fn copy_by_default() -> Operation {
+    Operation::Copy
 }
 
 /// The policy a job works for, as it is now.
