@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::{
     inventory,
-    oci::{Digest, Reference},
-    replication::{Change, ChangeKind, Error, Policy, Shared},
+    oci::Reference,
+    replication::{Change, ChangeKind, Error, Policy, Shared, config::Mode},
 };
 
 type Affected = Vec<(Arc<Policy>, Vec<Reference>)>;
 
-/// Those of the affected policies whose label filters accept what is deleted.
+/// Those of the affected policies whose label filters accept what is deleted. One that asks for
+/// labels does not follow where they are not known; while the index does not answer, mode
+/// `required` answers its error.
 pub(super) async fn wanted(
     shared: &Shared,
     change: &Change,
@@ -23,37 +25,48 @@ pub(super) async fn wanted(
     {
         return Ok(affected);
     }
-    let borne = match digest(shared, change).await? {
-        Some(digest) => {
-            let names = shared.inventory.label_names(&change.repository, &digest);
-            names.await?
+    let borne = match (borne(shared, change).await, shared.config.mode) {
+        (Ok(borne), _) => borne,
+        (Err(error), Mode::Required) => return Err(error),
+        (Err(error), Mode::BestEffort) => {
+            tracing::warn!(
+                %error,
+                repository.name = %change.repository,
+                "the labels of what is deleted are not known; policies that ask for them do not \
+                 follow"
+            );
+            None
         }
-        None => Vec::new(),
     };
-    affected.retain(|(policy, _)| policy.spec.accepts_labels(&borne));
+    affected.retain(|(policy, _)| {
+        let spec = &policy.spec;
+        !spec.asks_for_labels()
+            || borne
+                .as_ref()
+                .is_some_and(|borne| spec.accepts_labels(borne))
+    });
     Ok(affected)
 }
 
-async fn digest(shared: &Shared, change: &Change) -> Result<Option<Digest>, Error> {
-    let tag = match &change.kind {
+/// The names of the labels of what is deleted; `None` where the index does not know it.
+async fn borne(shared: &Shared, change: &Change) -> Result<Option<Vec<String>>, Error> {
+    let reference = match &change.kind {
         ChangeKind::DeleteDigest { digest, .. }
         | ChangeKind::DeleteTag {
             digest: Some(digest),
             ..
-        } => {
-            return Ok(Some(digest.clone()));
-        }
-        ChangeKind::DeleteTag { tag, digest: None } => tag,
+        } => Reference::Digest(digest.clone()),
+        ChangeKind::DeleteTag { tag, digest: None } => Reference::Tag(tag.clone()),
         ChangeKind::Push { .. } | ChangeKind::Label { .. } => return Ok(None),
     };
-    let reference = Reference::Tag(tag.clone());
-    match shared
-        .inventory
-        .artifact(&change.repository, &reference)
-        .await
-    {
-        Ok(artifact) => Ok(artifact.digest.parse().ok()),
-        Err(error) if error.kind() == inventory::Kind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let (inventory, repository) = (&shared.inventory, &change.repository);
+    let artifact = match inventory.artifact(repository, &reference).await {
+        Ok(artifact) => artifact,
+        Err(error) if error.kind() == inventory::Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Ok(digest) = artifact.digest.parse() else {
+        return Ok(None);
+    };
+    Ok(Some(inventory.label_names(repository, &digest).await?))
 }
