@@ -21,6 +21,14 @@ impl Copy<'_> {
             Found::Digest(digest) if digest == artifact.digest => {
                 self.log
                     .line(format!("check: the destination has {name} {reference}"));
+                if artifact.depth == 0 && self.policy.spec.asks_for_labels() {
+                    let Some((manifest, _bytes)) = self.read_manifest(&artifact).await? else {
+                        return self.vanished(artifact);
+                    };
+                    if !self.bears_labels(&artifact, &manifest).await? {
+                        return Ok(Step::Finished(Outcome::Filtered));
+                    }
+                }
                 return Ok(Step::Accompany(artifact, Outcome::Equal));
             }
             Found::Digest(digest) if !self.policy.spec.overwrite => {

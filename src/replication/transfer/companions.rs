@@ -14,7 +14,7 @@ use crate::{
 
 impl Copy<'_> {
     /// Whether the policy wants the artifact: its filters accept it, or it belongs to one that the
-    /// destination has. What is attached to another bears its labels.
+    /// destination has.
     pub(super) async fn is_wanted(
         &self,
         artifact: &Artifact,
@@ -24,29 +24,32 @@ impl Copy<'_> {
         if !spec.accepts_resource(Resource::of(manifest)) {
             return Ok(false);
         }
-        let companion = match &artifact.reference {
-            Reference::Tag(tag) => companion_subject(tag),
-            Reference::Digest(_) => None,
-        };
-        if spec.asks_for_labels() {
-            let subject = manifest.subject.as_ref().map(|subject| &subject.digest);
-            let bearer = companion.as_ref().or(subject).unwrap_or(&artifact.digest);
-            let names = self
-                .shared
-                .inventory
-                .label_names(&self.source.repository, bearer);
-            if !spec.accepts_labels(&names.await?) {
-                return Ok(false);
-            }
+        if spec.asks_for_labels() && !self.bears_labels(artifact, manifest).await? {
+            return Ok(false);
         }
         if spec.accepts_reference(&artifact.reference) {
             return Ok(true);
         }
-        let Some(subject) = companion else {
+        let Some(subject) = subject_by_tag(&artifact.reference) else {
             return Ok(false);
         };
         let held = self.destination.head(&Reference::Digest(subject)).await?;
         Ok(held.is_some())
+    }
+
+    /// Whether the policy accepts the artifact's labels. What is attached to another bears its
+    /// labels.
+    pub(super) async fn bears_labels(
+        &self,
+        artifact: &Artifact,
+        manifest: &Manifest,
+    ) -> Result<bool, Failure> {
+        let companion = subject_by_tag(&artifact.reference);
+        let subject = manifest.subject.as_ref().map(|subject| &subject.digest);
+        let bearer = companion.as_ref().or(subject).unwrap_or(&artifact.digest);
+        let inventory = &self.shared.inventory;
+        let names = inventory.label_names(&self.source.repository, bearer);
+        Ok(self.policy.spec.accepts_labels(&names.await?))
     }
 
     /// Brings what refers to an artifact that the destination has now: referrers, and the tags of
@@ -111,6 +114,14 @@ impl Copy<'_> {
             .list_referrer(&end.repository, &subject.digest, descriptor)
             .await
             .map_err(|error| end.failure(&error))
+    }
+}
+
+/// What an artifact is attached to by cosign's tag.
+fn subject_by_tag(reference: &Reference) -> Option<Digest> {
+    match reference {
+        Reference::Tag(tag) => companion_subject(tag),
+        Reference::Digest(_) => None,
     }
 }
 

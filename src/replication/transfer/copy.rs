@@ -251,15 +251,11 @@ impl<'a> Copy<'a> {
     }
 
     async fn pull_manifest(&self, artifact: Artifact) -> Result<Step, Failure> {
-        let pulled = match self.source.manifest(&artifact.digest).await {
-            Ok(pulled) => pulled,
-            Err(error) if error.kind() == Kind::NotFound => return self.vanished(artifact),
-            Err(error) => return Err(self.source.failure(&error)),
+        let Some((manifest, bytes)) = self.read_manifest(&artifact).await? else {
+            return self.vanished(artifact);
         };
-        let manifest = Manifest::parse(&pulled.media_type, &pulled.bytes)
-            .map_err(|error| Failure::permanent(format!("{}: {error}", artifact.digest)))?;
         failpoint::hit("replication.manifest_pulled");
-        let size = pulled.bytes.len();
+        let size = bytes.len();
         self.log
             .line(format!("pull manifest: {} ({size} bytes)", artifact.digest));
         if artifact.depth == 0 && !self.is_wanted(&artifact, &manifest).await? {
@@ -268,13 +264,28 @@ impl<'a> Copy<'a> {
         Ok(Step::TransferBlobs(Pulled {
             artifact,
             manifest,
-            bytes: pulled.bytes,
+            bytes,
         }))
+    }
+
+    /// The source's manifest; `None` when it is gone.
+    pub(super) async fn read_manifest(
+        &self,
+        artifact: &Artifact,
+    ) -> Result<Option<(Manifest, Bytes)>, Failure> {
+        let pulled = match self.source.manifest(&artifact.digest).await {
+            Ok(pulled) => pulled,
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(self.source.failure(&error)),
+        };
+        let manifest = Manifest::parse(&pulled.media_type, &pulled.bytes)
+            .map_err(|error| Failure::permanent(format!("{}: {error}", artifact.digest)))?;
+        Ok(Some((manifest, pulled.bytes)))
     }
 
     /// The manifest went after the look that found it. A tag may have moved to another: only a
     /// look that finds no tag says that it is gone.
-    fn vanished(&self, artifact: Artifact) -> Result<Step, Failure> {
+    pub(super) fn vanished(&self, artifact: Artifact) -> Result<Step, Failure> {
         let Artifact {
             reference, digest, ..
         } = artifact;

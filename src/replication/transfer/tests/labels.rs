@@ -8,7 +8,7 @@ use crate::{
     oci::Digest,
     registry::Deletion,
     replication::{
-        Change, ChangeKind, PolicySpec, Status, Trigger,
+        Change, ChangeKind, Config, Mode, PolicySpec, Status, Trigger,
         testing::{Rig, push, push_image},
     },
     store::{
@@ -27,8 +27,14 @@ const APP: &str = "team/app";
 
 impl Labelled {
     async fn over(db: TestDb, decoration: &str, change: impl FnOnce(&mut PolicySpec)) -> Self {
-        make_projects(&db).await;
-        let rig = Rig::new(db).await;
+        let world = Self::idle(Rig::new(db).await, decoration, change).await;
+        world.rig.work();
+        world
+    }
+
+    /// Whose workers take no jobs yet.
+    async fn idle(rig: Rig, decoration: &str, change: impl FnOnce(&mut PolicySpec)) -> Self {
+        make_projects(&rig.db).await;
         let filter = json!([
             {"type": "label", "value": ["tested", "signed"], "decoration": decoration},
         ]);
@@ -38,7 +44,6 @@ impl Labelled {
                 change(spec);
             })
             .await;
-        rig.work();
         Self { rig, policy }
     }
 
@@ -84,6 +89,20 @@ impl Labelled {
         }
     }
 
+    /// Takes all its labels away.
+    async fn unlabel(&self, reference: &str) {
+        let inventory = &self.rig.inventory;
+        let repository = APP.parse().unwrap();
+        let artifact = inventory
+            .artifact(&repository, &reference.parse().unwrap())
+            .await
+            .unwrap();
+        let labels = inventory.labels_of(std::slice::from_ref(&artifact)).await;
+        for label in labels.unwrap().remove(&artifact.id).unwrap() {
+            inventory.detach_label(artifact.id, label.id).await.unwrap();
+        }
+    }
+
     /// Lets a change happen; the log of what it made.
     async fn happen(&self, kind: ChangeKind) -> String {
         let change = Change {
@@ -105,20 +124,29 @@ impl Labelled {
     }
 
     async fn delete(&self, tag: &str, digest: Option<Digest>) {
-        let change = Change {
-            kind: ChangeKind::DeleteTag {
-                tag: tag.parse().unwrap(),
-                digest,
-            },
-            ..push(APP, tag)
-        };
+        self.begin_delete(tag, digest).await;
+        self.rig.settled().await;
+    }
+
+    /// Deletes here, and does not wait for what follows.
+    async fn begin_delete(&self, tag: &str, digest: Option<Digest>) {
+        let change = deletion(tag, digest);
         let ticket = self.rig.replication.intend(&change).await.unwrap();
         let reference = tag.parse().unwrap();
         let name = APP.parse().unwrap();
         let deleted = self.rig.local.delete_manifest(&name, &reference).await;
         assert_eq!(deleted.unwrap(), Deletion::Deleted);
         self.rig.replication.confirm(ticket, &[]).await.unwrap();
-        self.rig.settled().await;
+    }
+}
+
+fn deletion(tag: &str, digest: Option<Digest>) -> Change {
+    Change {
+        kind: ChangeKind::DeleteTag {
+            tag: tag.parse().unwrap(),
+            digest,
+        },
+        ..push(APP, tag)
     }
 }
 
@@ -193,6 +221,88 @@ async fn a_deletion_is_followed_when_what_goes_bears_the_labels() {
         assert!(!world.is_mirrored("v1").await);
         assert!(!world.is_mirrored("v2").await);
         assert!(world.is_mirrored("v3").await, "it was never of the policy");
+    }
+}
+
+#[tokio::test]
+async fn what_goes_before_its_copy_takes_nothing_of_others_along() {
+    for db in databases().await {
+        let rig = Rig::new(db).await;
+        let world = Labelled::idle(rig, "matches", |spec| spec.deletion = true).await;
+        push_image(&world.rig.remote.client, APP, "v3", &["theirs"]).await;
+        let bare = world.push("v3").await;
+        world.rig.happen(&push(APP, "v3")).await;
+        world.begin_delete("v3", Some(bare)).await;
+        world.rig.work();
+        let executions = world.rig.settled().await;
+        assert_eq!(executions.len(), 1, "that of the push");
+        let log = world.rig.logs(executions[0].id).await;
+        assert!(log.contains("the source has no"), "{log}");
+        assert!(world.is_mirrored("v3").await, "{log}");
+
+        // What the policy has brought there goes, whatever it bore at last.
+        let digest = world.push("v4").await;
+        world.label("v4", &["tested", "signed"]).await;
+        world.happen(pushed("v4")).await;
+        let v4 = "v4".parse().unwrap();
+        world
+            .rig
+            .local
+            .delete_manifest(&APP.parse().unwrap(), &v4)
+            .await
+            .unwrap();
+        world.happen(labelled(&digest, &["v4"])).await;
+        assert!(!world.is_mirrored("v4").await);
+    }
+}
+
+#[tokio::test]
+async fn the_deletion_of_what_the_index_does_not_know_is_not_followed() {
+    for db in databases().await {
+        let world = Labelled::over(db, "excludes", |spec| spec.deletion = true).await;
+        let known = world.push("known").await;
+        world.happen(pushed("known")).await;
+        world.delete("known", Some(known)).await;
+        assert!(!world.is_mirrored("known").await);
+        push_image(&world.rig.remote.client, APP, "v3", &["theirs"]).await;
+        for asks_digest in [true, false] {
+            let digest = push_image(&world.rig.local, APP, "v3", &["unseen"]).await;
+            world.delete("v3", asks_digest.then_some(digest)).await;
+            assert!(world.is_mirrored("v3").await, "{asks_digest}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_the_index_best_effort_goes_on_and_required_does_not() {
+    for mode in [Mode::BestEffort, Mode::Required] {
+        for db in databases().await {
+            let config = Config {
+                mode,
+                ..Config::default()
+            };
+            let rig = Rig::with(db, config).await;
+            let world = Labelled::idle(rig, "excludes", |spec| spec.deletion = true).await;
+            world.rig.db.close().await;
+            let intended = world.rig.replication.intend(&deletion("v1", None)).await;
+            assert_eq!(intended.is_ok(), mode == Mode::BestEffort, "{intended:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn signatures_of_what_has_lost_its_labels_stay_here() {
+    for db in databases().await {
+        let world = Labelled::over(db, "matches", |_| {}).await;
+        let digest = world.push("v1").await;
+        world.label("v1", &["tested", "signed"]).await;
+        world.happen(pushed("v1")).await;
+        assert!(world.is_mirrored("v1").await);
+        world.unlabel("v1").await;
+        let signature = world.cosign(&digest, "late").await;
+        let log = world.happen(labelled(&digest, &["v1"])).await;
+        assert!(log.contains("left out"), "{log}");
+        assert!(!world.is_mirrored(&signature).await, "{log}");
     }
 }
 
