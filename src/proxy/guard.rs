@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use http::Method;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{Change, ChangeKind, Inner, Refusal, authorise::Admitted};
+use super::{Change, ChangeKind, Inner, Refusal};
 use crate::{
     auth::immutable::Immutable,
     oci::{ErrorCode, Reference, RepositoryName, Tag},
@@ -32,12 +32,12 @@ impl Turns {
 }
 
 impl Inner {
-    pub(super) fn guard(&self, request: &Admitted) -> Result<(), Refusal> {
-        self.refuse_writes_when_read_only(request)
+    pub(super) fn guard(&self, method: &Method) -> Result<(), Refusal> {
+        self.refuse_writes_when_read_only(method)
     }
 
-    fn refuse_writes_when_read_only(&self, request: &Admitted) -> Result<(), Refusal> {
-        let is_read = matches!(request.asked.method, Method::GET | Method::HEAD);
+    fn refuse_writes_when_read_only(&self, method: &Method) -> Result<(), Refusal> {
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
         if is_read || !self.parts.settings.values().read_only {
             return Ok(());
         }

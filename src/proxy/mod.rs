@@ -133,7 +133,7 @@ impl Proxy {
             log.set(caller.principal.name());
         }
         let admitted = inner.authorise(asked, &caller).await?;
-        inner.guard(&admitted)?;
+        inner.guard(&admitted.asked.method)?;
         match (&admitted.asked.route, &admitted.asked.method) {
             (Route::Ping, _) => Ok(forward::pong()),
             (Route::Catalog { page }, _) => inner.catalog(&caller.principal, page).await,

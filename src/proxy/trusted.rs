@@ -13,14 +13,17 @@ use crate::{
 
 impl Proxy {
     /// The registry behind, on behalf of somebody whose rights were checked elsewhere. Pushes
-    /// and deletes of manifests are guarded, written down and concluded as a client's are;
-    /// everything else goes straight to the registry.
+    /// and deletes of manifests are written down and concluded as a client's are; everything else
+    /// goes straight to the registry. The guards hold for all.
     pub fn on_behalf_of(&self, actor: Actor, request_id: Option<RequestId>) -> Exchange {
         let inner = Arc::clone(&self.0);
         BoxCloneSyncService::new(tower::service_fn(move |request: Request<Body>| {
             let (inner, actor) = (Arc::clone(&inner), actor.clone());
             let request_id = request_id.clone();
             async move {
+                if let Err(refusal) = inner.guard(request.method()) {
+                    return Ok(refusal.into_response());
+                }
                 if !is_change(&request) {
                     return inner.parts.upstream.send(request).await;
                 }
@@ -48,7 +51,6 @@ impl Inner {
             actor,
             mount_bytes: None,
         };
-        self.guard(&admitted)?;
         if admitted.asked.method == Method::PUT {
             self.push(admitted, body).await
         } else {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::Response;
 use tokio::sync::{Notify, Semaphore};
-use tower::util::BoxCloneSyncService;
+use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use super::world::{Listener, PATIENCE, Script, Stub, World, interrupted, request, respond};
 use crate::{
     oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, media_type},
-    proxy::{ChangeKind, Config, Refusal},
+    proxy::{Actor, ChangeKind, Config, Refusal},
     settings::Values,
     wire::{Body, Exchange, ExchangeError},
 };
@@ -430,8 +430,29 @@ async fn read_only_mode_refuses_every_change_and_no_pull() {
             "{method}"
         );
     }
+    let on_behalf = async |method: &str, path: &str| {
+        let actor = Actor {
+            name: "replication".to_owned(),
+            address: None,
+        };
+        let exchange = world.proxy.on_behalf_of(actor, None);
+        let request = request(method, path, "", Body::Empty);
+        exchange.oneshot(request).await.unwrap().status().as_u16()
+    };
+    let upload = "/v2/team/app/blobs/uploads/7";
+    for (method, path) in [
+        ("PUT", TAGGED),
+        ("DELETE", TAGGED),
+        ("POST", "/v2/team/app/blobs/uploads/"),
+        ("PATCH", upload),
+        ("PUT", upload),
+        ("DELETE", upload),
+    ] {
+        assert_eq!(on_behalf(method, path).await, 403, "{method} {path}");
+    }
     assert!(stub.seen().is_empty());
     assert_eq!(world.ask("GET", TAGGED, &token).await.status, 200);
+    assert_eq!(on_behalf("GET", TAGGED).await, 200);
 }
 
 #[tokio::test]
