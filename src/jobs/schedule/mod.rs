@@ -5,7 +5,7 @@ mod queries;
 #[cfg(test)]
 pub(crate) use queries::ALL;
 
-use super::{Cron, Enqueued, Error, JobId, Jobs, NewJob, queue::BATCH};
+use super::{Cron, Enqueued, Error, JobId, Jobs, NewJob, queue::BATCH, system};
 use crate::{clock::Timestamp, failpoint, store::Tx};
 pub(super) use queries::schedule as row;
 use queries::{FiringRow, Moved, NewFiring, ScheduleRow};
@@ -31,7 +31,8 @@ pub struct Firing {
 pub enum Outcome {
     /// A job was enqueued.
     Fired,
-    /// The job of an earlier slot was not over; it took the wish in.
+    /// The job of an earlier slot was not over; it took the wish in. A run of a
+    /// [`SystemJob`](super::SystemJob) does for the slot, whatever started it.
     Joined,
     /// Nobody fired at the time; a later slot has fired since.
     Missed,
@@ -122,8 +123,9 @@ impl Schedules {
         let moved: Vec<Moved<'_>> = due.iter().map(Due::moved).collect();
         queries::advance(&mut tx, &moved).await?;
         failpoint::hit("jobs.slot_advanced");
-        let wishes: Vec<NewJob> = due.iter().map(Due::job).collect();
-        let enqueued = self.jobs.enqueue_all(&mut tx, &wishes).await?;
+        let Some(enqueued) = self.enqueue(&mut tx, &due).await? else {
+            return Ok(0);
+        };
         let firings: Vec<NewFiring<'_>> = due
             .iter()
             .zip(&enqueued)
@@ -145,6 +147,40 @@ impl Schedules {
             );
         }
         Ok(due.len())
+    }
+
+    /// Enqueues the jobs of what is due, except that a run of a system job which is not over stays
+    /// as it is. `None` when a person has started one at the same moment: nothing may be
+    /// committed, the next look fires.
+    async fn enqueue(&self, tx: &mut Tx, due: &[Due]) -> Result<Option<Vec<Enqueued>>, Error> {
+        let mut live = Vec::with_capacity(due.len());
+        for due in due {
+            live.push(if system::is_key(&due.row.key) {
+                queries::live_job(tx, &due.row).await?
+            } else {
+                None
+            });
+        }
+        let without = due.iter().zip(&live).filter(|(_, live)| live.is_none());
+        let (without, wishes): (Vec<&Due>, Vec<NewJob>) =
+            without.map(|(due, _)| (due, due.job())).unzip();
+        let accepted = self.jobs.enqueue_all(tx, &wishes).await?;
+        let has_met_a_run = without
+            .iter()
+            .zip(&accepted)
+            .any(|(due, accepted)| accepted.coalesced && system::is_key(&due.row.key));
+        if has_met_a_run {
+            return Ok(None);
+        }
+        let mut accepted = accepted.into_iter();
+        let enqueued = live.into_iter().filter_map(|live| match live {
+            Some(id) => Some(Enqueued {
+                id: JobId(id),
+                coalesced: true,
+            }),
+            None => accepted.next(),
+        });
+        Ok(Some(enqueued.collect()))
     }
 
     /// Forgets what became of slots before `before`.

@@ -32,6 +32,7 @@ sqls! {
         update schedules set last_ms = moved.last_ms, next_ms = moved.next_ms
           from jsonb_to_recordset($1::jsonb) as moved (key text, last_ms bigint, next_ms bigint)
          where schedules.key = moved.key";
+    LIVE_JOB = "select id from jobs where kind = $1 and key = $2 and finished_ms is null";
     FIRINGS_ADD = "
         insert into schedule_firings (key, slot_ms, fired_ms, outcome, job_id)
         select json_extract(value, '$.key'), json_extract(value, '$.slot_ms'), $2,
@@ -159,6 +160,17 @@ pub(super) async fn advance(tx: &mut Tx, moved: &[Moved<'_>]) -> Result<(), Erro
             .map(drop)?;
     });
     Ok(())
+}
+
+/// The job of a schedule that is not over.
+pub(super) async fn live_job(tx: &mut Tx, row: &ScheduleRow) -> Result<Option<i64>, Error> {
+    Ok(run!(tx, |connection, sql = LIVE_JOB| {
+        sqlx::query_scalar(sql)
+            .bind(&row.kind)
+            .bind(&row.key)
+            .fetch_optional(connection)
+            .await?
+    }))
 }
 
 /// Writes down what became of slots.

@@ -92,8 +92,8 @@ impl SystemJob {
         Ok(enqueued.id)
     }
 
-    /// Starts runs by the clock from now on, instead of by the schedule before. One that comes
-    /// due during a run follows it.
+    /// Starts runs by the clock from now on, instead of by the schedule before. A slot that comes
+    /// due while a run is not over starts none, and leaves that one as it is.
     pub async fn schedule(
         &self,
         cadence: Cadence,
@@ -165,9 +165,14 @@ impl SystemJob {
     }
 
     /// Of the schedule and of each run, so that one at a time is live.
-    fn key(&self) -> String {
-        format!("system/{}", self.kind)
+    pub(super) fn key(&self) -> String {
+        format!("{KEY_PREFIX}{}", self.kind)
     }
+}
+
+/// Whether a schedule or job is of a [`SystemJob`].
+pub(super) fn is_key(key: &str) -> bool {
+    key.starts_with(KEY_PREFIX)
 }
 
 impl Running {
@@ -235,3 +240,5 @@ impl TryFrom<RunRow> for SystemRun {
         })
     }
 }
+
+const KEY_PREFIX: &str = "system/";

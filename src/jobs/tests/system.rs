@@ -7,8 +7,8 @@ use super::{KIND, claim_one, enqueue, instance, noon, settle, try_claim};
 use crate::{
     clock::Clock,
     jobs::{
-        Cadence, Cron, Error, Failure, Handler, JobId, Jobs, NewJob, Runner, Running, Schedules,
-        State, SystemJob, Trigger, lease::Ending, runner,
+        Cadence, Cron, Error, Failure, Handler, JobId, Jobs, NewJob, Outcome, Runner, Running,
+        Schedules, State, SystemJob, Trigger, lease::Ending, runner,
     },
     store::{Filter, Listing, Test, testing},
 };
@@ -143,24 +143,41 @@ async fn a_schedule_takes_the_place_of_the_one_before() {
 }
 
 #[tokio::test]
-async fn a_slot_that_comes_due_during_a_run_follows_it() {
+async fn a_slot_that_comes_due_during_a_run_leaves_it_as_it_is() {
     for db in testing::databases().await {
         let clock = noon();
         let jobs = instance(&db, &clock);
         let system = SystemJob::new(jobs.clone(), KIND);
-        let id = system.start(json!({})).await.unwrap();
-        let (_, slot) = claim_one(&jobs).await;
+        let schedules = Schedules::new(jobs.clone());
         let cron = Cron::parse("* * * * * *").unwrap();
+        let real = json!({"dry_run": false});
         system
-            .schedule(Cadence::Custom, &cron, json!({}))
+            .schedule(Cadence::Custom, &cron, real.clone())
             .await
             .unwrap();
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(Schedules::new(jobs.clone()).fire().await.unwrap(), 1);
-        assert!(try_claim(&jobs).await.is_none());
+        let dry = json!({"dry_run": true});
+        let id = system.start(dry.clone()).await.unwrap();
+        let fire_beside = async || {
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(schedules.fire().await.unwrap(), 1);
+            let run = system.run(id).await.unwrap();
+            assert_eq!((run.trigger, &run.parameters), (Trigger::Manual, &dry));
+            let firings = schedules.firings(&system.key(), 1).await.unwrap();
+            assert_eq!(
+                (firings[0].outcome, firings[0].job),
+                (Outcome::Joined, Some(id))
+            );
+        };
+        fire_beside().await;
+        let (_, slot) = claim_one(&jobs).await;
+        fire_beside().await;
         settle(&jobs, &slot, Ending::Succeeded).await;
-        assert_eq!(finish(&jobs, None).await, id);
         assert!(try_claim(&jobs).await.is_none());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(schedules.fire().await.unwrap(), 1);
+        let next = finish(&jobs, None).await;
+        assert!(next > id);
+        assert_eq!(system.run(next).await.unwrap().parameters, real);
     }
 }
 
