@@ -79,15 +79,21 @@ class Client(HarborAsyncClient):
             return
         self.answered.setdefault(model, set()).update(data)
         for name, field in model.model_fields.items():
-            for inner in models_in(field.annotation):
-                self.note(inner, data.get(field.alias or name))
+            for inner, held in models_in(field.annotation, data.get(field.alias or name)):
+                self.note(inner, held)
 
 
-def models_in(annotation):
-    """The models that a field holds, alone, perhaps, or in a list."""
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return [annotation]
-    return [model for inner in typing.get_args(annotation) for model in models_in(inner)]
+def models_in(annotation, value):
+    """The models that a field holds, alone, perhaps, in a list or in a map, each with its value."""
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) is dict:
+        for held in value.values() if isinstance(value, dict) else ():
+            yield from models_in(inner[1], held)
+    elif inner:
+        for one in inner:
+            yield from models_in(one, value)
+    elif isinstance(annotation, type):
+        yield annotation, value
 
 
 def differences():
