@@ -36,10 +36,10 @@ impl Inner {
             return Err(refusal);
         }
         let answer = answer.map_err(|error| fault.refusal().unwrap_or_else(|| error.into()))?;
-        let response = self.relay(&admitted, answer)?;
         if let Some(reserved) = reserved {
-            self.conclude_reserved(asked, &reserved, &response);
+            self.conclude_reserved(asked, &reserved, &answer);
         }
+        let response = self.relay(&admitted, answer)?;
         if let Some(followed) = followed {
             self.conclude_followed(&admitted, followed, &response);
         }
