@@ -55,6 +55,8 @@ async fn nginx(directory: &Path, registry: &Distribution, gateway: &Gateway) -> 
     std::fs::write(&file, config).unwrap();
     let mut command = Command::new("nginx");
     command.arg("-c").arg(&file).arg("-p").arg(directory);
+    // One process, or its workers would outlive it.
+    command.args(["-g", "master_process off;"]);
     let process = Process::start(command, &directory.join("output.log"));
     until("nginx listens", async || {
         tokio::net::TcpStream::connect(("127.0.0.1", port))
