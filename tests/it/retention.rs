@@ -48,17 +48,6 @@ async fn ended(admin: &Http, run: &str) -> (Value, String) {
     (tasks, log)
 }
 
-/// The tags that the registry itself has.
-async fn registry_tags(gateway: &Gateway) -> Vec<String> {
-    let reader = gateway
-        .token(Some("admin"), &["repository:library/app:pull"])
-        .await;
-    let listed = reader.get("/v2/library/app/tags/list").await.expect(200);
-    let mut tags: Vec<String> = serde_json::from_value(listed.json()["tags"].clone()).unwrap();
-    tags.sort();
-    tags
-}
-
 fn push(gateway: &Gateway, image: &Image, tag: &str) {
     let name = format!("{}/library/app:{tag}", gateway.host());
     let pushed = Skopeo::at(gateway, "admin").push(image, &name);
@@ -97,7 +86,7 @@ async fn a_dry_run_says_what_a_run_then_does() {
             (&tasks[0]["total"], &tasks[0]["retained"]),
             (&json!(4), &json!(2))
         );
-        assert_eq!(registry_tags(&gateway).await.len(), 4);
+        assert_eq!(gateway.registry_tags("library/app").await.len(), 4);
 
         let real = run(&admin, &policy, false).await;
         let (tasks, done) = ended(&admin, &real).await;
@@ -105,7 +94,7 @@ async fn a_dry_run_says_what_a_run_then_does() {
             (&tasks[0]["total"], &tasks[0]["retained"]),
             (&json!(4), &json!(2))
         );
-        assert_eq!(registry_tags(&gateway).await, ["gold", "v1"]);
+        assert_eq!(gateway.registry_tags("library/app").await, ["gold", "v1"]);
         assert!(said.contains("IMMUTABLE"), "{said}");
         assert_eq!(said.replace(", dry run", ""), done);
     }
@@ -129,12 +118,12 @@ async fn a_run_that_is_killed_goes_on_after_the_restart() {
     push(&gateway, &Image::new(&[b"kept"]), "v1");
     let policy = policy(&admin).await;
     let run = run(&admin, &policy, false).await;
-    while registry_tags(&gateway).await.len() > 5 {
+    while gateway.registry_tags("library/app").await.len() > 5 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     gateway.kill_and_restart().await;
     let admin = gateway.admin();
     let (tasks, _log) = ended(&admin, &run).await;
     assert_eq!(tasks[0]["status"], "Success");
-    assert_eq!(registry_tags(&gateway).await, ["v1"]);
+    assert_eq!(gateway.registry_tags("library/app").await, ["v1"]);
 }

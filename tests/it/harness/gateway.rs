@@ -229,6 +229,18 @@ impl Gateway {
         self.http().bearer(answer.json()["token"].as_str().unwrap())
     }
 
+    /// The tags that the registry itself has of a repository, sorted.
+    pub async fn registry_tags(&self, repository: &str) -> Vec<String> {
+        let scope = format!("repository:{repository}:pull");
+        let reader = self.token(Some("admin"), &[&scope]).await;
+        let path = format!("/v2/{repository}/tags/list");
+        let listed = reader.get(&path).await.expect(200);
+        let mut tags: Vec<String> =
+            serde_json::from_value(listed.json()["tags"].clone()).unwrap_or_default();
+        tags.sort();
+        tags
+    }
+
     /// Adds a target and an event-based policy that mirrors every repository to it.
     pub async fn mirror_to(&self, url: &str) -> i64 {
         let target = json!({ "name": "mirror", "type": "docker-registry", "url": url });
