@@ -143,41 +143,35 @@ impl Inner {
             request_id: admitted.asked.request_id().to_owned(),
             artifact: None,
         };
-        let reserved = match &mut admitted.asked.route {
-            Route::StartUpload {
-                mount: Some(mount), ..
-            } if admitted.mount_bytes.is_some() => {
-                let bytes = admitted.mount_bytes.unwrap_or_default();
-                let reserved = quota.upload(pusher, Some(&mount.digest), bytes).await;
-                reserved.map(|new| new.map(|new| ReservedBlob::new(new, None, 0)))
-            }
-            // What cannot be measured is not mounted: the client is offered an upload.
-            Route::StartUpload { mount, .. } if mount.is_some() => {
-                *mount = None;
-                return Ok(None);
-            }
+        let mut session = None;
+        let (digest, bytes) = match &mut admitted.asked.route {
+            Route::StartUpload { mount, digest, .. } => match (&mut *mount, admitted.mount_bytes) {
+                (None, _) => (digest.as_ref(), bytes),
+                (Some(mount), Some(bytes)) => (Some(&mount.digest), bytes),
+                // What cannot be measured is not mounted: the client is offered an upload.
+                (Some(_), None) => {
+                    *mount = None;
+                    return Ok(None);
+                }
+            },
             Route::Upload {
                 name, id, digest, ..
             } => {
-                let digest = digest.as_ref().filter(|_| method == Method::PUT);
-                let session = self.sessions.session(name, id);
-                let kept = session.as_ref().and_then(|session| session.take_reserved());
-                if let Some(reservation) = kept {
-                    let former = reservation.bytes();
-                    let whole = former.saturating_add(bytes);
-                    let reserved = ReservedBlob::new(reservation, session, former);
-                    let extended = reserved.reservation.extend(digest, whole).await;
-                    extended.map(|()| Some(reserved))
-                } else {
-                    let reserved = quota.upload(pusher, digest, bytes).await;
-                    reserved.map(|new| new.map(|new| ReservedBlob::new(new, session, 0)))
-                }
-            }
-            Route::StartUpload { digest, .. } => {
-                let reserved = quota.upload(pusher, digest.as_ref(), bytes).await;
-                reserved.map(|new| new.map(|new| ReservedBlob::new(new, None, 0)))
+                session = self.sessions.session(name, id);
+                (digest.as_ref().filter(|_| method == Method::PUT), bytes)
             }
             _ => return Ok(None),
+        };
+        let kept = session.as_ref().and_then(|session| session.take_reserved());
+        let reserved = if let Some(reservation) = kept {
+            let former = reservation.bytes();
+            let whole = former.saturating_add(bytes);
+            let reserved = ReservedBlob::new(reservation, session, former);
+            let extended = reserved.reservation.extend(digest, whole).await;
+            extended.map(|()| Some(reserved))
+        } else {
+            let new = quota.upload(pusher, digest, bytes).await;
+            new.map(|new| new.map(|new| ReservedBlob::new(new, session, 0)))
         };
         if let Err(quota::Error::Exceeded(_)) = &reserved {
             self.give_up_upload(&admitted.asked);
