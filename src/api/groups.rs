@@ -94,11 +94,7 @@ async fn search(
     query: ListQuery,
 ) -> Result<Response, Error> {
     caller.signed_in()?;
-    if query.parameter("groupname").is_none() {
-        return Err(Error::Unprocessable(
-            "groupname in query is required".into(),
-        ));
-    }
+    query.required("groupname")?;
     let query = query.and_parameter("groupname", "group_name", Test::Contains);
     let page = api.auth.groups(query.listing()).await?;
     Ok(query.answer(page, |group| FoundGroup {

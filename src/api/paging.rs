@@ -59,6 +59,11 @@ impl ListQuery {
         find(&self.parameters, name)
     }
 
+    /// The same, where the operation needs it.
+    pub(super) fn required(&self, name: &str) -> Result<&str, Error> {
+        required(&self.parameters, name)
+    }
+
     /// All values of a parameter, which may come several times or with commas between them.
     pub(super) fn parameters(&self, name: &str) -> Vec<String> {
         let given = self.parameters.iter().filter(|(key, _)| key == name);
@@ -190,6 +195,15 @@ pub(super) fn find<'a>(parameters: &'a [(String, String)], name: &str) -> Option
         .next()
         .map(|(_, value)| value.as_str())
         .filter(|value| !value.is_empty())
+}
+
+/// The first parameter of that name, which the operation needs.
+pub(super) fn required<'a>(
+    parameters: &'a [(String, String)],
+    name: &str,
+) -> Result<&'a str, Error> {
+    let missing = || Error::Unprocessable(format!("{name} in query is required"));
+    find(parameters, name).ok_or_else(missing)
 }
 
 /// A parameter's value that must be `true` or `false`.

@@ -56,9 +56,7 @@ async fn search(
     uri: Uri,
 ) -> Result<axum::Json<Found>, Error> {
     let parameters = paging::parameters(&uri);
-    let text = paging::find(&parameters, "q");
-    let text = text.ok_or_else(|| Error::Unprocessable("q in query is required".into()))?;
-    let text = text.to_lowercase();
+    let text = paging::required(&parameters, "q")?.to_lowercase();
     let mut named = Vec::new();
     let query = Listing {
         filters: vec![Filter {

@@ -130,9 +130,7 @@ async fn search(
     query: ListQuery,
 ) -> Result<Response, Error> {
     caller.signed_in()?;
-    if query.parameter("username").is_none() {
-        return Err(Error::Unprocessable("username in query is required".into()));
-    }
+    query.required("username")?;
     let query = query.and_parameter("username", "username", Test::Contains);
     let page = api.auth.users(query.listing()).await?;
     Ok(query.answer(page, |user| FoundUser {

@@ -152,9 +152,7 @@ async fn copy(
     let may = (Resource::Artifact, Verb::Create);
     let (project, to) = api.repository(&caller, &path, may).await?;
     let parameters = paging::parameters(&uri);
-    let from = paging::find(&parameters, "from")
-        .ok_or_else(|| Error::Unprocessable("from in query is required".into()))?;
-    let (from, reference) = source(from)?;
+    let (from, reference) = source(paging::required(&parameters, "from")?)?;
     let pulls = api
         .auth
         .repository_actions(&caller.principal, &from)
