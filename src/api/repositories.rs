@@ -246,15 +246,10 @@ fn of_registry(error: registry::Error) -> Error {
         registry::Kind::NotFound => Error::NotFound(message),
         registry::Kind::Denied => Error::Forbidden(message),
         registry::Kind::Unsupported => Error::Precondition(message),
-        registry::Kind::Invalid if is_precondition(&error) => Error::Precondition(message),
+        registry::Kind::Invalid if error.is_precondition() => Error::Precondition(message),
         _ if error.retryable() => Error::Unavailable(error.into()),
         _ => Error::internal(error),
     }
-}
-
-fn is_precondition(error: &registry::Error) -> bool {
-    matches!(error, registry::Error::Refused(refusal)
-        if refusal.status == StatusCode::PRECONDITION_FAILED)
 }
 
 /// Harbor's limit is PostgreSQL's; people write paragraphs.

@@ -6,7 +6,6 @@ use std::{
 };
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::StatusCode;
 
 use super::{outcome::Space, run::Run};
 use crate::{
@@ -15,7 +14,6 @@ use crate::{
     inventory::{self, Artifact, Author, Editor, Repository},
     jobs::Failure,
     oci::{Digest, Reference, RepositoryName},
-    registry,
     store::{Filter, Listing, Test},
 };
 
@@ -215,10 +213,8 @@ impl Run<'_> {
         }
         match editor.delete_artifact(&loose.artifact).await {
             Ok(()) => self.note(loose),
-            Err(inventory::Error::Registry(registry::Error::Refused(refusal)))
-                if refusal.status == StatusCode::PRECONDITION_FAILED =>
-            {
-                self.stays(loose, &refusal.to_string());
+            Err(inventory::Error::Registry(error)) if error.is_precondition() => {
+                self.stays(loose, &error.to_string());
             }
             Err(inventory::Error::Registry(error)) if !error.retryable() => {
                 let artifact = &loose.artifact;
@@ -264,12 +260,7 @@ impl Run<'_> {
     }
 
     fn editor(&self) -> Editor {
-        let author = Author {
-            name: AUTHOR.to_owned(),
-            address: None,
-            request_id: None,
-        };
-        let exchange = self.parts.registry.on_behalf_of(&author);
+        let exchange = self.parts.registry.on_behalf_of(&Author::within(AUTHOR));
         self.parts.inventory.editor(exchange)
     }
 

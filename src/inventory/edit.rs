@@ -25,6 +25,17 @@ pub struct Author {
     pub request_id: Option<RequestId>,
 }
 
+impl Author {
+    /// A part of the gateway that does its own work, not a client's.
+    pub fn within(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            address: None,
+            request_id: None,
+        }
+    }
+}
+
 /// Changes what the registry holds; the index follows.
 #[derive(Debug)]
 pub struct Editor {

@@ -56,7 +56,7 @@ impl From<Error> for Failure {
     /// Of a job that stumbles over it.
     fn from(error: Error) -> Self {
         match error {
-            Error::Store(error) if error.retryable() => Self::retryable(error.to_string()),
+            Error::Store(error) => error.into(),
             Error::Registry(error) if error.retryable() => Self::retryable(error.explained()),
             error => Self::permanent(error.to_string()),
         }

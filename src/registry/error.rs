@@ -101,6 +101,11 @@ impl Error {
         }
     }
 
+    /// Whether a rule of the project forbids it, or what stands there now (412).
+    pub fn is_precondition(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.status == StatusCode::PRECONDITION_FAILED)
+    }
+
     /// Whether the same operation may work later without anybody changing anything.
     pub fn retryable(&self) -> bool {
         match self.kind() {

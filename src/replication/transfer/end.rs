@@ -34,16 +34,11 @@ impl End {
 
     /// The destination that is the registry behind this gateway.
     pub(super) fn of_ours(registry: &dyn Registry, repository: RepositoryName) -> Self {
-        let author = Author {
-            name: AUTHOR.to_owned(),
-            address: None,
-            request_id: None,
-        };
         Self {
             side: Side::Destination,
             registry: RegistryId::LOCAL,
             repository,
-            client: Client::new(registry.on_behalf_of(&author)),
+            client: Client::new(registry.on_behalf_of(&Author::within(AUTHOR))),
         }
     }
 

@@ -1,6 +1,5 @@
 use std::sync::PoisonError;
 
-use http::StatusCode;
 use tokio::time::{Instant, sleep_until};
 
 use super::{AUTHOR, Run, report::Report, view::candidate};
@@ -8,7 +7,6 @@ use crate::{
     inventory::{self, Artifact, Author, Editor},
     jobs::Failure,
     oci::{Reference, RepositoryName},
-    registry,
     retention::evaluate::{Candidate, Deletion, Plan, View},
 };
 
@@ -47,12 +45,7 @@ impl Run<'_> {
     }
 
     fn editor(&self) -> Editor {
-        let author = Author {
-            name: AUTHOR.to_owned(),
-            address: None,
-            request_id: None,
-        };
-        let exchange = self.shared.registry.on_behalf_of(&author);
+        let exchange = self.shared.registry.on_behalf_of(&Author::within(AUTHOR));
         self.shared.inventory.editor(exchange)
     }
 
@@ -142,11 +135,7 @@ impl Run<'_> {
 
 fn refused(error: inventory::Error) -> Result<Outcome, Failure> {
     match error {
-        inventory::Error::Registry(registry::Error::Refused(refusal))
-            if refusal.status == StatusCode::PRECONDITION_FAILED =>
-        {
-            Ok(Outcome::Immutable)
-        }
+        inventory::Error::Registry(error) if error.is_precondition() => Ok(Outcome::Immutable),
         inventory::Error::Registry(error) if !error.retryable() => {
             Ok(Outcome::Failed(error.explained()))
         }

@@ -23,7 +23,7 @@ use crate::{
     inventory,
     jobs::{ByHand, Failure, Handler, Running},
     oci::RepositoryName,
-    store::{self, Listing},
+    store::Listing,
     webhook::{Event, EventType},
 };
 use report::Report;
@@ -103,8 +103,8 @@ impl Run<'_> {
     /// Goes through the repositories; how many of them were not done altogether.
     async fn all(&self) -> Result<usize, Failure> {
         self.shared.inventory.expect_complete().await?;
-        let done = queries::done(&self.shared.db, self.execution).await;
-        let mut done: BTreeMap<String, String> = done.map_err(of_store)?.into_iter().collect();
+        let done = queries::done(&self.shared.db, self.execution).await?;
+        let mut done: BTreeMap<String, String> = done.into_iter().collect();
         done.retain(|_, status| status == SUCCESS);
         let mut failed = 0;
         let mut behind = None;
@@ -151,9 +151,7 @@ impl Run<'_> {
         };
         let mut report = Report::new(&view, &plan);
         let task = (self.execution, short);
-        queries::begin_task(&shared.db, task, report.counts(), now)
-            .await
-            .map_err(of_store)?;
+        queries::begin_task(&shared.db, task, report.counts(), now).await?;
         if self.mode == Mode::Real {
             self.delete(&name, (&view, &plan), &mut report).await?;
         }
@@ -178,9 +176,8 @@ impl Run<'_> {
             log: &report.table(self.mode),
             now: self.shared.clock.now(),
         };
-        queries::end_task(&self.shared.db, (self.execution, short), &ended)
-            .await
-            .map_err(of_store)
+        let task = (self.execution, short);
+        Ok(queries::end_task(&self.shared.db, task, &ended).await?)
     }
 
     /// Tells webhooks what was deleted of a repository.
@@ -219,9 +216,7 @@ impl Run<'_> {
             Err(failure) => return Err(failure),
         };
         let now = self.shared.clock.now();
-        queries::end_execution(&self.shared.db, self.execution, status, now)
-            .await
-            .map_err(of_store)?;
+        queries::end_execution(&self.shared.db, self.execution, status, now).await?;
         result
     }
 }
@@ -287,10 +282,6 @@ fn failure(error: &Error) -> Failure {
         super::Kind::Unavailable => Failure::retryable(error.to_string()),
         _ => Failure::permanent(error.to_string()),
     }
-}
-
-fn of_store(error: store::Error) -> Failure {
-    failure(&error.into())
 }
 
 const SUCCESS: &str = "Success";
