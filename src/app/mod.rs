@@ -365,6 +365,7 @@ impl Shared {
             config: self.config.gc.clone(),
             jobs: self.jobs.clone(),
             clock: self.clock.clone(),
+            settings: self.settings.reader(),
             inventory: self.inventory.clone(),
             registry: Arc::new(Behalf(proxy.clone())),
             embedded: match &self.behind {

@@ -1,11 +1,11 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{CollectError, Registry, disk::Disk};
 use crate::oci::{Digest, RepositoryName};
 
 /// Manifests of a repository that are to be deleted unless they are used again: while this lives,
-/// the deletion of one that was pushed, tagged or named by a push since is refused with
-/// `PRECONDITION`.
+/// the deletion of one that was pushed, tagged, asked for by `HEAD` or named by such a manifest
+/// since is refused with `PRECONDITION`.
 #[derive(Debug)]
 pub struct Condemned {
     disk: Arc<Disk>,
@@ -15,12 +15,15 @@ pub struct Condemned {
 }
 
 impl Registry {
-    /// Asks the registry itself what of `digests` nothing holds.
+    /// Asks the registry itself what of `digests` nothing holds. What was pushed or asked for by
+    /// `HEAD` within `window` stays: a pushing client may have left its push out for it.
     pub async fn condemn(
         &self,
         name: &RepositoryName,
         digests: BTreeSet<Digest>,
+        window: Duration,
     ) -> Result<Condemned, CollectError> {
+        let limit = self.clock.now().minus(window);
         let mut condemned = Condemned {
             disk: Arc::clone(&self.disk),
             name: name.clone(),
@@ -28,9 +31,13 @@ impl Registry {
             unheld: BTreeSet::new(),
         };
         let condemning = self.threads.run(move || {
-            condemned.unheld = condemned
-                .disk
-                .condemn(&condemned.name, &condemned.digests)?;
+            let Condemned {
+                disk,
+                name,
+                digests,
+                unheld,
+            } = &mut condemned;
+            *unheld = disk.condemn(name, digests, limit)?;
             Ok(condemned)
         });
         Ok(condemning.await?)

@@ -18,6 +18,7 @@ use crate::{
     inventory::{Inventory, Registry},
     jobs::{Failure, Handler, Jobs, Running, SystemJob},
     oci::{Digest, RepositoryName},
+    settings,
 };
 
 /// What garbage collection stands on.
@@ -26,6 +27,7 @@ pub struct Parts {
     pub config: Config,
     pub jobs: Jobs,
     pub clock: SharedClock,
+    pub settings: settings::Reader,
     pub inventory: Inventory,
     /// The way to delete.
     pub registry: Arc<dyn Registry>,
@@ -106,6 +108,10 @@ impl Gc {
 
 impl Run<'_> {
     async fn all(&self) -> Result<(), Failure> {
+        let is_read_only = self.parts.settings.values().read_only;
+        if is_read_only && !self.parameters.dry_run {
+            return Err(Failure::permanent(READ_ONLY));
+        }
         let is_remote = self.parts.embedded.is_none();
         if is_remote {
             self.outcome().space = Space::Left { bytes: 0 };
@@ -194,6 +200,9 @@ impl Handler for Gc {
 
 /// Harbor's name of the kind.
 const KIND: &str = "GARBAGE_COLLECTION";
+
+const READ_ONLY: &str =
+    "the gateway is in read-only mode, in which nothing is deleted; start it again after that";
 
 /// A year of nights.
 const RUNS_KEPT: u32 = 365;

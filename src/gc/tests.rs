@@ -1,12 +1,14 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use http::{Method, Request, Response};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::{ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use super::*;
 use crate::{
@@ -17,7 +19,10 @@ use crate::{
     },
     jobs::{Config as JobsConfig, Handler, JobId, Jobs, Runner, State},
     oci::{Digest, Reference, media_type},
+    registry::Client,
+    settings,
     store::{Listing, testing::databases},
+    wire::{Body, Exchange, ExchangeError, looking},
 };
 
 const IMAGES: i64 = 60;
@@ -27,6 +32,7 @@ const HOUR: Duration = Duration::from_hours(1);
 struct World {
     shelf: Shelf,
     clock: Arc<ManualClock>,
+    settings: settings::Reader,
     jobs: Jobs,
     gc: Gc,
     _stop: DropGuard,
@@ -48,7 +54,14 @@ async fn on_each_database(behind: Behind, test: impl AsyncFn(&World)) {
 
 impl World {
     fn over(shelf: Shelf, behind: Behind) -> Self {
+        let exchange = shelf.embedded.exchange();
         let clock = ManualClock::at(SystemClock.now());
+        Self::with((shelf, behind), exchange, clock)
+    }
+
+    /// One that deletes by this exchange.
+    fn with((shelf, behind): (Shelf, Behind), exchange: Exchange, clock: Arc<ManualClock>) -> Self {
+        let settings = settings::Reader::default();
         let config = JobsConfig {
             poll_ms: 10,
             heartbeat_ms: 10,
@@ -62,10 +75,11 @@ impl World {
             },
             jobs: jobs.clone(),
             clock: clock.clone(),
+            settings: settings.clone(),
             inventory: shelf.inventory.clone(),
             registry: Arc::new(Direct {
                 inventory: shelf.inventory.clone(),
-                exchange: shelf.embedded.exchange(),
+                exchange,
             }),
             embedded: (behind == Behind::Embedded).then(|| shelf.embedded.clone()),
         });
@@ -75,6 +89,7 @@ impl World {
         Self {
             shelf,
             clock,
+            settings,
             jobs,
             gc,
             _stop: stop.drop_guard(),
@@ -102,15 +117,20 @@ impl World {
         deleted.unwrap();
     }
 
-    /// Runs a collection to its end; what it has to show, and its log.
+    /// Runs a collection that ends well; what it has to show, and its log.
     async fn run(&self, parameters: Value) -> (Value, String) {
+        let (state, result, log) = self.try_run(parameters).await;
+        assert_eq!(state, State::Done, "{log}");
+        (result, log)
+    }
+
+    async fn try_run(&self, parameters: Value) -> (State, Value, String) {
         let job = self.gc.job();
         let parameters = GcParameters::check(&parameters).unwrap();
         let id = job.start(parameters).await.unwrap();
         let state = self.ends(id).await;
-        let log = job.log(id).await.unwrap();
-        assert_eq!(state, State::Done, "{log}");
-        (job.run(id).await.unwrap().result.unwrap(), log)
+        let result = job.run(id).await.unwrap().result;
+        (state, result.unwrap(), job.log(id).await.unwrap())
     }
 
     async fn ends(&self, id: JobId) -> State {
@@ -126,7 +146,8 @@ impl World {
     async fn has(&self, digest: &Digest) -> bool {
         let reference = Reference::Digest(digest.clone());
         let app = name("team/app");
-        let found = self.shelf.registry.head_manifest(&app, &reference).await;
+        let looking = Client::new(looking(self.shelf.embedded.exchange()));
+        let found = looking.head_manifest(&app, &reference).await;
         let is_stored = found.unwrap().is_some();
         let known = self.shelf.inventory.artifact(&app, &reference).await;
         assert_eq!(known.is_ok(), is_stored, "{digest}");
@@ -373,6 +394,172 @@ async fn a_remote_registry_is_told_of_as_keeping_the_space() {
         assert!(log.contains("registry garbage-collect"), "{log}");
         assert!(!world.has(&gone).await);
         assert!(world.has(&again).await);
+    })
+    .await;
+}
+
+/// A registry where somebody tags the second of two images when the first one is deleted.
+#[derive(Clone)]
+struct Meddled {
+    registry: Exchange,
+    clock: Arc<ManualClock>,
+    images: [Digest; 2],
+    deleted: Arc<Mutex<Vec<Digest>>>,
+}
+
+impl Meddled {
+    fn exchange(&self) -> Exchange {
+        let meddled = self.clone();
+        BoxCloneSyncService::new(service_fn(move |request| {
+            let meddled = meddled.clone();
+            async move { meddled.answer(request).await }
+        }))
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, ExchangeError> {
+        let path = request.uri().path().to_owned();
+        let is_named = |digest: &&Digest| path.ends_with(digest.as_str());
+        if let (&Method::DELETE, Some(named)) =
+            (request.method(), self.images.iter().find(is_named))
+        {
+            let other = self.images.iter().find(|digest| *digest != named);
+            if self.note(named) == 1 {
+                self.tag(other.unwrap()).await;
+                self.clock.advance(Duration::from_secs(1));
+            }
+        }
+        self.registry.clone().oneshot(request).await
+    }
+
+    /// How many have been deleted.
+    fn note(&self, digest: &Digest) -> usize {
+        let mut deleted = self.deleted.lock().unwrap();
+        deleted.push(digest.clone());
+        deleted.len()
+    }
+
+    async fn tag(&self, digest: &Digest) {
+        let client = Client::new(self.registry.clone());
+        let (app, reference) = (name("team/app"), Reference::Digest(digest.clone()));
+        let found = client.manifest(&app, &reference).await.unwrap();
+        let tag = Reference::Tag("back".parse().unwrap());
+        let put = client.put_manifest(&app, &tag, &found.media_type, found.bytes);
+        put.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_tagged_past_the_gateway_during_a_run_stays() {
+    for db in databases().await {
+        let shelf = Shelf::over(db).await;
+        let meddled = Meddled {
+            registry: shelf.embedded.exchange(),
+            clock: ManualClock::at(SystemClock.now()),
+            images: [
+                shelf.push_image("team/app", "v1", "one").await,
+                shelf.push_image("team/app", "v2", "two").await,
+            ],
+            deleted: Arc::default(),
+        };
+        let over = (shelf, Behind::Remote);
+        let world = World::with(over, meddled.exchange(), meddled.clock.clone());
+        world.look().await;
+        for tag in ["v1", "v2"] {
+            world.untag(tag).await;
+        }
+        world.look().await;
+        world.later(3);
+        let (result, log) = world.run(untagged()).await;
+        assert_eq!(result["purged_manifests"], 1, "{log}");
+        assert!(log.contains("in use again"), "{log}");
+        let gone = meddled.deleted.lock().unwrap().clone();
+        assert_eq!(gone.len(), 1);
+        for digest in &meddled.images {
+            assert_eq!(world.has(digest).await, !gone.contains(digest));
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_untagged_goes_while_a_manifest_cannot_be_read() {
+    on_each_database(Behind::Remote, async |world| {
+        let [child, index, _] = world.push_index().await;
+        let change = Change {
+            repository: name("team/app"),
+            reference: Reference::Digest(index.clone()),
+        };
+        // As if it were of a kind that nobody here knows.
+        let pushed = Pushed {
+            repository: name("team/app"),
+            digest: index.clone(),
+            media_type: media_type::OCI_INDEX.to_owned(),
+            size_bytes: 1,
+            manifest: None,
+            tags: vec!["v1".parse().unwrap()],
+        };
+        let inventory = &world.shelf.inventory;
+        for ended in [Ended::Deleted, Ended::Pushed(pushed)] {
+            inventory.begin(&change, Reach::Reference);
+            inventory.conclude(&change, Reach::Reference, ended).await;
+        }
+        world.later(3);
+        let (result, log) = world.run(untagged()).await;
+        assert_eq!(result["purged_manifests"], 0, "{log}");
+        assert!(
+            log.contains(&format!("the manifest {index} of team/app cannot be read")),
+            "{log}"
+        );
+        assert!(world.has(&child).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_done_in_read_only_mode() {
+    on_each_database(Behind::Embedded, async |world| {
+        let loose = world.shelf.push_image("team/app", "v1", "image").await;
+        world.look().await;
+        world.untag("v1").await;
+        world.look().await;
+        world.later(3);
+        world.settings.set(settings::Values {
+            read_only: true,
+            ..settings::Values::default()
+        });
+        let mut dry = untagged();
+        dry["dry_run"] = json!(true);
+        assert_eq!(world.run(dry).await.0["purged_manifests"], 1);
+        let (state, result, log) = world.try_run(untagged()).await;
+        assert_eq!(
+            (state, &result["purged_manifests"]),
+            (State::Failed, &json!(0))
+        );
+        assert!(log.contains("the gateway is in read-only mode"), "{log}");
+        assert!(world.has(&loose).await);
+        world.settings.set(settings::Values::default());
+        assert_eq!(world.run(untagged()).await.0["purged_manifests"], 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_pushing_client_was_told_is_there_stays() {
+    on_each_database(Behind::Embedded, async |world| {
+        let asked = world.shelf.push_image("team/app", "v1", "asked for").await;
+        let other = world.shelf.push_image("team/app", "v2", "other").await;
+        world.look().await;
+        for tag in ["v1", "v2"] {
+            world.untag(tag).await;
+        }
+        world.look().await;
+        world.later(3);
+        let (app, reference) = (name("team/app"), Reference::Digest(asked.clone()));
+        let head = world.shelf.registry.head_manifest(&app, &reference).await;
+        assert!(head.unwrap().is_some());
+        let (result, log) = world.run(untagged()).await;
+        assert_eq!(result["purged_manifests"], 1, "{log}");
+        assert!(world.has(&asked).await);
+        assert!(!world.has(&other).await);
     })
     .await;
 }

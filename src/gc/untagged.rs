@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -11,7 +12,7 @@ use super::{outcome::Space, run::Run};
 use crate::{
     clock::Timestamp,
     embedded::{self, Condemned},
-    inventory::{self, Artifact, Author, Editor, Repository},
+    inventory::{self, Artifact, Author, Editor, Repository, RepositoryId},
     jobs::Failure,
     oci::{Digest, Reference, RepositoryName},
     store::{Filter, Listing, Test},
@@ -60,11 +61,12 @@ impl Run<'_> {
             _ if plan.is_empty() => None,
             Some(registry) => Some(self.condemn(registry, repository, &mut plan).await?),
             None => {
-                self.look_again(repository, &mut plan).await?;
+                self.look_and_plan(repository, &mut plan).await?;
                 None
             }
         };
         let editor = self.editor();
+        let mut looked = self.parts.clock.now();
         for loose in &plan {
             if self.parameters.dry_run {
                 let mut spared = spared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,6 +76,11 @@ impl Run<'_> {
                 drop(spared);
                 self.note(loose);
             } else {
+                let is_remote = self.parts.embedded.is_none();
+                if is_remote && self.parts.clock.now().since(looked) >= FRESH {
+                    self.look(repository).await?;
+                    looked = self.parts.clock.now();
+                }
                 self.delete(&editor, loose).await?;
             }
         }
@@ -96,7 +103,8 @@ impl Run<'_> {
         for artifact in plan.iter().flat_map(Loose::all) {
             digests.insert(artifact.parsed()?.1);
         }
-        let condemned = registry.condemn(&name, digests).await;
+        let window = self.parts.config.window();
+        let condemned = registry.condemn(&name, digests, window).await;
         let condemned = condemned.map_err(|error| Failure::retryable(error.to_string()))?;
         plan.retain(|loose| {
             let is_unheld = |artifact: &Artifact| {
@@ -118,27 +126,40 @@ impl Run<'_> {
     }
 
     /// Clients may have tagged something past the gateway; the registry says.
-    async fn look_again(
+    async fn look(&self, repository: &Repository) -> Result<(), Failure> {
+        if let Ok(name) = repository.name.parse() {
+            self.parts.inventory.refresh(&name).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_and_plan(
         &self,
         repository: &Repository,
         plan: &mut Vec<Loose>,
     ) -> Result<(), Failure> {
-        let inventory = &self.parts.inventory;
-        if let Ok(name) = repository.name.parse() {
-            inventory.refresh(&name).await?;
-        }
+        self.look(repository).await?;
         *plan = self.plan(repository).await?;
         let all: Vec<Artifact> = plan.iter().flat_map(Loose::all).cloned().collect();
-        let bytes = inventory.bytes_only_in(&all).await?;
+        let bytes = self.parts.inventory.bytes_only_in(&all).await?;
         if let Space::Left { bytes: left } = &mut self.outcome().space {
             *left += bytes;
         }
         Ok(())
     }
 
-    /// What of a repository is to go, an index before its parts.
+    /// What of a repository is to go, an index before its parts. Nothing, while there is a
+    /// manifest of which nobody knows what it names.
     async fn plan(&self, repository: &Repository) -> Result<Vec<Loose>, Failure> {
         let inventory = &self.parts.inventory;
+        if let Some(unread) = self.unread(repository.id).await? {
+            let name = &repository.name;
+            self.journal.doubt(&format!(
+                "the manifest {unread} of {name} cannot be read: every untagged one of the \
+                 repository stays until it is pushed again or deleted"
+            ));
+            return Ok(Vec::new());
+        }
         let mut roots = Vec::new();
         let mut behind = None;
         loop {
@@ -166,6 +187,14 @@ impl Run<'_> {
             plan.push(loose);
         }
         Ok(plan)
+    }
+
+    /// A manifest of which nobody knows what it names. The embedded registry knows by itself.
+    async fn unread(&self, repository: RepositoryId) -> Result<Option<String>, Failure> {
+        match &self.parts.embedded {
+            Some(_) => Ok(None),
+            None => Ok(self.parts.inventory.unread_in(repository).await?),
+        }
     }
 
     /// All that is attached to an artifact, and to that, in the order of deletion; `None` when
@@ -240,9 +269,9 @@ impl Run<'_> {
             }],
             ..Listing::default()
         };
-        let inventory = &self.parts.inventory;
-        let found = inventory.loose(loose.artifact.repository_id, self.limit(), &listing);
-        let is_loose = !found.await?.items.is_empty();
+        let (inventory, repository) = (&self.parts.inventory, loose.artifact.repository_id);
+        let found = inventory.loose(repository, self.limit(), &listing);
+        let is_loose = !found.await?.items.is_empty() && self.unread(repository).await?.is_none();
         Ok(is_loose && self.attached(&loose.artifact).await?.is_some())
     }
 
@@ -293,6 +322,10 @@ fn page_behind(behind: Option<i64>) -> Listing {
 
 /// Who the audit trail says has deleted.
 const AUTHOR: &str = "garbage-collection";
+
+/// How old what a remote registry said may be when something is deleted: to look at it takes a
+/// request for each tag of the repository.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Rows read at once.
 const AT_ONCE: i64 = 100;

@@ -244,6 +244,11 @@ impl Inventory {
         Ok(queries::parents_of(&self.0.db, repository, &artifact.digest).await?)
     }
 
+    /// A manifest in a repository of which nobody knows what it names: it could not be parsed.
+    pub async fn unread_in(&self, id: RepositoryId) -> Result<Option<String>, Error> {
+        Ok(queries::unread_in(&self.0.db, id).await?)
+    }
+
     /// The parts of all indexes in a repository: the digest of each, and that of its index.
     pub async fn parts_in(&self, id: RepositoryId) -> Result<Vec<(String, String)>, Error> {
         Ok(queries::parts_in(&self.0.db, id).await?)

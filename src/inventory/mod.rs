@@ -36,7 +36,12 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{clock::SharedClock, registry::Client, store::Db, wire::Exchange};
+use crate::{
+    clock::SharedClock,
+    registry::Client,
+    store::Db,
+    wire::{Exchange, looking},
+};
 
 pub use additions::{Addition, AdditionKind};
 pub use edit::{Author, Editor, Registry};
@@ -92,7 +97,7 @@ impl Inventory {
         let inventory = Self(Arc::new(Inner {
             db: parts.db,
             clock: parts.clock,
-            registry: Client::new(parts.registry),
+            registry: Client::new(looking(parts.registry)),
             journal,
             looks: looks::Looks::default(),
             pulls: pulls::Counters::default(),

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use http::{Request, Response};
-use tower::util::BoxCloneSyncService;
+use tower::{ServiceExt, util::BoxCloneSyncService};
 
 use super::{Body, BoxError};
 
@@ -41,6 +41,20 @@ pub struct Peer {
     pub scheme: &'static str,
     /// Host and port as the client wrote them; empty when it sent none.
     pub host: String,
+}
+
+/// On a request by which the gateway looks for itself; a request extension. Nobody relies on what
+/// such a `HEAD` finds, as a client does that leaves a push out for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looking;
+
+/// The exchange for looks of the gateway's own ([`Looking`]).
+pub fn looking(exchange: Exchange) -> Exchange {
+    let look = |mut request: Request<Body>| {
+        request.extensions_mut().insert(Looking);
+        request
+    };
+    BoxCloneSyncService::new(exchange.map_request(look))
 }
 
 /// On what a mirroring gateway sends: where the change began and which gateways it has passed, so

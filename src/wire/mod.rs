@@ -9,5 +9,7 @@ mod exchange;
 mod patience;
 
 pub use body::{Body, BoxError, CollectError, IdleTimeout, Watched, collect};
-pub use exchange::{Exchange, ExchangeError, INSTALLATION_HEADER, ORIGIN_HEADER, Peer, RequestId};
+pub use exchange::{
+    Exchange, ExchangeError, INSTALLATION_HEADER, Looking, ORIGIN_HEADER, Peer, RequestId, looking,
+};
 pub use patience::Patience;

@@ -219,6 +219,7 @@ impl Api {
             config: gc::Config::default(),
             jobs: jobs.clone(),
             clock: clock.clone(),
+            settings: settings.reader(),
             inventory: inventory.clone(),
             registry: direct.clone(),
             embedded: Some(registry),

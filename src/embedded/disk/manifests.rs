@@ -2,6 +2,7 @@ use serde::Deserialize;
 
 use super::{Disk, Referrer, blobs::link, files, files::Batch};
 use crate::{
+    clock::Timestamp,
     embedded::error::Failure,
     oci::{Descriptor, Digest, ErrorCode, Manifest, Reference, RepositoryName, Tag, media_type},
 };
@@ -41,6 +42,33 @@ impl Disk {
         }))
     }
 
+    /// The same for a client that may leave the push out for it: from now on the manifest counts
+    /// as pushed again.
+    pub(in crate::embedded) fn promise_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<StoredManifest>, Failure> {
+        let _adding = self.locks.adding(name);
+        let found = self.manifest(name, reference)?;
+        if let Some(stored) = &found {
+            self.fresh.note_manifest(&stored.digest, &stored.bytes);
+            self.fates.spare(name, &stored.digest, &stored.bytes);
+            files::touch(&self.layout.revision(name, &stored.digest).join(LINK))?;
+        }
+        Ok(found)
+    }
+
+    /// When a manifest was pushed or promised last.
+    pub(super) fn used_at(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Timestamp>, Failure> {
+        let found = files::look(&self.layout.revision(name, digest).join(LINK))?;
+        Ok(found.map(|(_length, written)| written))
+    }
+
     /// Stores a manifest and points `tags` to it. Everything it refers to but its subject must
     /// be in the repository, blobs with the size that it says; else it is refused and nothing is
     /// stored.
@@ -55,7 +83,7 @@ impl Disk {
         let _content = self.contents.adding(digest);
         let _adding = self.locks.adding(name);
         self.fresh.note_manifest(digest, &stored.bytes);
-        self.condemned.spare(name, digest, &stored.bytes);
+        self.fates.spare(name, digest, &stored.bytes);
         self.check_references(name, manifest)?;
         let data = self.layout.blob_data(digest);
         if files::length(&data)? != Some(stored.bytes.len() as u64) {
@@ -69,7 +97,9 @@ impl Disk {
             let referrer = Referrer::new(stored, manifest);
             self.add_referrer(&mut batch, name, &subject.digest, &referrer)?;
         }
+        // A link that is there already counts as written now.
         link(&mut batch, &revision.join(LINK), digest)?;
+        files::touch(&revision.join(LINK))?;
         for tag in tags {
             let current = self.layout.tag(name, tag).join(CURRENT_LINK);
             link(&mut batch, &current, digest)?;
@@ -88,8 +118,8 @@ impl Disk {
         if !self.has_revision(name, digest)? {
             return Ok(false);
         }
-        if self.condemned.is_spared(name, digest) {
-            let message = "the manifest was pushed or named again just now";
+        if self.fates.is_spared(name, digest) {
+            let message = "the manifest was pushed, asked for or named again just now";
             return Err(Failure::refused(ErrorCode::Precondition, message));
         }
         // Its content may be lost.

@@ -7,7 +7,7 @@
 
 mod blobs;
 mod collection;
-mod condemned;
+mod fates;
 mod files;
 mod fresh;
 mod layout;
@@ -21,7 +21,7 @@ mod referrers;
 use std::{fs, fs::File, os::unix::fs::MetadataExt, path::Path};
 
 use super::{config::Durability, error::Error};
-use condemned::Condemned;
+use fates::Fates;
 use files::Files;
 use fresh::Fresh;
 use locks::Locks;
@@ -42,7 +42,7 @@ pub(super) struct Disk {
     /// Of repositories.
     locks: Locks,
     fresh: Fresh,
-    condemned: Condemned,
+    fates: Fates,
     _lock: File,
 }
 
@@ -85,7 +85,7 @@ impl Disk {
             contents: Locks::default(),
             locks: Locks::default(),
             fresh: Fresh::default(),
-            condemned: Condemned::default(),
+            fates: Fates::default(),
             _lock: lock,
         })
     }

@@ -11,11 +11,11 @@ use crate::{
     embedded::{
         Registry,
         answer::{Answer, CONTENT_DIGEST, Draft, OCI_SUBJECT, OCI_TAG, created},
-        disk::StoredManifest,
+        disk::{Disk, StoredManifest},
         error::Failure,
     },
     oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, Manifest, Reference, RepositoryName, Tag},
-    wire::{Body, CollectError, collect},
+    wire::{Body, CollectError, Looking, collect},
 };
 
 /// Where a manifest is pushed.
@@ -38,24 +38,22 @@ impl Registry {
         match request.method {
             Method::PUT => self.put_manifest(target, headers, body).await,
             Method::DELETE => self.delete_manifest(target.name, target.reference).await,
-            _ => self.manifest(target.name, target.reference, headers).await,
+            Method::HEAD if request.extensions.get::<Looking>().is_none() => {
+                self.manifest(target, headers, Disk::promise_manifest).await
+            }
+            _ => self.manifest(target, headers, Disk::manifest).await,
         }
     }
 
     /// `GET` and `HEAD /v2/<name>/manifests/<reference>`: end-3. `Accept` is not asked: there is
     /// one form of every manifest.
-    async fn manifest(
-        &self,
-        name: RepositoryName,
-        reference: Reference,
-        headers: &HeaderMap,
-    ) -> Answer {
+    async fn manifest(&self, target: Target, headers: &HeaderMap, find: Find) -> Answer {
         let disk = Arc::clone(&self.disk);
+        let Target {
+            name, reference, ..
+        } = target;
         let asked = reference.clone();
-        let found = self
-            .threads
-            .run(move || disk.manifest(&name, &asked))
-            .await?;
+        let found = self.threads.run(move || find(&disk, &name, &asked)).await?;
         let stored = found.ok_or_else(|| unknown(&reference))?;
         let describe = |status| {
             Draft::new(status)
@@ -136,6 +134,9 @@ impl Registry {
         }
     }
 }
+
+/// How a manifest is found on the disk.
+type Find = fn(&Disk, &RepositoryName, &Reference) -> Result<Option<StoredManifest>, Failure>;
 
 fn check_digest(digest: Digest, bytes: &[u8]) -> Result<Digest, Failure> {
     let found = Digest::of(digest.algorithm(), bytes);

@@ -64,6 +64,9 @@ sqls! {
             and a.accessory_type <> $2 order by a.id";
     PARENTS_OF = "select p.digest from artifact_references r join artifacts p \
         on p.id = r.parent_id where r.child_digest = $2 and p.repository_id = $1 order by p.id";
+    // What could not be parsed has no annotations, not even none of them.
+    UNREAD_IN = "select digest from artifacts where repository_id = $1 and annotations = 'null' \
+        order by id limit 1";
     PARTS_IN = "select r.child_digest, p.digest from artifacts p join artifact_references r \
         on r.parent_id = p.id where p.repository_id = $1";
     KNOWN_REFERENCES = "select name from tags where repository_id = $1 \
@@ -307,6 +310,17 @@ pub(in crate::inventory) async fn parents_of(
         .bind(repository.0)
         .bind(digest)
         .fetch_all(pool)
+        .await)?)
+}
+
+/// The digest of a manifest that could not be parsed.
+pub(in crate::inventory) async fn unread_in(
+    db: &Db,
+    repository: RepositoryId,
+) -> Result<Option<String>, store::Error> {
+    Ok(read!(db, |pool, sql = UNREAD_IN| sqlx::query_scalar(sql)
+        .bind(repository.0)
+        .fetch_optional(pool)
         .await)?)
 }
 

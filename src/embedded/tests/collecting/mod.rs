@@ -8,8 +8,10 @@ use std::{
     time::Duration,
 };
 
+use http::Request;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::{
     Fixture,
@@ -19,6 +21,7 @@ use crate::{
     clock::{Clock, SystemClock},
     embedded::{CollectError, Collected, Collection, Effect, Told},
     oci::Digest,
+    wire::{Body, looking},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -36,11 +39,16 @@ pub(super) fn now() -> Collection {
 
 /// What was collected and what was said, by the clock of the files.
 pub(super) async fn collect(fixture: &Fixture, collection: Collection) -> (Collected, Vec<String>) {
-    let lag = SystemClock.now().since(fixture.clock.now());
-    fixture.clock.advance(lag + Duration::from_secs(1));
+    catch_up(fixture);
     let (collected, ended, said) = run(fixture, collection, CancellationToken::new()).await;
     ended.unwrap();
     (collected, said)
+}
+
+/// From now on nothing that was written is of this moment.
+fn catch_up(fixture: &Fixture) {
+    let lag = SystemClock.now().since(fixture.clock.now());
+    fixture.clock.advance(lag + Duration::from_secs(1));
 }
 
 async fn run(
@@ -398,18 +406,53 @@ async fn what_is_condemned_and_used_again_cannot_be_deleted() {
     let fixture = Fixture::new();
     let digest = fixture.push_image("a/b", "v1", b"layer").await;
     let name = "a/b".parse().unwrap();
+    fixture.ask("HEAD /v2/a/b/manifests/v1").await.is(200);
+    catch_up(&fixture);
     let condemn = async || {
         let digests = BTreeSet::from([digest.clone()]);
-        fixture.registry().condemn(&name, digests).await.unwrap()
+        let registry = fixture.registry();
+        let condemning = registry.condemn(&name, digests, Duration::ZERO);
+        condemning.await.unwrap()
     };
     assert!(!condemn().await.is_unheld(&digest));
     fixture.ask("DELETE /v2/a/b/manifests/v1").await.is(202);
     let condemned = condemn().await;
     assert!(condemned.is_unheld(&digest));
-    let delete = format!("DELETE /v2/a/b/manifests/{digest}");
+    let path = format!("/v2/a/b/manifests/{digest}");
+    let (delete, head) = (format!("DELETE {path}"), format!("HEAD {path}"));
     fixture.push_image("a/b", "v2", b"layer").await;
     fixture.ask(&delete).await.is(412);
     fixture.ask("GET /v2/a/b/manifests/v2").await.is(200);
     drop(condemned);
+    fixture.ask("DELETE /v2/a/b/manifests/v2").await.is(202);
+    let condemned = condemn().await;
+    assert!(condemned.is_unheld(&digest));
+    fixture.ask(&head).await.is(200);
+    fixture.ask(&delete).await.is(412);
+    drop(condemned);
     fixture.ask(&delete).await.is(202);
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_promised_is_young() {
+    let fixture = Fixture::new();
+    let digest = fixture.push_image("a/b", "v1", b"layer").await;
+    fixture.ask("DELETE /v2/a/b/manifests/v1").await.is(202);
+    catch_up(&fixture);
+    let is_unheld = async || {
+        let name = "a/b".parse().unwrap();
+        let digests = BTreeSet::from([digest.clone()]);
+        let condemned = fixture.registry().condemn(&name, digests, HOUR).await;
+        condemned.unwrap().is_unheld(&digest)
+    };
+    assert!(!is_unheld().await, "it was pushed just now");
+    age(&fixture);
+    let path = format!("/v2/a/b/manifests/{digest}");
+    fixture.ask(&format!("GET {path}")).await.is(200);
+    let own = looking(fixture.registry().exchange());
+    let look = Request::head(&path).body(Body::Empty).unwrap();
+    assert_eq!(own.oneshot(look).await.unwrap().status(), 200);
+    assert!(is_unheld().await);
+    fixture.ask(&format!("HEAD {path}")).await.is(200);
+    assert!(!is_unheld().await, "it was asked for just now");
 }

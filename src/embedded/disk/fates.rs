@@ -10,23 +10,24 @@ use super::{
     marks::Marks,
 };
 use crate::{
+    clock::Timestamp,
     embedded::error::Failure,
     oci::{Digest, RepositoryName, companion_subject},
 };
 
 /// Manifests that somebody means to delete unless they are used again meanwhile.
 #[derive(Debug, Default)]
-pub(super) struct Condemned(Mutex<HashMap<(RepositoryName, Digest), Fate>>);
+pub(super) struct Fates(Mutex<HashMap<(RepositoryName, Digest), Fate>>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Doomed,
-    /// Pushed, tagged or named by a push.
+    /// Pushed, tagged, asked for by a pushing client, or named by such a manifest.
     Spared,
 }
 
-impl Condemned {
-    /// A push uses a manifest and all that it names. Called under the repository's lock.
+impl Fates {
+    /// A client uses a manifest and all that it names. Called under the repository's lock.
     pub(super) fn spare(&self, name: &RepositoryName, digest: &Digest, manifest: &[u8]) {
         let mut all = self.all();
         if all.is_empty() {
@@ -54,24 +55,35 @@ impl Condemned {
 
 impl Disk {
     /// Which of these manifests nothing in the repository holds: no tag, and no manifest but
-    /// those among them. Tags of signatures hold nothing whose subject is among them.
+    /// those among them. Tags of signatures hold nothing whose subject is among them. What was
+    /// pushed or promised since `limit` is held.
     ///
     /// Until [`Disk::acquit`], the deletion of one that is used again is refused.
     pub(in crate::embedded) fn condemn(
         &self,
         name: &RepositoryName,
         digests: &BTreeSet<Digest>,
+        limit: Timestamp,
     ) -> Result<BTreeSet<Digest>, Failure> {
         let keys = digests.iter().map(|digest| (name.clone(), digest.clone()));
         let doomed = keys.map(|key| (key, Fate::Doomed));
-        self.condemned.all().extend(doomed);
+        self.fates.all().extend(doomed);
         // Whoever is writing now did not see them there.
         drop(self.locks.removing(name));
-        self.unheld(name, digests.clone())
+        let mut old = digests.clone();
+        for digest in digests {
+            if self
+                .used_at(name, digest)?
+                .is_some_and(|used| used >= limit)
+            {
+                old.remove(digest);
+            }
+        }
+        self.unheld(name, old)
     }
 
     pub(in crate::embedded) fn acquit(&self, name: &RepositoryName, digests: &BTreeSet<Digest>) {
-        let mut all = self.condemned.all();
+        let mut all = self.fates.all();
         for digest in digests {
             all.remove(&(name.clone(), digest.clone()));
         }
