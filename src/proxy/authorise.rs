@@ -110,16 +110,16 @@ impl Inner {
         let Some(wanted) = mount.take() else {
             return Ok(None);
         };
-        let Some(blob) = self.mountable(&wanted, caller).await? else {
+        let Blob::Here { size_bytes } = self.mountable(&wanted, caller).await? else {
             return Ok(None);
         };
         *mount = Some(wanted);
-        Ok(blob.size_bytes)
+        Ok(size_bytes)
     }
 
-    async fn mountable(&self, mount: &Mount, caller: &Caller) -> Result<Option<Blob>, Refusal> {
+    async fn mountable(&self, mount: &Mount, caller: &Caller) -> Result<Blob, Refusal> {
         let Some(from) = &mount.from else {
-            return Ok(None);
+            return Ok(Blob::Unsaid);
         };
         let granted = self
             .parts
@@ -128,7 +128,7 @@ impl Inner {
             .await?;
         let within = caller.token_actions(from);
         if !granted.intersection(within).contains(ActionSet::PULL) {
-            return Ok(None);
+            return Ok(Blob::Unsaid);
         }
         self.parts.upstream.blob(from, &mount.digest).await
     }

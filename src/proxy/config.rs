@@ -14,6 +14,9 @@ pub struct Config {
     pub manifest_read_seconds: u64,
     /// Upload sessions that are remembered, so that they can be finished with an expired token.
     pub upload_sessions: usize,
+    /// Sizes of blobs that are remembered, so that the registry behind is not asked for them with
+    /// each manifest for a project with a storage limit.
+    pub blob_sizes: usize,
     /// Tags that are looked at to find those which a deleted digest takes with it.
     pub delete_tags_examined: usize,
     /// Pages of a thousand names that are read from the registry behind for one `_catalog`
@@ -44,6 +47,7 @@ impl Default for Config {
             manifest_wait_seconds: 5,
             manifest_read_seconds: 120,
             upload_sessions: 10_000,
+            blob_sizes: 20_000,
             delete_tags_examined: 1000,
             catalog_pages_examined: 10,
         }

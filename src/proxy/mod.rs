@@ -25,6 +25,7 @@ mod push;
 mod quota;
 mod refusal;
 mod sessions;
+mod sizes;
 mod trusted;
 mod untag;
 mod upstream;
@@ -54,6 +55,7 @@ pub use observer::{Actor, Change, ChangeKind, Observer, Outcome, Pull, Push, Tic
 use parse::Asked;
 pub use refusal::Refusal;
 use sessions::Sessions;
+use sizes::Sizes;
 pub use upstream::Upstream;
 
 /// The registry API, guarded. Cheap to clone.
@@ -85,6 +87,7 @@ pub struct Parts {
 struct Inner {
     parts: Parts,
     sessions: Sessions,
+    sizes: Sizes,
     turns: Turns,
     /// KiB that manifests in flight may still take.
     manifest_memory: Arc<tokio::sync::Semaphore>,
@@ -95,6 +98,7 @@ impl Proxy {
         let kib = parts.config.manifest_memory_kib();
         Self(Arc::new(Inner {
             sessions: Sessions::new(parts.config.upload_sessions),
+            sizes: Sizes::new(parts.config.blob_sizes),
             turns: Turns::default(),
             manifest_memory: Arc::new(tokio::sync::Semaphore::new(kib)),
             parts,

@@ -1,7 +1,7 @@
 //! Of phase 4: what an upload or a manifest adds to its project is reserved before the registry
 //! behind has it. [`crate::quota`] decides.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use http::{Method, Response, StatusCode};
 use tower::ServiceExt;
@@ -80,7 +80,8 @@ impl Drop for ReservedBlob {
 }
 
 impl Inner {
-    /// Refuses a manifest with which its project would hold more than it may. What is returned
+    /// Refuses a manifest with which its project would hold more than it may, or which says other
+    /// sizes of its blobs than they have where that counts. What is returned
     /// must be held until the change is over.
     pub(super) async fn guard_quota(
         &self,
@@ -92,12 +93,15 @@ impl Inner {
         if !self.parts.quota.is_limited(&change.repository).await? {
             return Ok(None);
         }
-        let manifest = push.manifest.iter();
-        let held = manifest.flat_map(|manifest| manifest.held_blobs());
+        let held = push
+            .manifest
+            .iter()
+            .flat_map(|manifest| manifest.held_blobs());
         let held = held.map(|blob| (blob.digest.clone(), blob.size));
-        let own = (push.digest.clone(), push.size_bytes);
-        let blobs: BTreeMap<Digest, u64> = held.chain([own]).collect();
-        let blobs: Vec<(Digest, u64)> = blobs.into_iter().collect();
+        let mut blobs: Vec<(Digest, u64)> = held.collect();
+        self.check_sizes(&change.repository, &blobs).await?;
+        blobs.retain(|(digest, _)| *digest != push.digest);
+        blobs.push((push.digest.clone(), push.size_bytes));
         let tag = match &push.reference {
             Reference::Tag(tag) => Some(tag.to_string()),
             Reference::Digest(_) => None,

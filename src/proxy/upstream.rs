@@ -9,7 +9,7 @@ use url::Url;
 use super::Refusal;
 use crate::{
     oci::{Digest, ErrorCode, MANIFEST_MEDIA_TYPES, Page, Reference, RepositoryName, Route, Tag},
-    wire::{Body, Exchange, ExchangeError, collect},
+    wire::{Body, Exchange, ExchangeError, Looking, collect},
 };
 
 /// The registry behind.
@@ -40,7 +40,9 @@ impl Upstream {
             reference,
             tags: Vec::new(),
         };
-        let answer = self.ask(Method::HEAD, &route).await?;
+        let mut request = request(Method::HEAD, &route)?;
+        request.extensions_mut().insert(Looking);
+        let answer = self.ask(request).await?;
         let digest = answer.headers().get("docker-content-digest");
         Ok(digest
             .filter(|_| answer.status().is_success())
@@ -53,18 +55,19 @@ impl Upstream {
         &self,
         name: &RepositoryName,
         digest: &Digest,
-    ) -> Result<Option<Blob>, Refusal> {
+    ) -> Result<Blob, Refusal> {
         let route = Route::Blob {
             name: name.clone(),
             digest: digest.clone(),
         };
-        let answer = self.ask(Method::HEAD, &route).await?;
-        let length = answer.headers().get(CONTENT_LENGTH);
-        let size_bytes = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        let answer = self.ask(request(Method::HEAD, &route)?).await?;
         Ok(match answer.status() {
-            StatusCode::OK => Some(Blob { size_bytes }),
-            StatusCode::TEMPORARY_REDIRECT => Some(Blob { size_bytes: None }),
-            _ => None,
+            StatusCode::OK => Blob::Here {
+                size_bytes: length(&answer),
+            },
+            StatusCode::TEMPORARY_REDIRECT => Blob::Here { size_bytes: None },
+            StatusCode::NOT_FOUND => Blob::Missing,
+            _ => Blob::Unsaid,
         })
     }
 
@@ -106,7 +109,7 @@ impl Upstream {
                 "the registry behind sent a list that cannot be read",
             )
         };
-        let answer = self.ask(Method::GET, route).await?;
+        let answer = self.ask(request(Method::GET, route)?).await?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
@@ -126,18 +129,27 @@ impl Upstream {
             .map_err(|_not_json| unreadable())
     }
 
-    async fn ask(&self, method: Method, route: &Route) -> Result<Response<Body>, Refusal> {
-        let mut request = request(method, route)?;
+    async fn ask(&self, mut request: Request<Body>) -> Result<Response<Body>, Refusal> {
         let accept = HeaderValue::from_static(MANIFEST_MEDIA_TYPES);
         request.headers_mut().insert(ACCEPT, accept);
         Ok(self.send(request).await?)
     }
 }
 
-/// A blob that is there.
-pub(super) struct Blob {
-    /// If the registry behind says it.
-    pub(super) size_bytes: Option<u64>,
+/// What the registry behind says of a blob.
+pub(super) enum Blob {
+    /// With the size, if it says that.
+    Here {
+        size_bytes: Option<u64>,
+    },
+    Missing,
+    Unsaid,
+}
+
+/// The size that an answer without a body gives.
+pub(super) fn length(answer: &Response<Body>) -> Option<u64> {
+    let length = answer.headers().get(CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
 }
 
 /// A request of the gateway's own.

@@ -135,22 +135,28 @@ impl Quota {
         wanted: &Wanted,
     ) -> Result<(), Error> {
         reservation.set_limit(limit.bytes);
+        let mut counted = None;
         if !self.is_fresh(limit.project) {
             let turn = self.turn(limit.project).await;
             // Of many who wait here one reads for all.
             if !self.is_fresh(limit.project) {
-                self.read(limit.project, wanted, turn).await?;
+                counted = Some(self.read(limit.project, wanted, turn).await?);
             }
         }
         self.make_room(limit.project)?;
-        let fits = self.try_take(reservation, limit.bytes, wanted, &BTreeSet::new());
-        if fits.is_ok() {
-            return Ok(());
-        }
-        let turn = self.turn(limit.project).await;
-        let counted = self.read(limit.project, wanted, turn).await?;
-        let taken = self.try_take(reservation, limit.bytes, wanted, &counted);
-        Ok(taken.inspect_err(|exceeded| self.refused(reservation, exceeded))?)
+        let counted = match counted {
+            Some(counted) => counted,
+            None if self.try_take(reservation, limit.bytes, wanted) => return Ok(()),
+            None => {
+                let turn = self.turn(limit.project).await;
+                self.read(limit.project, wanted, turn).await?
+            }
+        };
+        let key = reservation.key();
+        let taken = self.ledger(|ledger| ledger.take(key, wanted, &counted, limit.bytes));
+        let filled = taken.inspect_err(|exceeded| self.refused(reservation, exceeded))?;
+        self.warn(reservation, limit.bytes, filled);
+        Ok(())
     }
 
     fn is_fresh(&self, project: ProjectId) -> bool {
@@ -165,16 +171,18 @@ impl Quota {
         turns[index.unwrap_or_default()].lock().await
     }
 
-    /// From what was read last.
-    pub(super) fn try_take(
-        &self,
-        reservation: &Reservation,
-        limit: u64,
-        wanted: &Wanted,
-        counted: &BTreeSet<Digest>,
-    ) -> Result<(), Exceeded> {
-        let filled = self.ledger(|ledger| ledger.take(reservation.key(), wanted, counted, limit));
-        let Filled { bytes, is_news } = filled?;
+    /// From what was read last; false where the database must be asked first.
+    pub(super) fn try_take(&self, reservation: &Reservation, limit: u64, wanted: &Wanted) -> bool {
+        let key = reservation.key();
+        let taken = self.ledger(|ledger| ledger.try_take(key, wanted, limit));
+        if let Some(filled) = taken {
+            self.warn(reservation, limit, filled);
+        }
+        taken.is_some()
+    }
+
+    /// Tells the project's webhooks that it has become nearly full, if it has.
+    fn warn(&self, reservation: &Reservation, limit: u64, Filled { bytes, is_news }: Filled) {
         if is_news {
             let details = format!(
                 "quota usage reach {WARNING_PERCENT}%: resource storage used {} of {}",
@@ -183,7 +191,6 @@ impl Quota {
             );
             self.fire(EventType::QuotaWarning, reservation.pusher(), &details);
         }
-        Ok(())
     }
 
     /// Reads what the project uses, and which of the wanted blobs it has. While the database is

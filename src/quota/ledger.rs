@@ -21,7 +21,7 @@ struct Account {
     /// Blobs and manifests that were in no artifact at the last reading.
     stored: HashMap<Digest, Entry>,
     /// What is on its way.
-    pending: HashMap<u64, Entry>,
+    pending: HashMap<u64, Pending>,
     /// Of both together; sizes are what clients say, and their sum may pass 64 bits.
     held_bytes: u128,
     told: Option<Timestamp>,
@@ -40,6 +40,13 @@ struct Entry {
     bytes: u64,
     /// `None`: as long as it is under way.
     until: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    entry: Entry,
+    /// What of it the database counts already.
+    counted: BTreeSet<Digest>,
 }
 
 impl Entry {
@@ -108,8 +115,27 @@ impl Ledger {
         })
     }
 
+    /// Like [`Ledger::take`], before it is known what of `wanted` the database counts. `None`,
+    /// with nothing taken, where that matters: it does not fit without, or would be news.
+    pub(super) fn try_take(
+        &mut self,
+        (project, id): (ProjectId, u64),
+        wanted: &Wanted,
+        limit: u64,
+    ) -> Option<Filled> {
+        self.change(project, |account| {
+            let none = BTreeSet::new();
+            let (need, filled) = account.weigh(id, wanted, &none, limit).ok()?;
+            let is_sure = !filled.is_news || wanted.blobs.is_empty();
+            is_sure.then(|| {
+                account.put_pending(id, need, none);
+                filled
+            })
+        })
+    }
+
     /// Puts `wanted` in the place of what `id` stands for, if it fits; less always does. It is
-    /// under way from now on.
+    /// under way from now on. `counted`: what of it the database counts.
     pub(super) fn take(
         &mut self,
         (project, id): (ProjectId, u64),
@@ -118,50 +144,22 @@ impl Ledger {
         limit: u64,
     ) -> Result<Filled, Exceeded> {
         self.change(project, |account| {
-            let missing = wanted
-                .blobs
-                .iter()
-                .filter(|(digest, _)| !counted.contains(digest));
-            let need = missing.fold(wanted.bytes, |sum, (digest, size)| {
-                let held = account.stored.get(digest).map_or(0, |entry| entry.bytes);
-                sum.saturating_add(size.saturating_sub(held))
-            });
-            let old = account.pending.get(&id).map_or(0, |entry| entry.bytes);
-            let before = account.total();
-            let used = before - u128::from(old);
-            let bytes = used + u128::from(need);
-            if need > old && bytes > u128::from(limit) {
-                return Err(Exceeded {
-                    adding: need,
-                    used: saturated(used),
-                    limit,
-                });
-            }
-            let entry = Entry {
-                bytes: need,
-                until: None,
-            };
-            account.drop_pending(id);
-            account.held_bytes += u128::from(need);
-            account.pending.insert(id, entry);
-            let is_full = |bytes: u128| is_nearly_full(bytes, limit);
-            Ok(Filled {
-                bytes: saturated(bytes),
-                is_news: is_full(bytes) && !is_full(before),
-            })
+            let (need, filled) = account.weigh(id, wanted, counted, limit)?;
+            account.put_pending(id, need, counted.clone());
+            Ok(filled)
         })
     }
 
     /// What `id` stands for waits for its next request, and counts until then.
     pub(super) fn rest(&mut self, (project, id): (ProjectId, u64), until: Timestamp) {
         self.change(project, |account| {
-            if let Some(entry) = account.pending.get_mut(&id) {
-                entry.until = Some(until);
+            if let Some(pending) = account.pending.get_mut(&id) {
+                pending.entry.until = Some(until);
             }
         });
     }
 
-    /// What `id` stands for has come to this.
+    /// What `id` stands for has come to this; what the database counts of it is not held.
     pub(super) fn store(
         &mut self,
         (project, id): (ProjectId, u64),
@@ -169,8 +167,9 @@ impl Ledger {
         until: Timestamp,
     ) {
         self.change(project, |account| {
-            account.drop_pending(id);
-            for (digest, bytes) in blobs {
+            let counted = account.drop_pending(id);
+            let held = blobs.iter().filter(|(digest, _)| !counted.contains(digest));
+            for (digest, bytes) in held {
                 let entry = account.stored.entry(digest.clone());
                 let entry = entry.or_insert(Entry {
                     bytes: 0,
@@ -185,7 +184,7 @@ impl Ledger {
 
     /// What `id` stands for is no more on its way.
     pub(super) fn release(&mut self, project: ProjectId, id: u64) {
-        self.change(project, |account| account.drop_pending(id));
+        self.change(project, |account| drop(account.drop_pending(id)));
     }
 
     /// Forgets what has counted long enough for the project.
@@ -245,19 +244,67 @@ impl Account {
         self.stored.len() + self.pending.len()
     }
 
+    /// What `wanted` needs in the place of what `id` stands for, and how full the project is then.
+    fn weigh(
+        &self,
+        id: u64,
+        wanted: &Wanted,
+        counted: &BTreeSet<Digest>,
+        limit: u64,
+    ) -> Result<(u64, Filled), Exceeded> {
+        let blobs = wanted.blobs.iter();
+        let missing = blobs.filter(|(digest, _)| !counted.contains(digest));
+        let need = missing.fold(wanted.bytes, |sum, (digest, size)| {
+            let held = self.stored.get(digest).map_or(0, |entry| entry.bytes);
+            sum.saturating_add(size.saturating_sub(held))
+        });
+        let old = self.pending.get(&id);
+        let old = old.map_or(0, |pending| pending.entry.bytes);
+        let before = self.total();
+        let used = before - u128::from(old);
+        let bytes = used + u128::from(need);
+        if need > old && bytes > u128::from(limit) {
+            return Err(Exceeded {
+                adding: need,
+                used: saturated(used),
+                limit,
+            });
+        }
+        let filled = Filled {
+            bytes: saturated(bytes),
+            is_news: is_nearly_full(bytes, limit) && !is_nearly_full(before, limit),
+        };
+        Ok((need, filled))
+    }
+
     /// Drops the others; what is stored has a digest.
     fn keep(&mut self, stays: impl Fn(Option<&Digest>, &Entry) -> bool) {
         self.stored
             .retain(|digest, entry| stays(Some(digest), entry));
-        self.pending.retain(|_, entry| stays(None, entry));
-        let entries = self.stored.values().chain(self.pending.values());
-        self.held_bytes = entries.map(|entry| u128::from(entry.bytes)).sum();
+        self.pending
+            .retain(|_, pending| stays(None, &pending.entry));
+        self.held_bytes = self.held().map(|entry| u128::from(entry.bytes)).sum();
     }
 
-    fn drop_pending(&mut self, id: u64) {
-        if let Some(entry) = self.pending.remove(&id) {
-            self.held_bytes -= u128::from(entry.bytes);
-        }
+    fn held(&self) -> impl Iterator<Item = &Entry> {
+        let pending = self.pending.values().map(|pending| &pending.entry);
+        self.stored.values().chain(pending)
+    }
+
+    fn put_pending(&mut self, id: u64, bytes: u64, counted: BTreeSet<Digest>) {
+        self.drop_pending(id);
+        self.held_bytes += u128::from(bytes);
+        let entry = Entry { bytes, until: None };
+        self.pending.insert(id, Pending { entry, counted });
+    }
+
+    /// What of it the database counts.
+    fn drop_pending(&mut self, id: u64) -> BTreeSet<Digest> {
+        let Some(pending) = self.pending.remove(&id) else {
+            return BTreeSet::new();
+        };
+        self.held_bytes -= u128::from(pending.entry.bytes);
+        pending.counted
     }
 }
 
@@ -341,8 +388,8 @@ mod tests {
                     Step::Sweep => ledger.sweep(now),
                 }
                 if let Some(account) = ledger.accounts.get(&PROJECT) {
-                    let entries = account.stored.values().chain(account.pending.values());
-                    prop_assert_eq!(account.held_bytes, entries.map(|entry| u128::from(entry.bytes)).sum::<u128>());
+                    let held = account.held().map(|entry| u128::from(entry.bytes));
+                    prop_assert_eq!(account.held_bytes, held.sum::<u128>());
                     prop_assert_eq!(ledger.entries(), account.entries());
                 }
             }
@@ -429,6 +476,27 @@ mod tests {
         assert_eq!(total(&ledger), LIMIT);
         ledger.sweep_project(PROJECT, Timestamp::from_seconds(1_000_001));
         assert_eq!(total(&ledger), 0);
+    }
+
+    #[test]
+    fn what_the_database_counts_is_neither_news_nor_held() {
+        let mut ledger = Ledger::default();
+        let blobs = vec![(digest(0), 90)];
+        let wanted = Wanted {
+            blobs: blobs.clone(),
+            bytes: 0,
+        };
+        assert_eq!(ledger.try_take((PROJECT, 1), &wanted, LIMIT), None);
+        assert_eq!(total(&ledger), 0);
+        let counted = BTreeSet::from([digest(0)]);
+        let taken = ledger.take((PROJECT, 1), &wanted, &counted, LIMIT);
+        let nothing = Filled {
+            bytes: 0,
+            is_news: false,
+        };
+        assert_eq!(taken, Ok(nothing));
+        ledger.store((PROJECT, 1), &blobs, Timestamp::from_seconds(10));
+        assert_eq!((total(&ledger), ledger.entries()), (0, 0));
     }
 
     #[test]

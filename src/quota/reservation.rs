@@ -1,9 +1,6 @@
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use super::{Error, Pusher, Quota, ledger::Wanted};
@@ -57,14 +54,11 @@ impl Reservation {
     pub fn try_extend(&self, bytes: u64) -> bool {
         let limit = self.0.limit.load(Ordering::Relaxed);
         let wanted = Wanted::upload(None, bytes);
-        let fits = self
-            .0
-            .quota
-            .try_take(self, limit, &wanted, &BTreeSet::new());
-        if fits.is_ok() {
+        let fits = self.0.quota.try_take(self, limit, &wanted);
+        if fits {
             self.0.bytes.store(bytes, Ordering::Relaxed);
         }
-        fits.is_ok()
+        fits
     }
 
     /// No request is under way: it counts for as long as a blob without a manifest does, or until

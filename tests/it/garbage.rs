@@ -1,10 +1,10 @@
 //! The space of deleted images, as the disk and clients see it.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
-use crate::harness::{Database, Distribution, Gateway, Image, Options, Skopeo, Succeeds, until};
+use crate::harness::{
+    Database, Distribution, Gateway, Image, Options, Skopeo, Succeeds, bytes_in, until,
+};
 
 const BLOBS: &str = "docker/registry/v2/blobs";
 const AT_ONCE: &str = "[gc]\nwindow_hours = 0\nquarantine_hours = 0\n";
@@ -47,15 +47,6 @@ async fn collect(gateway: &Gateway) -> Value {
     let log = admin.get(&format!("{path}/log")).await.expect(200).text();
     assert_eq!(run["job_status"], "Success", "{log}");
     serde_json::from_str(run["job_parameters"].as_str().unwrap()).unwrap()
-}
-
-fn bytes_in(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-    let sizes = entries.map(|entry| match entry.metadata().unwrap() {
-        found if found.is_dir() => bytes_in(&entry.path()),
-        found => found.len(),
-    });
-    sizes.sum()
 }
 
 #[tokio::test]

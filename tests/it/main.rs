@@ -32,6 +32,7 @@ mod notifications;
 mod outage;
 mod parity;
 mod pulling;
+mod quotas;
 mod refusals;
 mod rest;
 mod resume;

@@ -1,53 +1,17 @@
 //! What happens in a project reaches the receiver that the documentation shows.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Database, Distribution, Gateway, Image, Options, Process, Skopeo, Succeeds, free_port, until,
+    Database, Distribution, Gateway, Image, Options, Receiver, Skopeo, Succeeds, until,
 };
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const POLICIES: &str = "/api/v2.0/projects/team/webhook/policies";
-
-/// Python's receiver of `docs/how-to/webhooks.md`.
-struct Receiver {
-    process: Process,
-    port: u16,
-    _directory: tempfile::TempDir,
-}
-
-impl Receiver {
-    fn start() -> Self {
-        let guide = include_str!("../../docs/how-to/webhooks.md");
-        let (_, program) = guide.split_once("```python\n").unwrap();
-        let (program, _) = program.split_once("```").unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let mut command = Command::new("python3");
-        command.args(["-c", program]).env("WEBHOOK_SECRET", SECRET);
-        command.env("PORT", port.to_string());
-        Self {
-            process: Process::start(command, &directory.path().join("output")),
-            port,
-            _directory: directory,
-        }
-    }
-
-    async fn until_it_prints(&self, line: &str) {
-        until(line, async || {
-            let output = self.process.output();
-            output.lines().any(|printed| printed == line).then_some(())
-        })
-        .await;
-    }
-}
 
 async fn gateway(database: Database) -> Gateway {
     let gateway = Gateway::with(Options {
         database: Some(database),
-        extra: "[webhook]\nallowed_networks = [\"127.0.0.1\"]\n".to_owned(),
+        extra: Receiver::ALLOWED.to_owned(),
         ..Options::default()
     })
     .await;
@@ -68,8 +32,7 @@ async fn the_receiver_of_the_guide_hears_of_every_change_though_the_gateway_dies
     for database in Database::BOTH {
         let receiver = Receiver::start();
         let mut gateway = gateway(database).await;
-        let address = format!("http://127.0.0.1:{}/hook", receiver.port);
-        let target = json!({"type": "http", "address": address, "secret": SECRET});
+        let target = receiver.target();
         let events = ["PUSH_ARTIFACT", "PULL_ARTIFACT", "DELETE_ARTIFACT"];
         make_policy(&gateway, &events, target).await;
 

@@ -36,6 +36,7 @@ impl Inner {
             return Err(refusal);
         }
         let answer = answer.map_err(|error| fault.refusal().unwrap_or_else(|| error.into()))?;
+        self.sizes.note(asked, &answer);
         if let Some(reserved) = reserved {
             self.conclude_reserved(asked, &reserved, &answer);
         }

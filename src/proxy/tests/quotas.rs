@@ -27,6 +27,9 @@ fn taking(stub: &Stub) -> Exchange {
     stub.exchange(|seen| {
         let target = &seen.target;
         match seen.method {
+            Method::HEAD if target.contains(Digest::sha256(b"config").as_str()) => {
+                respond(200, &[("content-length", "600")])
+            }
             Method::HEAD => respond(200, &[("content-length", "60")]),
             Method::POST if target.contains("mount=") || target.contains("digest=") => {
                 respond(201, &[("location", "/v2/x")])
@@ -285,12 +288,71 @@ fn manifest(world: &World, size: u64) -> Request<Body> {
 async fn a_manifest_that_does_not_fit_is_not_sent() {
     let stub = Stub::default();
     let world = world(&stub).await;
-    world.limit_team(1000).await;
-    assert_refused(&world.send(manifest(&world, 999)).await, "limit of 1000 B");
-    assert!(stub.lines().is_empty());
+    world.limit_team(700).await;
+    assert_refused(&world.send(manifest(&world, 600)).await, "limit of 700 B");
+    assert_eq!(stub.lines(), [ask_for_config()], "it was asked for alone");
     assert!(world.observer.heard().is_empty(), "nothing began");
+    world.limit_team(1000).await;
     assert_eq!(world.send(manifest(&world, 600)).await.status, 201);
     assert_eq!(world.send(manifest(&world, 600)).await.status, 201);
+}
+
+fn ask_for_config() -> String {
+    let config = Digest::sha256(b"config");
+    format!("HEAD /v2/team/app/blobs/{config}")
+}
+
+#[tokio::test]
+async fn a_manifest_that_lies_about_a_size_is_refused_where_it_counts() {
+    for (limit, status) in [(-1, 201), (10_000, 400)] {
+        let stub = Stub::default();
+        let world = world(&stub).await;
+        world.limit_team(limit).await;
+        for size in [1, 601] {
+            let answer = world.send(manifest(&world, size)).await;
+            assert_eq!(answer.status, status);
+            if status == 400 {
+                assert_eq!(answer.code(), "MANIFEST_INVALID");
+                let said = format!("announces {size} bytes");
+                assert!(answer.text().contains(&said), "{}", answer.text());
+            }
+        }
+        let asked = stub.lines().into_iter();
+        let asked = asked.filter(|line| line.starts_with("HEAD")).count();
+        assert_eq!(asked, usize::from(status == 400), "a size is remembered");
+    }
+}
+
+#[tokio::test]
+async fn a_size_that_a_client_has_asked_for_is_known() {
+    let stub = Stub::default();
+    let world = world(&stub).await;
+    world.limit_team(10_000).await;
+    let config = Digest::sha256(b"config");
+    let path = format!("/v2/team/app/blobs/{config}");
+    assert_eq!(world.ask("HEAD", &path, &token(&world)).await.status, 200);
+    assert_eq!(world.send(manifest(&world, 1)).await.status, 400);
+    assert_eq!(world.send(manifest(&world, 600)).await.status, 201);
+    let put = "PUT /v2/team/app/manifests/v1".to_owned();
+    assert_eq!(stub.lines(), [ask_for_config(), put]);
+}
+
+#[tokio::test]
+async fn what_the_registry_does_not_have_or_say_is_refused_or_believed() {
+    for (found, status) in [(404, 400), (307, 201), (500, 201)] {
+        let stub = Stub::default();
+        let world = World::new(stub.exchange(move |seen| match seen.method {
+            Method::HEAD => respond(found, &[("location", "https://blobs.example/x")]),
+            _ => respond(201, &[]),
+        }))
+        .await;
+        world.limit_team(10_000).await;
+        let answer = world.send(manifest(&world, 600)).await;
+        assert_eq!(answer.status, status, "{found}");
+        if status == 400 {
+            assert_eq!(answer.code(), "MANIFEST_BLOB_UNKNOWN");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,18 +3,22 @@
 
 mod clients;
 mod distribution;
+mod folder;
 mod gateway;
 mod http;
 mod image;
 mod postgres;
 mod process;
 mod python;
+mod receiver;
 
 pub use clients::{Docker, Podman, Skopeo, Succeeds};
 pub use distribution::Distribution;
+pub use folder::bytes_in;
 pub use gateway::{Database, Gateway, Options, PASSWORD};
 pub use http::{Answer, Http};
 pub use image::Image;
 pub use postgres::Postgres;
 pub use process::{Process, free_port, until};
 pub use python::Python;
+pub use receiver::Receiver;
