@@ -19,7 +19,7 @@ use crate::{
     audit::Operation,
     auth::{
         self, GroupId, MemberId, Resource, Role, UserId, Verb,
-        groups::{Ensured, Group},
+        groups::{Ensured, Group, NewGroup},
         members::{Entity, Member},
         projects::Project,
         users::User,
@@ -136,16 +136,7 @@ async fn entity(api: &Api, caller: &Caller, new: NewMember) -> Result<(Entity, S
     } else if !user.username.is_empty() {
         api.auth.user_named(&user.username).await.map(of_user)
     } else if group.describes() {
-        let ensured = api.auth.ensure_group(group.into()).await;
-        ensured.map(|ensured| {
-            of_group(match ensured {
-                Ensured::Found(group) => group,
-                Ensured::Created(group) => {
-                    groups::record(api, caller, Operation::Create, &group.name);
-                    group
-                }
-            })
-        })
+        return Ok(of_group(group_of(api, caller, group.into()).await?));
     } else {
         return Err(Error::BadRequest(
             "name a member: member_user needs a user_id or a username, member_group an id, a \
@@ -156,6 +147,28 @@ async fn entity(api: &Api, caller: &Caller, new: NewMember) -> Result<(Entity, S
     found.map_err(|error| match error.kind() {
         auth::Kind::NotFound => Error::BadRequest(error.to_string()),
         _ => error.into(),
+    })
+}
+
+/// The group that is described, which administrators make by naming it. Whoever has a project must
+/// not: a name that they gave to a DN of their own would be taken for another group by others.
+async fn group_of(api: &Api, caller: &Caller, wanted: NewGroup) -> Result<Group, Error> {
+    if api
+        .system(caller, Resource::UserGroup, Verb::Create)
+        .is_ok()
+    {
+        return Ok(match api.auth.ensure_group(wanted).await? {
+            Ensured::Found(group) => group,
+            Ensured::Created(group) => {
+                groups::record(api, caller, Operation::Create, &group.name);
+                group
+            }
+        });
+    }
+    api.auth.find_group(&wanted).await?.ok_or_else(|| {
+        Error::BadRequest(
+            "there is no such user group; ask a system administrator to create it first".into(),
+        )
     })
 }
 

@@ -54,6 +54,7 @@ const ENTRIES: &[Entry] = &[
     entry!(32, "0032_job_results"),
     entry!(33, "0033_groups"),
     entry!(34, "0034_artifacts_by_push"),
+    entry!(35, "0035_group_names"),
 ];
 
 /// How many migrations are still to be applied.

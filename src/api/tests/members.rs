@@ -107,26 +107,31 @@ async fn bad_members_are_refused() {
 }
 
 #[tokio::test]
-async fn groups_are_members_and_are_made_by_name() {
+async fn groups_are_members_and_administrators_make_them_by_name() {
     on_each_database(async |api| {
         api.user(ALICE).await;
         let project = api.project("team", "false").await;
         api.member("team", ALICE, 1).await;
         let members = "/projects/team/members";
         let location = format!("/projects/{project}/members/");
-        let add = async |group: serde_json::Value| {
+        let add = async |who, group: serde_json::Value| {
             let body = json!({"role_id": 3, "member_user": null, "member_group": group});
-            api.post(members, ALICE, body).await
+            api.post(members, who, body).await
         };
         let oidc = json!({"group_name": "devs", "group_type": 3});
-        let devs = add(oidc.clone()).await.created(&location);
-        add(oidc).await.refused(409, "CONFLICT");
-        add(json!({"ldap_group_dn": "CN=ops"}))
-            .await
-            .created(&location);
+        let ldap = json!({"ldap_group_dn": "CN=ops"});
+        for group in [&oidc, &ldap] {
+            let refused = add(ALICE, group.clone()).await;
+            refused.refused(400, "BAD_REQUEST");
+        }
+        let groups = api.get("/usergroups", ADMIN).await;
+        assert_eq!(groups.header("x-total-count"), "0", "none was made");
+        let devs = add(ADMIN, oidc.clone()).await.created(&location);
+        add(ALICE, oidc).await.refused(409, "CONFLICT");
+        add(ADMIN, ldap).await.created(&location);
         let made = json!({"group_name": "qa", "group_type": 2});
         let qa = api.post("/usergroups", ADMIN, made).await.id();
-        add(json!({"id": qa, "group_name": "devs"}))
+        add(ALICE, json!({"id": qa, "group_name": "devs"}))
             .await
             .created(&location);
 
@@ -147,6 +152,8 @@ async fn groups_are_members_and_are_made_by_name() {
         // The membership has ended, the group has not.
         let groups = api.get("/usergroups?group_name=DEV", ADMIN).await;
         assert_eq!(groups.column("group_name"), ["devs"]);
+        let by_name = json!({"group_name": "devs"});
+        add(ALICE, by_name).await.created(&location);
     })
     .await;
 }

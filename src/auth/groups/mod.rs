@@ -25,7 +25,7 @@ store::row! {
 /// A group as a caller describes it.
 #[derive(Debug, Clone, Default)]
 pub struct NewGroup {
-    /// 1 to 255 characters, of no other group.
+    /// 1 to 255 characters, of no other group of the type.
     pub name: String,
     /// As [`Group::group_type`]; 0 where it is not said.
     pub group_type: i64,
@@ -55,20 +55,20 @@ impl Auth {
             })
     }
 
-    /// The group with this DN or, where there is none in the description, with this name; made
-    /// if it is not there. An LDAP group is called by its DN when it has no name of its own.
+    /// The group that is [found](Self::find_group), or a new one. An LDAP group is called by its
+    /// DN when it has no name, or one that another has.
     pub async fn ensure_group(&self, mut group: NewGroup) -> Result<Ensured, Error> {
+        if let Some(found) = self.find_group(&group).await? {
+            return Ok(Ensured::Found(found));
+        }
         group.ldap_dn = normalised(&group.ldap_dn);
         if !group.ldap_dn.is_empty() {
             group.group_type = LDAP;
         }
-        if let Some(found) = self.find_group(&group).await? {
-            return Ok(Ensured::Found(found));
-        }
-        let dn = &group.ldap_dn;
-        if !dn.is_empty()
-            && (group.name.is_empty() || queries::named(self.db(), &group.name).await?.is_some())
-        {
+        let (name, dn) = (&group.name, &group.ldap_dn);
+        let is_dn_its_name = !dn.is_empty()
+            && (name.is_empty() || !queries::named(self.db(), name, LDAP).await?.is_empty());
+        if is_dn_its_name {
             group.name = dn.chars().take(NAME_CHARS).collect();
         }
         match self.create_group(group.clone()).await {
@@ -82,12 +82,21 @@ impl Auth {
         }
     }
 
-    async fn find_group(&self, wanted: &NewGroup) -> Result<Option<Group>, Error> {
-        if !wanted.ldap_dn.is_empty() {
-            return Ok(queries::with_dn(self.db(), &wanted.ldap_dn).await?);
+    /// The group with this DN or, where there is none in the description, of this name and type.
+    /// Without a type, a name that several have is refused.
+    pub async fn find_group(&self, wanted: &NewGroup) -> Result<Option<Group>, Error> {
+        let dn = normalised(&wanted.ldap_dn);
+        if !dn.is_empty() {
+            return Ok(queries::with_dn(self.db(), &dn).await?);
         }
-        let found = queries::named(self.db(), &wanted.name).await?;
-        Ok(found.filter(|group| [0, group.group_type].contains(&wanted.group_type)))
+        let mut named = queries::named(self.db(), &wanted.name, wanted.group_type).await?;
+        if named.len() > 1 {
+            return Err(Error::Invalid(format!(
+                "there are user groups {} of several types: say which by its group_type or its id",
+                wanted.name
+            )));
+        }
+        Ok(named.pop())
     }
 
     pub async fn group(&self, id: GroupId) -> Result<Group, Error> {

@@ -8,7 +8,8 @@ use crate::{
 
 sqls! {
     GROUP = "select id, name, group_type, ldap_dn from user_groups where id = $1";
-    NAMED = "select id, name, group_type, ldap_dn from user_groups where name = $1";
+    NAMED = "select id, name, group_type, ldap_dn from user_groups \
+        where name = $1 and cast($2 as bigint) in (0, group_type) order by id limit 2";
     WITH_DN = "select id, name, group_type, ldap_dn from user_groups \
         where ldap_dn <> '' and ldap_dn = $1";
     INSERT = "insert into user_groups (name, group_type, ldap_dn) values ($1, $2, $3) returning id";
@@ -37,10 +38,16 @@ pub(super) async fn group(db: &Db, id: GroupId) -> Result<Option<Group>, store::
         .await)?)
 }
 
-pub(super) async fn named(db: &Db, name: &str) -> Result<Option<Group>, store::Error> {
+/// Groups of this name, of one type or, for 0, two of any.
+pub(super) async fn named(
+    db: &Db,
+    name: &str,
+    group_type: i64,
+) -> Result<Vec<Group>, store::Error> {
     Ok(read!(db, |pool, sql = NAMED| sqlx::query_as(sql)
         .bind(name)
-        .fetch_optional(pool)
+        .bind(group_type)
+        .fetch_all(pool)
         .await)?)
 }
 

@@ -40,8 +40,10 @@ async fn groups_are_made_renamed_listed_and_deleted() {
             ("ops", 1, "cn=ops,dc=example,dc=com")
         );
         auth.rename_group(id, "developers").await.unwrap();
-        let taken = auth.rename_group(ops, "developers").await;
+        let other = fixture.group("other").await;
+        let taken = auth.rename_group(other, "developers").await;
         assert!(matches!(taken, Err(Error::Conflict(_))));
+        auth.delete_group(other).await.unwrap();
         let page = auth.groups(&Listing::default()).await.unwrap();
         let names: Vec<_> = page.items.iter().map(|group| &*group.name).collect();
         assert_eq!(names, ["developers", "ops"]);
@@ -81,10 +83,35 @@ async fn what_is_no_group_is_refused() {
             let refused = auth.create_group(described(name, group_type, dn)).await;
             assert!(matches!(refused, Err(Error::Invalid(_))), "{name} {dn}");
         }
-        for (name, group_type, dn) in [("devs", HTTP, ""), ("b", LDAP, "CN=a,dc=b")] {
+        for (name, group_type, dn) in [
+            ("devs", OIDC, ""),
+            ("ldap", LDAP, "cn=c"),
+            ("b", LDAP, "CN=a,dc=b"),
+        ] {
             let refused = auth.create_group(described(name, group_type, dn)).await;
             assert!(matches!(refused, Err(Error::Conflict(_))), "{name} {dn}");
         }
+    }
+}
+
+#[tokio::test]
+async fn groups_of_one_name_are_told_apart_by_their_type() {
+    for fixture in fixtures().await {
+        let auth = &fixture.auth;
+        let find = async |group_type| {
+            let found = auth.find_group(&described("devs", group_type, "")).await;
+            found.map(|group| group.map(|group| group.id))
+        };
+        assert_eq!(find(0).await.unwrap(), None);
+        let oidc = fixture.group("devs").await;
+        assert_eq!(find(0).await.unwrap(), Some(oidc));
+        let ldap = described("devs", LDAP, "cn=devs,ou=here");
+        let ldap = auth.create_group(ldap).await.unwrap();
+        for (group_type, found) in [(OIDC, Some(oidc)), (LDAP, Some(ldap)), (HTTP, None)] {
+            assert_eq!(find(group_type).await.unwrap(), found, "{group_type}");
+        }
+        let any = find(0).await;
+        assert!(matches!(any, Err(Error::Invalid(_))), "{any:?}");
     }
 }
 
@@ -104,8 +131,8 @@ async fn a_group_is_found_by_what_it_is_called_or_made() {
         assert_eq!(ensure("devs", OIDC, "").await.unwrap(), made("devs"));
         assert_eq!(ensure("devs", OIDC, "").await.unwrap(), found("devs"));
         assert_eq!(ensure("devs", 0, "").await.unwrap(), found("devs"));
-        let of_another_type = ensure("devs", HTTP, "").await;
-        assert!(matches!(of_another_type, Err(Error::Conflict(_))));
+        assert_eq!(ensure("ci", HTTP, "").await.unwrap(), made("ci"));
+        assert_eq!(ensure("ci", OIDC, "").await.unwrap(), made("ci"));
         assert!(matches!(ensure("ops", 0, "").await, Err(Error::Invalid(_))));
         assert!(matches!(
             ensure("ops", LDAP, "").await,
@@ -115,9 +142,10 @@ async fn a_group_is_found_by_what_it_is_called_or_made() {
         assert_eq!(ensure("", 0, "CN=a").await.unwrap(), made("cn=a"));
         assert_eq!(ensure("a", LDAP, "cn=A").await.unwrap(), found("cn=a"));
         assert_eq!(ensure("b", LDAP, "cn=b").await.unwrap(), made("b"));
+        assert_eq!(ensure("devs", LDAP, "cn=devs").await.unwrap(), made("devs"));
         assert_eq!(
-            ensure("devs", LDAP, "cn=devs").await.unwrap(),
-            made("cn=devs")
+            ensure("devs", LDAP, "cn=devs,ou=there").await.unwrap(),
+            made("cn=devs,ou=there")
         );
         assert_eq!(ensure("b", LDAP, "").await.unwrap(), found("b"));
     }
