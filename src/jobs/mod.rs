@@ -57,6 +57,6 @@ pub use pause::{Queue, SCHEDULER};
 pub use progress::Progress;
 pub use queue::{Jobs, Stopping};
 pub use runner::Runner;
-pub use schedule::{Firing, Outcome, Schedules};
+pub use schedule::{Firing, NewSchedule, Outcome, Overlap, Schedules};
 pub use state::{State, UnknownState};
 pub use system::{Cadence, SystemJob, SystemRun, SystemSchedule, Trigger};

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::{Error, Policy, PolicyId, PolicySpec, Retention, queries, run};
 use crate::{
     auth::ProjectId,
+    jobs::{NewSchedule, Overlap},
     store::{self, Tx},
 };
 
@@ -87,7 +88,14 @@ impl Retention {
         match spec.schedule()? {
             Some(cron) => {
                 let params = json!({"policy": id, "trigger": run::SCHEDULED});
-                schedules.put(tx, &key, run::KIND, &cron, &params).await?;
+                let schedule = NewSchedule {
+                    key: &key,
+                    kind: run::KIND,
+                    cron: &cron,
+                    params: &params,
+                    overlap: Overlap::Merge,
+                };
+                schedules.put(tx, schedule).await?;
             }
             None => {
                 schedules.remove(tx, &key).await?;

@@ -55,6 +55,7 @@ const ENTRIES: &[Entry] = &[
     entry!(33, "0033_groups"),
     entry!(34, "0034_artifacts_by_push"),
     entry!(35, "0035_group_names"),
+    entry!(36, "0036_schedule_overlap"),
 ];
 
 /// How many migrations are still to be applied.

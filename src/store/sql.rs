@@ -13,17 +13,22 @@ pub struct Sql {
 /// sqls! {
 ///     USER_BY_NAME = "select id, name from users where name = $1";
 ///     JOB_CLAIM = "… limit $2" | "… limit $2 for update skip locked";
+///     TAG = ("select ", tag_columns!(), " from tags where name = $1");
 /// }
 /// ```
 macro_rules! sqls {
-    ($($name:ident = $lite:literal $(| $pg:literal)?;)*) => {
-        $(pub(super) const $name: $crate::store::Sql =
-            $crate::store::Sql { lite: $lite, pg: $crate::store::sqls!(@pg $lite $(, $pg)?) };)*
+    ($($name:ident = $lite:tt $(| $pg:tt)?;)*) => {
+        $(pub(super) const $name: $crate::store::Sql = $crate::store::Sql {
+            lite: $crate::store::sqls!(@text $lite),
+            pg: $crate::store::sqls!(@pg $lite $(, $pg)?),
+        };)*
         #[cfg(test)]
         pub(crate) const ALL: &[(&str, $crate::store::Sql)] = &[$((stringify!($name), $name)),*];
     };
-    (@pg $both:literal) => { $both };
-    (@pg $lite:literal, $pg:literal) => { $pg };
+    (@pg $both:tt) => { $crate::store::sqls!(@text $both) };
+    (@pg $lite:tt, $pg:tt) => { $crate::store::sqls!(@text $pg) };
+    (@text ($($part:tt)*)) => { concat!($($part)*) };
+    (@text $text:literal) => { $text };
 }
 
 /// Declares a struct whose fields are read from the columns of the same names.

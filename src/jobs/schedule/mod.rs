@@ -5,7 +5,7 @@ mod queries;
 #[cfg(test)]
 pub(crate) use queries::ALL;
 
-use super::{Cron, Enqueued, Error, JobId, Jobs, NewJob, queue::BATCH, system};
+use super::{Cron, Enqueued, Error, JobId, Jobs, NewJob, queue::BATCH};
 use crate::{clock::Timestamp, failpoint, store::Tx};
 pub(super) use queries::schedule as row;
 use queries::{FiringRow, Moved, NewFiring, ScheduleRow};
@@ -14,6 +14,28 @@ use queries::{FiringRow, Moved, NewFiring, ScheduleRow};
 #[derive(Debug, Clone)]
 pub struct Schedules {
     jobs: Jobs,
+}
+
+/// What is to be enqueued when.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSchedule<'a> {
+    /// Also the key of the jobs.
+    pub key: &'a str,
+    pub kind: &'a str,
+    pub cron: &'a Cron,
+    /// Of the jobs.
+    pub params: &'a serde_json::Value,
+    pub overlap: Overlap,
+}
+
+/// What a slot does while the job of an earlier one, or one that a person has started, is not
+/// over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// That job takes the wish in: it runs with the new parameters, once more if it runs already.
+    Merge,
+    /// Nothing: that job does for the slot, and stays as it is.
+    Skip,
 }
 
 /// What became of one slot of a schedule.
@@ -31,8 +53,7 @@ pub struct Firing {
 pub enum Outcome {
     /// A job was enqueued.
     Fired,
-    /// The job of an earlier slot was not over; it took the wish in. A run of a
-    /// [`SystemJob`](super::SystemJob) does for the slot, whatever started it.
+    /// A job was not over; by the schedule's [`Overlap`] it took the wish in or did for it.
     Joined,
     /// Nobody fired at the time; a later slot has fired since.
     Missed,
@@ -52,23 +73,17 @@ impl Schedules {
         Self { jobs }
     }
 
-    /// Adds the schedule `key`, or changes it; each firing enqueues the job (`kind`, `key`) with
-    /// `params`. The next slot moves only when the expression changes.
-    pub async fn put(
-        &self,
-        tx: &mut Tx,
-        key: &str,
-        kind: &str,
-        cron: &Cron,
-        params: &serde_json::Value,
-    ) -> Result<(), Error> {
+    /// Adds the schedule, or changes the one of this key. The next slot moves only when the
+    /// expression changes.
+    pub async fn put(&self, tx: &mut Tx, new: NewSchedule<'_>) -> Result<(), Error> {
         let now = self.jobs.inner.clock.now();
         let row = ScheduleRow {
-            key: key.to_owned(),
-            kind: kind.to_owned(),
-            cron: cron.to_string(),
-            params: params.to_string(),
-            next_ms: cron.next_after(now).map(Timestamp::millis),
+            key: new.key.to_owned(),
+            kind: new.kind.to_owned(),
+            cron: new.cron.to_string(),
+            params: new.params.to_string(),
+            overlap: new.overlap.as_str().to_owned(),
+            next_ms: new.cron.next_after(now).map(Timestamp::millis),
         };
         Ok(queries::put(tx, &row).await?)
     }
@@ -149,13 +164,13 @@ impl Schedules {
         Ok(due.len())
     }
 
-    /// Enqueues the jobs of what is due, except that a run of a system job which is not over stays
-    /// as it is. `None` when a person has started one at the same moment: nothing may be
-    /// committed, the next look fires.
+    /// Enqueues the jobs of what is due, but for those that a live one does for. `None` when a
+    /// person has started such a one at the same moment: nothing may be committed, the next look
+    /// fires.
     async fn enqueue(&self, tx: &mut Tx, due: &[Due]) -> Result<Option<Vec<Enqueued>>, Error> {
         let mut live = Vec::with_capacity(due.len());
         for due in due {
-            live.push(if system::is_key(&due.row.key) {
+            live.push(if due.skips() {
                 queries::live_job(tx, &due.row).await?
             } else {
                 None
@@ -168,7 +183,7 @@ impl Schedules {
         let has_met_a_run = without
             .iter()
             .zip(&accepted)
-            .any(|(due, accepted)| accepted.coalesced && system::is_key(&due.row.key));
+            .any(|(due, accepted)| accepted.coalesced && due.skips());
         if has_met_a_run {
             return Ok(None);
         }
@@ -211,6 +226,10 @@ impl Due {
         })
     }
 
+    fn skips(&self) -> bool {
+        self.row.overlap == Overlap::Skip.as_str()
+    }
+
     fn moved(&self) -> Moved<'_> {
         Moved {
             key: &self.row.key,
@@ -250,6 +269,16 @@ impl From<FiringRow> for Firing {
             fired: Timestamp::from_millis(row.fired_ms),
             outcome: Outcome::of(&row.outcome),
             job: row.job_id.map(JobId),
+        }
+    }
+}
+
+impl Overlap {
+    /// The word in the database.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Merge => "merge",
+            Self::Skip => "skip",
         }
     }
 }

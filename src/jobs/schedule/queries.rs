@@ -6,21 +6,30 @@ use crate::{
     store::{Db, Error, Tx, read, row, run, sqls, write},
 };
 
+/// Of a [`ScheduleRow`].
+macro_rules! schedule_columns {
+    () => {
+        "key, kind, cron, params, overlap, next_ms"
+    };
+}
+
 sqls! {
     SCHEDULE_PUT = "
-        insert into schedules (key, kind, cron, params, next_ms) values ($1, $2, $3, $4, $5)
+        insert into schedules (key, kind, cron, params, overlap, next_ms)
+            values ($1, $2, $3, $4, $5, $6)
         on conflict (key) do update set kind = excluded.kind, params = excluded.params,
+            overlap = excluded.overlap,
             next_ms = case when schedules.cron = excluded.cron then schedules.next_ms
                            else excluded.next_ms end,
             cron = excluded.cron";
     SCHEDULE_REMOVE = "delete from schedules where key = $1";
-    SCHEDULE_BY_KEY = "select * from schedules where key = $1";
+    SCHEDULE_BY_KEY = ("select ", schedule_columns!(), " from schedules where key = $1");
     SCHEDULES_ARE_DUE = "select count(*) from (select 1 from schedules where next_ms <= $1 limit 1) x";
-    SCHEDULES_DUE = "
-        select * from schedules where next_ms <= $1 order by next_ms, key limit $2"
-      | "
-        select * from schedules where next_ms <= $1 order by next_ms, key limit $2
-           for update skip locked";
+    SCHEDULES_DUE = ("select ", schedule_columns!(), "
+          from schedules where next_ms <= $1 order by next_ms, key limit $2")
+      | ("select ", schedule_columns!(), "
+          from schedules where next_ms <= $1 order by next_ms, key limit $2
+           for update skip locked");
     SCHEDULES_ADVANCE = "
         update schedules set last_ms = moved.last_ms, next_ms = moved.next_ms
           from (select json_extract(value, '$.key') as key,
@@ -69,7 +78,7 @@ sqls! {
 
 row! {
     pub(in crate::jobs) ScheduleRow {
-        key: String, kind: String, cron: String, params: String,
+        key: String, kind: String, cron: String, params: String, overlap: String,
         next_ms: Option<i64>,
     }
 }
@@ -100,6 +109,7 @@ pub(super) async fn put(tx: &mut Tx, row: &ScheduleRow) -> Result<(), Error> {
             .bind(&row.kind)
             .bind(&row.cron)
             .bind(&row.params)
+            .bind(&row.overlap)
             .bind(row.next_ms)
             .execute(connection)
             .await

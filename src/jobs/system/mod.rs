@@ -9,7 +9,10 @@ pub(super) mod queries;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Cron, Error, Failure, JobId, Jobs, NewJob, Running, Schedules, State, schedule};
+use super::{
+    Cron, Error, Failure, JobId, Jobs, NewJob, NewSchedule, Overlap, Running, Schedules, State,
+    schedule,
+};
 use crate::{
     clock::Timestamp,
     store::{Listing, Page},
@@ -101,10 +104,15 @@ impl SystemJob {
         parameters: Value,
     ) -> Result<(), Error> {
         let params = Params::of(Trigger::Schedule(cadence), parameters);
+        let schedule = NewSchedule {
+            key: &self.key(),
+            kind: self.kind,
+            cron,
+            params: &params,
+            overlap: Overlap::Skip,
+        };
         let mut tx = self.jobs.inner.db.begin().await?;
-        self.schedules()
-            .put(&mut tx, &self.key(), self.kind, cron, &params)
-            .await?;
+        self.schedules().put(&mut tx, schedule).await?;
         Ok(tx.commit().await?)
     }
 
@@ -166,13 +174,8 @@ impl SystemJob {
 
     /// Of the schedule and of each run, so that one at a time is live.
     pub(super) fn key(&self) -> String {
-        format!("{KEY_PREFIX}{}", self.kind)
+        format!("system/{}", self.kind)
     }
-}
-
-/// Whether a schedule or job is of a [`SystemJob`].
-pub(super) fn is_key(key: &str) -> bool {
-    key.starts_with(KEY_PREFIX)
 }
 
 impl Running {
@@ -240,5 +243,3 @@ impl TryFrom<RunRow> for SystemRun {
         })
     }
 }
-
-const KEY_PREFIX: &str = "system/";

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{claim_one, instance, listed, noon, settle, try_claim};
 use crate::{
     clock::{Clock, ManualClock},
-    jobs::{Cron, Jobs, Outcome, Schedules, State, lease::Ending},
+    jobs::{Cron, Jobs, NewSchedule, Outcome, Overlap, Schedules, State, lease::Ending},
     store::{Db, testing},
 };
 
@@ -13,12 +13,21 @@ async fn put(db: &Db, jobs: &Jobs, cron: &str) -> Schedules {
     let schedules = Schedules::new(jobs.clone());
     let cron = Cron::parse(cron).unwrap();
     let mut tx = db.begin().await.unwrap();
-    schedules
-        .put(&mut tx, "policy-1", super::KIND, &cron, &json!({ "n": 1 }))
-        .await
-        .unwrap();
+    let params = json!({ "n": 1 });
+    let new = merging("policy-1", &cron, &params);
+    schedules.put(&mut tx, new).await.unwrap();
     tx.commit().await.unwrap();
     schedules
+}
+
+fn merging<'a>(key: &'a str, cron: &'a Cron, params: &'a Value) -> NewSchedule<'a> {
+    NewSchedule {
+        key,
+        kind: super::KIND,
+        cron,
+        params,
+        overlap: Overlap::Merge,
+    }
 }
 
 async fn to_next_slot(schedules: &Schedules, clock: &ManualClock) {
@@ -168,9 +177,9 @@ async fn many_schedules_of_one_slot_fire_once_each_over_pools_of_one_connection(
         let mut tx = db.begin().await.unwrap();
         for n in 0..250 {
             let key = format!("policy-{n}");
-            mine.put(&mut tx, &key, super::KIND, &every_minute, &json!({}))
-                .await
-                .unwrap();
+            let params = json!({});
+            let new = merging(&key, &every_minute, &params);
+            mine.put(&mut tx, new).await.unwrap();
         }
         tx.commit().await.unwrap();
         to_next_slot(&mine, &clock).await;

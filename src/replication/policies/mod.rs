@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     failpoint,
-    jobs::{Cron, Firing},
+    jobs::{Cron, Firing, NewSchedule, Overlap},
     store::{self, Listing, Page, Tx},
 };
 
@@ -165,9 +165,14 @@ impl Replication {
                 let cron = Cron::parse(cron)
                     .map_err(|error| Error::Invalid(format!("the cron expression: {error}")))?;
                 let params = json!({"policy": id, "trigger": spec.trigger.name()});
-                schedules
-                    .put(tx, &key, execute::KIND, &cron, &params)
-                    .await?;
+                let schedule = NewSchedule {
+                    key: &key,
+                    kind: execute::KIND,
+                    cron: &cron,
+                    params: &params,
+                    overlap: Overlap::Merge,
+                };
+                schedules.put(tx, schedule).await?;
             }
             _ => {
                 schedules.remove(tx, &key).await?;
