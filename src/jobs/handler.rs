@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ByHand, Failure, JobId, Log,
     slots::{Reason, Slot},
+    system::queries,
 };
+use crate::store::Tx;
 
 /// What runs the jobs of one kind.
 ///
@@ -84,6 +86,18 @@ impl Running {
     /// Says what the run has to show when it ends; the last one counts.
     pub fn report(&self, result: serde_json::Value) {
         self.slot.report(result);
+    }
+
+    /// Writes with `tx` what this run and those before it have to show so far, which is then as
+    /// lasting as what it counts. [`Running::report`] says it at the end all the same.
+    pub async fn report_in(&self, tx: &mut Tx, result: &serde_json::Value) -> Result<(), Failure> {
+        let run = (self.id, self.slot.epoch);
+        let is_held = queries::put_result_so_far(tx, run, &result.to_string()).await?;
+        if is_held {
+            Ok(())
+        } else {
+            Err(Failure::Stopped)
+        }
     }
 
     /// Whether `stop` was cancelled for the sake of the process, so that another run follows.

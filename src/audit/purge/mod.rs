@@ -8,14 +8,14 @@ mod tests;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{log::uncount, queries, types::Types};
 use crate::{
     clock::{SharedClock, Timestamp},
     failpoint,
     jobs::{Failure, Handler, Jobs, Running, SystemJob},
-    store::{self, Db},
+    store::Db,
 };
 
 pub use parameters::PurgeParameters;
@@ -61,7 +61,7 @@ impl Purge {
             types: parameters.types().map_err(Failure::permanent)?,
             only_counts: parameters.dry_run,
         };
-        let mut purged = 0;
+        let mut purged = self.deleted_before(job).await?;
         let ended = run.all(&mut purged).await;
         let verb = if run.only_counts {
             "would delete"
@@ -72,8 +72,16 @@ impl Purge {
             "{verb} {purged} entries from before {}",
             run.before
         ));
-        job.report(json!({"entries": purged}));
+        job.report(shown(purged));
         ended
+    }
+
+    /// How many entries earlier attempts at the run have deleted.
+    async fn deleted_before(&self, job: &Running) -> Result<u64, Failure> {
+        let run = self.job.run(job.id).await;
+        let run = run.map_err(|error| Failure::retryable(error.to_string()))?;
+        let shown = run.result.and_then(|shown| shown[ENTRIES].as_u64());
+        Ok(shown.unwrap_or_default())
     }
 }
 
@@ -96,27 +104,30 @@ impl Run<'_> {
                 .iter()
                 .filter(|entry| self.types.has(&entry.operation, &entry.resource_type));
             let meant: Vec<i64> = meant.map(|entry| entry.id).collect();
-            *purged += if self.only_counts {
-                meant.len() as u64
+            if self.only_counts {
+                *purged += meant.len() as u64;
             } else {
-                self.delete(&meant).await?
-            };
+                self.delete(&meant, purged).await?;
+            }
             self.job.did_part();
         }
     }
 
-    /// Deletes entries and takes them out of the totals.
-    async fn delete(&self, ids: &[i64]) -> Result<u64, store::Error> {
+    /// Deletes entries and takes them out of the totals; `purged` is what has gone so far.
+    async fn delete(&self, ids: &[i64], purged: &mut u64) -> Result<(), Failure> {
         if ids.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
         let mut tx = self.db.begin().await?;
         let gone = queries::delete(&mut tx, ids).await?;
         uncount(&mut tx, &gone).await?;
+        let so_far = *purged + gone.len() as u64;
+        self.job.report_in(&mut tx, &shown(so_far)).await?;
         failpoint::hit("audit.purge_before_commit");
         tx.commit().await?;
         failpoint::hit("audit.purge_committed");
-        Ok(gone.len() as u64)
+        *purged = so_far;
+        Ok(())
     }
 }
 
@@ -133,6 +144,12 @@ impl Handler for Purge {
         Box::pin(self.execute(job))
     }
 }
+
+fn shown(purged: u64) -> Value {
+    json!({ ENTRIES: purged })
+}
+
+const ENTRIES: &str = "entries";
 
 /// Harbor's name of the kind.
 const KIND: &str = "PURGE_AUDIT_LOG";

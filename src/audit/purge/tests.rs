@@ -272,6 +272,8 @@ async fn a_purge_that_is_killed_leaves_right_totals_and_the_next_process_finishe
             assert!(end.success(), "{end:?}");
             assert_eq!(world.entries("team").await, (1, 1));
             assert_eq!(world.ends(id).await, State::Done);
+            let run = world.purge.job().run(id).await.unwrap();
+            assert_eq!(run.result, Some(json!({"entries": 3000})), "of both");
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct SystemRun {
     pub kind: String,
     pub trigger: Trigger,
     pub parameters: Value,
-    /// What [`Running::report`] was given; `None` before the end, and if it was not.
+    /// What [`Running::report`] was given, or [`Running::report_in`] before the end.
     pub result: Option<Value>,
     pub state: State,
     pub created: Timestamp,

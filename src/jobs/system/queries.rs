@@ -8,6 +8,7 @@ sqls! {
         select id, kind, params, state, result, created_ms, updated_ms from jobs
          where kind = $1 and id = $2";
     RESULT = "update jobs set result = $2 where id = $1";
+    RESULT_SO_FAR = "update jobs set result = $3 where id = $1 and epoch = $2";
     HISTORY_TRIM = "
         delete from jobs where kind = $1 and finished_ms is not null and id <
             (select min(id) from (select id from jobs
@@ -66,6 +67,24 @@ pub(in crate::jobs) async fn put_result(tx: &mut Tx, id: JobId, result: &str) ->
             .map(drop)?;
     });
     Ok(())
+}
+
+/// The same while the run holds the job; false when another one does.
+pub(in crate::jobs) async fn put_result_so_far(
+    tx: &mut Tx,
+    (id, epoch): (JobId, i64),
+    result: &str,
+) -> Result<bool, Error> {
+    let written = run!(tx, |connection, sql = RESULT_SO_FAR| {
+        sqlx::query(sql)
+            .bind(id.0)
+            .bind(epoch)
+            .bind(result)
+            .execute(connection)
+            .await?
+            .rows_affected()
+    });
+    Ok(written > 0)
 }
 
 /// Deletes the jobs of a kind that are over, but for the newest `kept`.
