@@ -1,9 +1,12 @@
-use std::{io, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
-
-use tokio::{
+use std::{
     fs::{self, File, OpenOptions},
-    io::AsyncWriteExt,
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Sink, message};
 use crate::audit::recorder::Noted;
@@ -13,62 +16,51 @@ use crate::audit::recorder::Noted;
 pub(super) struct Lines {
     path: PathBuf,
     file: Option<File>,
+    /// Of the first so many events. Whoever gave up waiting for it has not undone it.
+    writing: Option<(usize, JoinHandle<Written>)>,
 }
+
+/// The file to go on with, and how it went.
+type Written = (Option<File>, io::Result<()>);
 
 impl Lines {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, file: None }
+        Self {
+            path,
+            file: None,
+            writing: None,
+        }
     }
 
-    /// The file at the path, also when another one lies there than a moment ago.
-    async fn file(&mut self) -> io::Result<&mut File> {
-        let held = match self.file.take() {
-            Some(file) if self.is_at_path(&file).await? => file,
-            _ => {
-                OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .mode(MODE)
-                    .open(&self.path)
-                    .await?
+    fn write(&mut self, events: &[Arc<Noted>]) -> JoinHandle<Written> {
+        let (path, held) = (self.path.clone(), self.file.take());
+        let lines = events.iter().flat_map(|noted| message::line(noted));
+        let lines: Vec<u8> = lines.collect();
+        spawn_blocking(move || match file_at(&path, held) {
+            Ok(mut file) => {
+                let written = append(&mut file, &lines);
+                (Some(file), written)
             }
-        };
-        Ok(self.file.insert(held))
-    }
-
-    async fn is_at_path(&self, file: &File) -> io::Result<bool> {
-        let held = file.metadata().await?;
-        Ok(fs::metadata(&self.path)
-            .await
-            .is_ok_and(|found| (found.dev(), found.ino()) == (held.dev(), held.ino())))
+            Err(error) => (None, Err(error)),
+        })
     }
 }
 
 impl Sink for Lines {
     async fn send(&mut self, events: &mut Vec<Arc<Noted>>) -> io::Result<bool> {
-        let named = |path: &PathBuf, error: &io::Error| {
-            io::Error::other(format!("cannot write {}: {error}", path.display()))
+        let writing = match self.writing.take() {
+            Some(writing) => writing,
+            None => (events.len(), self.write(events)),
         };
-        let path = self.path.clone();
-        let lines: Vec<u8> = events
-            .iter()
-            .flat_map(|noted| message::line(noted))
-            .collect();
-        let written = async {
-            let file = self.file().await?;
-            let before = file.metadata().await?.len();
-            let written = match file.write_all(&lines).await {
-                Ok(()) => file.flush().await,
-                Err(error) => Err(error),
-            };
-            if written.is_err() {
-                // Half a line would spoil the next one.
-                let _ = file.set_len(before).await;
-            }
-            written
-        };
-        written.await.map_err(|error| named(&path, &error))?;
-        events.clear();
+        // Dropped here, it would be forgotten while the thread goes on.
+        let (count, task) = self.writing.insert(writing);
+        let (count, done) = (*count, task.await);
+        self.writing = None;
+        let (file, written) = done.map_err(io::Error::other)?;
+        self.file = file;
+        let path = self.path.display();
+        written.map_err(|error| io::Error::other(format!("cannot write {path}: {error}")))?;
+        events.drain(..count);
         Ok(true)
     }
 
@@ -77,5 +69,88 @@ impl Sink for Lines {
     }
 }
 
+/// The file at the path, also when another one lies there than a moment ago.
+fn file_at(path: &Path, held: Option<File>) -> io::Result<File> {
+    if let Some(file) = held {
+        let own = file.metadata()?;
+        let is_there = fs::metadata(path)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (own.dev(), own.ino()));
+        if is_there {
+            return Ok(file);
+        }
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(MODE).open(path)
+}
+
+fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    let written = file.write_all(lines);
+    if written.is_err() {
+        // Half a line would spoil the next one.
+        let _ = file.set_len(before);
+    }
+    written
+}
+
 /// Readable for the group, as log shippers need it.
 const MODE: u32 = 0o640;
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, task::Poll};
+
+    use super::*;
+    use crate::{
+        audit::{Event, Operation, Outcome},
+        clock::Timestamp,
+    };
+
+    fn event(number: usize) -> Arc<Noted> {
+        Arc::new(Noted {
+            at: Timestamp::from_seconds(1),
+            event: Event {
+                user: "alice".to_owned(),
+                operation: Operation::Create,
+                resource_type: "user",
+                resource: format!("thing {number}"),
+                project: None,
+                outcome: Outcome::Succeeded,
+                description: String::new(),
+                source: None,
+                request_id: None,
+            },
+        })
+    }
+
+    async fn give_up_after(most_polls: u32, future: impl Future<Output = io::Result<bool>>) {
+        let mut future = pin!(future);
+        let mut polls = 0;
+        poll_fn(|context| {
+            polls += 1;
+            let is_over = polls > most_polls;
+            match future.as_mut().poll(context) {
+                Poll::Pending if !is_over => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_at_any_instant_is_written_once() {
+        for most_polls in 1..10 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("audit.json");
+            let mut lines = Lines::new(path.clone());
+            let mut events: Vec<_> = (0..3).map(event).collect();
+            give_up_after(most_polls, lines.send(&mut events)).await;
+            if !events.is_empty() {
+                assert!(lines.send(&mut events).await.unwrap());
+            }
+            assert!(events.is_empty());
+            let written = fs::read_to_string(&path).unwrap();
+            assert_eq!(written.lines().count(), 3, "{most_polls}: {written}");
+        }
+    }
+}
