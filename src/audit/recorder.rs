@@ -8,7 +8,9 @@ use std::{
 
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use super::{Config, Event, Forwarder, Metrics, Operation, Writer, forward::Outlets, types::Types};
+use super::{
+    Config, Event, Forwarder, Metrics, Operation, Writer, forward::Outlets, types::Disabled,
+};
 use crate::{
     clock::{SharedClock, Timestamp},
     settings,
@@ -21,6 +23,7 @@ pub struct Recorder {
     queue: mpsc::Sender<Arc<Noted>>,
     clock: SharedClock,
     settings: settings::Reader,
+    disabled: Arc<Disabled>,
     outlets: Option<Outlets>,
     overflow: Arc<AtomicBool>,
     metrics: Metrics,
@@ -41,6 +44,7 @@ impl Recorder {
             queue,
             clock: clock.clone(),
             settings: settings::Reader::default(),
+            disabled: Arc::default(),
             outlets: None,
             overflow: Arc::default(),
             metrics: Metrics::default(),
@@ -80,7 +84,9 @@ impl Recorder {
     /// is dropped and counted, and the log says so once until the writer has caught up.
     pub fn record(&self, mut event: Event) {
         let values = self.settings.values();
-        if is_disabled(&values, &event) {
+        let (operation, thing) = (event.operation.as_str(), event.resource_type);
+        let disabled = self.disabled.types(&values.disabled_audit_log_event_types);
+        if disabled.has(operation, thing) {
             return;
         }
         event.replace_nul();
@@ -126,12 +132,4 @@ impl Noted {
     fn is_pull(&self) -> bool {
         self.event.operation == Operation::Pull
     }
-}
-
-fn is_disabled(values: &settings::Values, event: &Event) -> bool {
-    let list = &values.disabled_audit_log_event_types;
-    // What cannot be read disables nothing.
-    !list.is_empty()
-        && Types::parse(list)
-            .is_ok_and(|types| types.has(event.operation.as_str(), event.resource_type))
 }

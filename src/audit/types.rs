@@ -1,4 +1,6 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
+
+use arc_swap::ArcSwap;
 
 use super::Operation;
 
@@ -50,11 +52,31 @@ impl Types {
     }
 
     pub(super) fn has(&self, operation: &str, thing: &str) -> bool {
+        if self.names.is_empty() {
+            return false;
+        }
         let named = |operation: &str| {
             self.names.contains(&format!("{operation}_"))
                 || self.names.contains(&format!("{operation}_{thing}"))
         };
         named(operation) || operation == Operation::Push.as_str() && named("create")
+    }
+}
+
+/// The types that the settings disable, parsed when the list of them changes.
+#[derive(Debug, Default)]
+pub(super) struct Disabled(ArcSwap<(String, Arc<Types>)>);
+
+impl Disabled {
+    /// Of a list that cannot be read, none.
+    pub(super) fn types(&self, list: &str) -> Arc<Types> {
+        let parsed = self.0.load();
+        if parsed.0 == list {
+            return Arc::clone(&parsed.1);
+        }
+        let types = Arc::new(Types::parse(list).unwrap_or_default());
+        self.0.store(Arc::new((list.to_owned(), types.clone())));
+        types
     }
 }
 
