@@ -9,11 +9,12 @@ use super::{Error, Named, names};
 pub struct Config(Named);
 
 impl Config {
-    /// These values; each must be one that its name takes.
+    /// These values; each must be one that its name takes, and together they must make sense.
     pub fn new(fixed: Named) -> Result<Self, Error> {
         for (name, value) in &fixed {
             names::find(name)?.check(value)?;
         }
+        names::check_fixed(&fixed)?;
         Ok(Self(fixed))
     }
 

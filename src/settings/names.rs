@@ -145,6 +145,19 @@ impl Name {
     }
 }
 
+/// Whether values that nobody can change leave room for the others: what is fixed here is recorded
+/// somewhere whatever the database says.
+pub(super) fn check_fixed(fixed: &Named) -> Result<(), Error> {
+    let skips = fixed.get(SKIP_DATABASE) == Some(&Value::Bool(true));
+    let forward = fixed.get(FORWARD).and_then(Value::as_str);
+    if skips && forward.is_none_or(str::is_empty) {
+        let why =
+            format!("is set here, so `{FORWARD}` must be, too: else nothing would be recorded");
+        return Err(Error::Invalid(SKIP_DATABASE, why));
+    }
+    Ok(())
+}
+
 /// Whether the values can stand together.
 pub(super) fn check_together(named: &Named) -> Result<(), Error> {
     let values = values(named);

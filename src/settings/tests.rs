@@ -177,8 +177,19 @@ fn the_section_takes_known_names_with_fitting_values() {
     let parse = |text: &str| toml::from_str::<Config>(text);
     let config = parse("read_only = true\nbanner_message = \"hello\"").unwrap();
     assert!(config.fixes("read_only") && !config.fixes("self_registration"));
-    for (bad, word) in [("colour = 1", "colour"), ("read_only = 1", "true or false")] {
+    let skip = "skip_audit_log_database = true";
+    let to_nobody = format!("{skip}\naudit_log_forward_endpoint = \"\"");
+    for (bad, word) in [
+        ("colour = 1", "colour"),
+        ("read_only = 1", "true or false"),
+        (skip, "`audit_log_forward_endpoint` must be, too"),
+        (&to_nobody, "`audit_log_forward_endpoint` must be, too"),
+    ] {
         let error = parse(bad).unwrap_err();
         assert!(error.message().contains(word), "{error}");
     }
+    parse(&format!(
+        "{skip}\naudit_log_forward_endpoint = \"logs:514\""
+    ))
+    .unwrap();
 }
