@@ -4,11 +4,42 @@ use crate::{
     store::{self, Db, Field, Selection, read, sqls},
 };
 
+/// Of a [`Repository`].
+macro_rules! repository_columns {
+    () => {
+        "r.id, r.project_id, r.name, r.description, r.pull_count, \
+        (select count(*) from artifacts a where a.repository_id = r.id and a.listed = true) \
+        as artifact_count, r.created_ms, r.updated_ms"
+    };
+}
+
+/// Of an [`Artifact`].
+macro_rules! artifact_columns {
+    () => {
+        "a.id, a.project_id, a.repository_id, \
+        (select r.name from repositories r where r.id = a.repository_id) as repository_name, \
+        a.digest, a.kind, a.media_type, a.config_media_type, a.artifact_type, a.config_digest, \
+        a.size_bytes, a.annotations, a.extra_attrs, a.subject_digest, a.accessory_type, \
+        a.pushed_ms, a.pulled_ms"
+    };
+}
+
+/// Of a [`Tag`].
+macro_rules! tag_columns {
+    () => {
+        "t.id, t.repository_id, t.artifact_id, t.name, t.pushed_ms, t.pulled_ms"
+    };
+}
+
+/// Of a [`ChildReference`].
+macro_rules! reference_columns {
+    () => {
+        "r.parent_id, r.child_digest, c.id as child_id, r.platform, r.annotations, r.urls"
+    };
+}
+
 sqls! {
-    REPOSITORY = "select r.id, r.project_id, r.name, r.description, r.pull_count, \
-            (select count(*) from artifacts a where a.repository_id = r.id and a.listed = true) \
-            as artifact_count, r.created_ms, r.updated_ms \
-        from repositories r where r.name = $1";
+    REPOSITORY = ("select ", repository_columns!(), " from repositories r where r.name = $1");
     REPOSITORY_COUNTS = "select project_id, count(*) as repositories from repositories \
         group by project_id";
     REPOSITORIES_OF = "select count(*) from repositories where project_id = $1";
@@ -17,51 +48,37 @@ sqls! {
     TAGGED_DIGEST = "select a.digest from repositories r \
         join tags t on t.repository_id = r.id join artifacts a on a.id = t.artifact_id \
         where r.name = $1 and t.name = $2";
-    ARTIFACT_DIGEST = "select a.id, a.project_id, a.repository_id, r.name as repository_name, \
-            a.digest, a.kind, a.media_type, a.config_media_type, a.artifact_type, \
-            a.config_digest, a.size_bytes, a.annotations, a.extra_attrs, a.subject_digest, \
-            a.accessory_type, a.pushed_ms, a.pulled_ms \
+    ARTIFACT_DIGEST = ("select ", artifact_columns!(), " \
         from repositories r join artifacts a on a.repository_id = r.id \
-        where r.name = $1 and a.digest = $2";
-    ARTIFACT_TAG = "select a.id, a.project_id, a.repository_id, r.name as repository_name, \
-            a.digest, a.kind, a.media_type, a.config_media_type, a.artifact_type, \
-            a.config_digest, a.size_bytes, a.annotations, a.extra_attrs, a.subject_digest, \
-            a.accessory_type, a.pushed_ms, a.pulled_ms \
+        where r.name = $1 and a.digest = $2");
+    ARTIFACT_TAG = ("select ", artifact_columns!(), " \
         from repositories r join tags t on t.repository_id = r.id \
-        join artifacts a on a.id = t.artifact_id where r.name = $1 and t.name = $2";
-    TAGS_OF = "select id, repository_id, artifact_id, name, pushed_ms, pulled_ms from tags \
-            where artifact_id in (select value from json_each($1)) order by id"
-        | "select id, repository_id, artifact_id, name, pushed_ms, pulled_ms from tags \
-            where artifact_id in (select value::bigint \
-            from jsonb_array_elements_text($1::jsonb)) order by id";
-    REFERENCES_OF = "select r.parent_id, r.child_digest, c.id as child_id, r.platform, \
-            r.annotations, r.urls from artifact_references r \
+        join artifacts a on a.id = t.artifact_id where r.name = $1 and t.name = $2");
+    TAGS_OF = ("select ", tag_columns!(), " from tags t \
+            where t.artifact_id in (select value from json_each($1)) order by t.id")
+        | ("select ", tag_columns!(), " from tags t \
+            where t.artifact_id in (select value::bigint \
+            from jsonb_array_elements_text($1::jsonb)) order by t.id");
+    REFERENCES_OF = ("select ", reference_columns!(), " from artifact_references r \
             join artifacts p on p.id = r.parent_id left join artifacts c \
             on c.repository_id = p.repository_id and c.digest = r.child_digest \
             where r.parent_id in (select value from json_each($1)) \
-            order by r.parent_id, r.position"
-        | "select r.parent_id, r.child_digest, c.id as child_id, r.platform, \
-            r.annotations, r.urls from artifact_references r \
+            order by r.parent_id, r.position")
+        | ("select ", reference_columns!(), " from artifact_references r \
             join artifacts p on p.id = r.parent_id left join artifacts c \
             on c.repository_id = p.repository_id and c.digest = r.child_digest \
             where r.parent_id in (select value::bigint \
-            from jsonb_array_elements_text($1::jsonb)) order by r.parent_id, r.position";
-    ACCESSORIES_OF = "select a.id, a.project_id, a.repository_id, r.name as repository_name, \
-            a.digest, a.kind, a.media_type, a.config_media_type, a.artifact_type, \
-            a.config_digest, a.size_bytes, a.annotations, a.extra_attrs, a.subject_digest, \
-            a.accessory_type, a.pushed_ms, a.pulled_ms \
+            from jsonb_array_elements_text($1::jsonb)) order by r.parent_id, r.position");
+    ACCESSORIES_OF = ("select ", artifact_columns!(), " \
             from artifacts s join artifacts a on a.repository_id = s.repository_id \
-            and a.subject_digest = s.digest join repositories r on r.id = a.repository_id \
-            where s.id in (select value from json_each($1)) and a.accessory_type <> $2 \
-            order by a.id"
-        | "select a.id, a.project_id, a.repository_id, r.name as repository_name, \
-            a.digest, a.kind, a.media_type, a.config_media_type, a.artifact_type, \
-            a.config_digest, a.size_bytes, a.annotations, a.extra_attrs, a.subject_digest, \
-            a.accessory_type, a.pushed_ms, a.pulled_ms \
+            and a.subject_digest = s.digest \
+            where s.id in (select value from json_each($1)) \
+            and a.accessory_type <> $2 order by a.id")
+        | ("select ", artifact_columns!(), " \
             from artifacts s join artifacts a on a.repository_id = s.repository_id \
-            and a.subject_digest = s.digest join repositories r on r.id = a.repository_id \
+            and a.subject_digest = s.digest \
             where s.id in (select value::bigint from jsonb_array_elements_text($1::jsonb)) \
-            and a.accessory_type <> $2 order by a.id";
+            and a.accessory_type <> $2 order by a.id");
     PARENTS_OF = "select p.digest from artifact_references r join artifacts p \
         on p.id = r.parent_id where r.child_digest = $2 and p.repository_id = $1 order by p.id";
     // What could not be parsed has no annotations, not even none of them.
@@ -81,12 +98,6 @@ sqls! {
 
 store::row! { pub(in crate::inventory) Count { project_id: i64, repositories: i64 } }
 store::row! { pub(in crate::inventory) Walk { last_repository: String, finished_ms: Option<i64> } }
-
-const ARTIFACT_COLUMNS: &str = "a.id, a.project_id, a.repository_id, \
-    (select r.name from repositories r where r.id = a.repository_id) as repository_name, \
-    a.digest, a.kind, a.media_type, a.config_media_type, a.artifact_type, a.config_digest, \
-    a.size_bytes, a.annotations, a.extra_attrs, a.subject_digest, a.accessory_type, \
-    a.pushed_ms, a.pulled_ms";
 
 const ARTIFACT_FIELDS: &[Field] = &[
     Field::integer("id", "a.id"),
@@ -110,7 +121,7 @@ const ARTIFACT_FIELDS: &[Field] = &[
 
 const fn artifacts_where(condition: &'static str) -> Selection {
     Selection {
-        columns: ARTIFACT_COLUMNS,
+        columns: artifact_columns!(),
         from: "artifacts a",
         condition,
         fields: ARTIFACT_FIELDS,
@@ -164,9 +175,7 @@ const REPOSITORY_FIELDS: &[Field] = &[
 
 const fn repositories_where(condition: &'static str) -> Selection {
     Selection {
-        columns: "r.id, r.project_id, r.name, r.description, r.pull_count, \
-            (select count(*) from artifacts a where a.repository_id = r.id and a.listed = true) \
-            as artifact_count, r.created_ms, r.updated_ms",
+        columns: repository_columns!(),
         from: "repositories r",
         condition,
         fields: REPOSITORY_FIELDS,
@@ -180,7 +189,7 @@ pub(in crate::inventory) const PROJECT_REPOSITORIES: Selection =
 
 /// Of the artifact `$1`.
 pub(in crate::inventory) const TAGS: Selection = Selection {
-    columns: "t.id, t.repository_id, t.artifact_id, t.name, t.pushed_ms, t.pulled_ms",
+    columns: tag_columns!(),
     from: "tags t",
     condition: "t.artifact_id = $1",
     fields: &[
