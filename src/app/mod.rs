@@ -83,6 +83,15 @@ pub struct App {
     data: DataDir,
 }
 
+/// What the paths lead to, besides what [`Shared`] has.
+struct Served {
+    proxy: Proxy,
+    retention: Retention,
+    gc: Gc,
+    purge: audit::Purge,
+    quota: Quota,
+}
+
 /// The parts that rooms with HTTP paths share.
 struct Shared {
     config: Config,
@@ -142,12 +151,14 @@ impl App {
         handlers.extend(shared.webhooks.handlers());
         let runner = Runner::new(shared.jobs.clone(), handlers);
         let (auth, replication) = (shared.auth.clone(), shared.replication.clone());
-        let rooms = shared.rooms(
-            &background,
-            metrics,
-            (proxy, retention, gc, purge, quota),
-            ca_certificate.clone(),
-        )?;
+        let served = Served {
+            proxy,
+            retention,
+            gc,
+            purge,
+            quota,
+        };
+        let rooms = shared.rooms(&background, metrics, served, ca_certificate.clone())?;
         Ok(Self {
             listener,
             routes: Routes::new(rooms),
@@ -308,7 +319,7 @@ impl Shared {
         self,
         background: &Background,
         mut metrics: Registry,
-        (proxy, retention, gc, audit_purge, quota): (Proxy, Retention, Gc, audit::Purge, Quota),
+        served: Served,
         ca_certificate: Option<PathBuf>,
     ) -> anyhow::Result<Rooms> {
         let probes: Vec<Arc<dyn Probe>> = vec![
@@ -324,16 +335,16 @@ impl Shared {
             settings: self.settings,
             audit: self.audit,
             audit_log: audit::Log::new(background.db.clone()),
-            audit_purge,
+            audit_purge: served.purge,
             clock: self.clock,
             replication: self.replication,
-            retention,
-            gc,
+            retention: served.retention,
+            gc: served.gc,
             webhooks: self.webhooks,
-            quota,
+            quota: served.quota,
             jobs: self.jobs,
             inventory: self.inventory,
-            registry: Arc::new(Behalf(proxy.clone())),
+            registry: Arc::new(Behalf(served.proxy.clone())),
             probes: probes.clone(),
             installation: api::Installation {
                 external_url: self
@@ -347,7 +358,7 @@ impl Shared {
             elsewhere: routes::documented(),
         };
         Ok(Rooms {
-            proxy,
+            proxy: served.proxy,
             token: token::Service::new(self.issuer, self.auth, tokens),
             api: api::Router::new(api),
             notifications,
