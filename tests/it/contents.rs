@@ -5,7 +5,9 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Distribution, Gateway, Http, Image, Options, PASSWORD, Skopeo, until};
+use crate::harness::{
+    Distribution, Gateway, Http, Image, Options, PASSWORD, Skopeo, rule_for_tags, until,
+};
 
 const REPOSITORY: &str = "/api/v2.0/projects/library/repositories/app";
 
@@ -75,13 +77,8 @@ async fn an_immutable_tag_stays_what_it_is() {
         for tag in ["v1", "latest"] {
             assert!(skopeo.push(&one, &name(tag)).status.success());
         }
-        let selector = |decoration: &str, pattern: &str| json!([{ "kind": "doublestar", "decoration": decoration, "pattern": pattern }]);
-        let rule = json!({
-            "tag_selectors": selector("matches", "v*"),
-            "scope_selectors": { "repository": selector("repoMatches", "**") },
-        });
         let rules = "/api/v2.0/projects/library/immutabletagrules";
-        admin.post(rules, &rule).await.expect(201);
+        admin.post(rules, &rule_for_tags("v*")).await.expect(201);
         let refused = skopeo.push(&two, &name("v1"));
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(

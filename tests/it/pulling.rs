@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Database, Distribution, Gateway, Image, Options, PASSWORD, Skopeo, Succeeds, until,
+    Database, Distribution, Gateway, Image, Options, PASSWORD, Skopeo, Succeeds, rule_for_tags,
+    until,
 };
 
 /// A gateway with a policy that brings `library/app` from a registry.
@@ -144,14 +145,10 @@ async fn immutable_tags_and_read_only_mode_hold_for_what_is_brought_here() {
         world.push_there(&old, "v1");
         let (execution, logs) = world.bring().await;
         assert_eq!(execution["status"], "Succeed", "{logs}");
-        let selector = |decoration: &str| json!([{ "kind": "doublestar", "decoration": decoration, "pattern": "**" }]);
-        let rule = json!({
-            "tag_selectors": selector("matches"),
-            "scope_selectors": { "repository": selector("repoMatches") },
-        });
         let admin = world.gateway.admin();
         let rules = "/api/v2.0/projects/library/immutabletagrules";
-        let rule = admin.post(rules, &rule).await.expect(201).id();
+        let rule = admin.post(rules, &rule_for_tags("**")).await;
+        let rule = rule.expect(201).id();
         world.push_there(&new, "v1");
         let (execution, logs) = world.bring().await;
         assert_eq!(execution["status"], "Failed", "{logs}");

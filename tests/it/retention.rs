@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Distribution, Gateway, Http, Image, Options, Skopeo, until};
+use crate::harness::{Distribution, Gateway, Http, Image, Options, Skopeo, rule_for_tags, until};
 
 /// Makes the policy that keeps `v*` of the project `library`; its path.
 async fn policy(admin: &Http) -> String {
     let project = admin.get("/api/v2.0/projects/library").await.expect(200);
-    let selector = |decoration: &str, pattern: &str| json!([{ "kind": "doublestar", "decoration": decoration, "pattern": pattern }]);
+    let mut rule = rule_for_tags("v*");
+    rule["template"] = json!("always");
+    rule["action"] = json!("retain");
+    rule["params"] = json!({});
     let policy = json!({
         "algorithm": "or", "trigger": { "kind": "Schedule", "settings": { "cron": "" } },
         "scope": { "level": "project", "ref": project.json()["project_id"] },
-        "rules": [{
-            "template": "always", "action": "retain", "params": {},
-            "tag_selectors": selector("matches", "v*"),
-            "scope_selectors": { "repository": selector("repoMatches", "**") },
-        }],
+        "rules": [rule],
     });
     let made = admin.post("/api/v2.0/retentions", &policy).await;
     format!("/api/v2.0/retentions/{}", made.expect(201).id())
@@ -71,13 +70,8 @@ async fn a_dry_run_says_what_a_run_then_does() {
             push(&gateway, image, tag);
         }
         push(&gateway, &Image::new(&[b"three"]), "gold");
-        let selector = |decoration: &str, pattern: &str| json!([{ "kind": "doublestar", "decoration": decoration, "pattern": pattern }]);
-        let rule = json!({
-            "tag_selectors": selector("matches", "gold"),
-            "scope_selectors": { "repository": selector("repoMatches", "**") },
-        });
         let rules = "/api/v2.0/projects/library/immutabletagrules";
-        admin.post(rules, &rule).await.expect(201);
+        admin.post(rules, &rule_for_tags("gold")).await.expect(201);
         let policy = policy(&admin).await;
 
         let dry = run(&admin, &policy, true).await;

@@ -160,6 +160,10 @@ async fn read_only_mode_refuses_every_change_but_that_of_the_mode() {
         api.delete("/projects/team", ADMIN)
             .await
             .refused(403, "DENIED");
+        let collect = json!({"schedule": {"type": "Manual"}, "parameters": {}});
+        api.post("/system/gc/schedule", ADMIN, collect)
+            .await
+            .refused(403, "DENIED");
         assert_eq!(api.get("/projects/team", ADMIN).await.status, 200);
         mode(false).await;
         assert_eq!(api.post("/projects", ADMIN, project).await.status, 201);

@@ -11,6 +11,7 @@ mod postgres;
 mod process;
 mod python;
 mod receiver;
+mod rules;
 
 pub use clients::{Docker, Podman, Skopeo, Succeeds};
 pub use distribution::Distribution;
@@ -22,3 +23,4 @@ pub use postgres::Postgres;
 pub use process::{Process, free_port, until};
 pub use python::Python;
 pub use receiver::Receiver;
+pub use rules::rule_for_tags;
