@@ -11,6 +11,7 @@ pub mod oci;
 pub mod secret;
 pub mod wire;
 
+pub mod import;
 pub mod telemetry;
 
 pub mod store;

@@ -1,12 +1,12 @@
 //! `tidegate check`: is every part fit to serve? It only looks: nothing is made or migrated.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
 
 use super::{
     data_dir::{DataDir, Error},
-    database_path, host_names, upstream,
+    database_path, host_names, missing_database, upstream,
 };
 use crate::{
     clock::{SharedClock, SystemClock},
@@ -68,15 +68,10 @@ fn certificate(config: &Config) -> anyhow::Result<String> {
 }
 
 async fn database(config: &Config) -> anyhow::Result<String> {
-    let default = database_path(config);
-    let file = match config.database.url.as_deref() {
-        None => Some(default.as_path()),
-        Some(url) => url.strip_prefix("sqlite://").map(Path::new),
-    };
-    if let Some(file) = file.filter(|file| !file.exists()) {
+    if let Some(file) = missing_database(config) {
         return Ok(format!("{} {WILL_BE_MADE}", file.display()));
     }
-    let db = Db::connect(&config.database, &default).await?;
+    let db = Db::connect(&config.database, &database_path(config)).await?;
     let pending = db.pending_migrations().await?;
     db.close().await;
     Ok(match pending {

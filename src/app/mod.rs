@@ -12,6 +12,7 @@ pub mod check;
 mod data_dir;
 pub mod demo;
 mod events;
+pub mod import;
 mod replicated;
 mod routes;
 mod status;
@@ -533,6 +534,15 @@ pub async fn open_database(config: &Config) -> anyhow::Result<Db> {
         data_dir::make(&config.server.data_dir)?;
     }
     Ok(Db::open(&config.database, &database_path(config)).await?)
+}
+
+/// The SQLite file that the first start would make; `None` where it is there, and for PostgreSQL.
+fn missing_database(config: &Config) -> Option<PathBuf> {
+    let file = match config.database.url.as_deref() {
+        None => database_path(config),
+        Some(url) => url.strip_prefix("sqlite://")?.into(),
+    };
+    (!file.exists()).then_some(file)
 }
 
 fn database_path(config: &Config) -> PathBuf {

@@ -5,7 +5,9 @@ use super::{
     account::{Account, RobotAccount, SecretHash, UserAccount},
     limiter::Attempt,
     metrics::LoginOutcome,
+    password::Verified,
     remembered::{Answer, Credentials},
+    users,
 };
 use crate::{audit, secret::Secret};
 
@@ -73,13 +75,26 @@ impl Auth {
             user: user.id,
             version: user.credential_version,
         };
-        let verify = || self.verify(attempt, password, Some(&user.password_hash));
+        let verify = || self.verify_user(attempt, user, password);
         let remembered = &self.parts().remembered;
         let answer = remembered.check(credentials, password, verify).await?;
         if answer == Answer::Remembered {
             self.metrics().count_remembered_login();
         }
         Ok(user.principal())
+    }
+
+    async fn verify_user(
+        &self,
+        attempt: Attempt,
+        user: &UserAccount,
+        password: &Secret,
+    ) -> Result<(), Error> {
+        let old = user.password_hash.as_str();
+        if let Verified::Anew(new) = self.verify(attempt, password, Some(old)).await? {
+            self.keep_hash(user, &new).await;
+        }
+        Ok(())
     }
 
     /// Hashes the password. The failure is counted before the hashing and taken back after it,
@@ -89,14 +104,24 @@ impl Auth {
         attempt: Attempt,
         password: &Secret,
         hash: Option<&str>,
-    ) -> Result<(), Error> {
+    ) -> Result<Verified, Error> {
         let turn = self.parts().hashing.turn().await?;
         self.charge(attempt)?;
-        if turn.verify(password, hash).await? {
-            self.parts().limiter.refund(attempt);
-            Ok(())
-        } else {
-            Err(Error::BadCredentials)
+        let verified = turn.verify(password, hash).await?;
+        if verified == Verified::No {
+            return Err(Error::BadCredentials);
+        }
+        self.parts().limiter.refund(attempt);
+        Ok(verified)
+    }
+
+    /// Keeps a hash of ours in the place of a foreign one. Where that fails, the next login does
+    /// it: the password was right all the same.
+    async fn keep_hash(&self, user: &UserAccount, new: &str) {
+        let old = &user.password_hash;
+        if let Err(error) = users::queries::replace_hash(self.db(), user.id, old, new).await {
+            let name = &*user.name;
+            tracing::warn!(user.name = name, "a password was not hashed anew: {error}");
         }
     }
 

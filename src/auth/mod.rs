@@ -15,6 +15,7 @@ pub mod bearer;
 mod bootstrap;
 mod config;
 mod error;
+mod foreign;
 mod fresh;
 pub mod groups;
 mod id;

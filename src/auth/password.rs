@@ -3,7 +3,7 @@ use std::sync::Arc;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Config, Error};
+use super::{Config, Error, foreign::ForeignHash};
 use crate::secret::Secret;
 
 /// Harbor's rule: 8 to 128 characters with an upper-case and a lower-case letter and a digit.
@@ -101,20 +101,49 @@ impl Turn {
     }
 
     /// Whether the password belongs to the hash; without a hash it takes as long and is false,
-    /// so that nobody can tell by the time whether an account exists.
-    pub(super) async fn verify(self, password: &Secret, hash: Option<&str>) -> Result<bool, Error> {
+    /// so that nobody can tell by the time whether an account exists. A foreign hash takes its
+    /// own time besides, until its user has signed in once.
+    pub(super) async fn verify(
+        self,
+        password: &Secret,
+        hash: Option<&str>,
+    ) -> Result<Verified, Error> {
         let password = password.clone();
         let hash = hash.unwrap_or(NOBODYS_HASH).to_owned();
         let verified = tokio::task::spawn_blocking(move || {
-            let argon2 = Argon2::default();
-            let verified = argon2.verify_password(password.expose().as_bytes(), hash.as_str());
+            let verified = compare(password.expose().as_bytes(), &hash);
             drop(self);
-            verified.is_ok()
+            verified
         });
         verified
             .await
-            .map_err(|error| Error::Internal(format!("checking a password: {error}")))
+            .map_err(|error| Error::Internal(format!("checking a password: {error}")))?
     }
+}
+
+/// How a password stands to a hash.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verified {
+    No,
+    Yes,
+    /// It belongs to a foreign hash; here it is hashed as ours are.
+    Anew(String),
+}
+
+fn compare(password: &[u8], hash: &str) -> Result<Verified, Error> {
+    let argon2 = Argon2::default();
+    let Ok(foreign) = ForeignHash::parse(hash) else {
+        let verified = argon2.verify_password(password, hash);
+        return Ok(verified.map_or(Verified::No, |()| Verified::Yes));
+    };
+    if !foreign.verify(password) {
+        // As long as the right password takes.
+        let nobodys = argon2.verify_password(password, NOBODYS_HASH);
+        return Ok(nobodys.map_or(Verified::No, |()| Verified::No));
+    }
+    let anew = argon2.hash_password(password);
+    let anew = anew.map_err(|error| Error::Internal(format!("hashing a password: {error}")))?;
+    Ok(Verified::Anew(anew.to_string()))
 }
 
 /// Sixteen zero bytes of salt and thirty-two of hash, which no password has.
@@ -164,10 +193,34 @@ mod tests {
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{hash}"
         );
-        assert!(turn().await.verify(&password, Some(&hash)).await.unwrap());
-        let wrong = Secret::new("Harbor12346");
-        assert!(!turn().await.verify(&wrong, Some(&hash)).await.unwrap());
-        assert!(!turn().await.verify(&wrong, None).await.unwrap());
+        let verify = async |password: &str, hash: Option<&str>| {
+            let verified = turn().await.verify(&Secret::new(password), hash).await;
+            verified.unwrap()
+        };
+        assert_eq!(verify("Harbor12345", Some(&hash)).await, Verified::Yes);
+        assert_eq!(verify("Harbor12346", Some(&hash)).await, Verified::No);
+        assert_eq!(verify("Harbor12346", None).await, Verified::No);
+        assert_eq!(verify("Harbor12345", Some("junk")).await, Verified::No);
+    }
+
+    #[tokio::test]
+    async fn a_foreign_hash_is_made_one_of_ours() {
+        let hashing = Hashing::new(&Config::default());
+        let verify = async |password: &str, hash: &str| {
+            let turn = hashing.turn().await.unwrap();
+            let verified = turn.verify(&Secret::new(password), Some(hash)).await;
+            verified.unwrap()
+        };
+        let sha1 = "{SHA}fo3kxGm56hh7J4vMwu3dPAQ9X+s=";
+        assert_eq!(verify("Harbor12346", sha1).await, Verified::No);
+        let Verified::Anew(hash) = verify("Harbor12345", sha1).await else {
+            panic!("the password was not known");
+        };
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
+        assert_eq!(verify("Harbor12345", &hash).await, Verified::Yes);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The command line: arguments in; one sentence and an exit code out.
 //!
 //! Exit codes: 0 done, 1 it did not work (one sentence on standard error says why), 2 the
-//! arguments are wrong. `serve` ends with 1 when a second signal or the drain timeout cut work.
+//! arguments are wrong, 3 an import is done, but something of its file was left out. `serve` ends
+//! with 1 when a second signal or the drain timeout cut work.
 //! Each command is a file here; what they do stands in `app`.
 
 mod admin;
 mod check;
 mod demo;
+mod import;
 mod migrate;
 mod serve;
 mod sync;
@@ -26,7 +28,7 @@ use crate::{config::Config, telemetry};
 /// replication in one binary.
 ///
 /// Exit codes: 0 done; 1 it did not work, one sentence on standard error says why; 2 the
-/// arguments are wrong.
+/// arguments are wrong; 3 an import is done, its report says what was left out.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, arg_required_else_help = true)]
 struct Cli {
@@ -48,6 +50,8 @@ enum Command {
     /// Makes lists, counts and sizes equal to what the registry holds. Cut, it goes on where it
     /// was; beside a running gateway it is done by that.
     Sync(sync::Sync),
+    /// Takes over what other programs had.
+    Import(import::Import),
     /// Administers the gateway from its own machine.
     Admin(admin::Admin),
 }
@@ -89,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Check(file) => check::run(&file),
         Command::Migrate(file) => migrate::run(&file),
         Command::Sync(sync) => sync.run(),
+        Command::Import(import) => import.run(),
         Command::Admin(admin) => admin.run(),
     };
     match outcome {

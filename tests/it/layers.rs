@@ -9,7 +9,7 @@ use std::{
 /// Bottom line first; rooms of one line do not know each other.
 const LINES: &[&[&str]] = &[
     &["backoff", "clock", "failpoint", "oci", "secret", "wire"],
-    &["telemetry"],
+    &["import", "telemetry"],
     &["store", "tls"],
     &["embedded", "jobs", "registry", "server", "settings"],
     &["audit"],

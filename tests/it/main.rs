@@ -23,6 +23,7 @@ mod demo;
 mod fuzz;
 mod garbage;
 mod harborapi;
+mod importing;
 mod jobs;
 mod layers;
 mod lifecycle;

@@ -3,11 +3,14 @@
 //! Who may do so is the caller's to ask ([`Auth::permits_system`]); the rules for names,
 //! passwords and the built-in administrator are kept here.
 
+mod import;
 pub(crate) mod queries;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
+
+pub use import::{Admission, Keep, Newcomer};
 
 use super::{Auth, Error, Principal, UserId, password, refresh, robots};
 use crate::{

@@ -23,6 +23,8 @@ sqls! {
         where id = $1 and deleted_ms is null";
     SET_PASSWORD = "update users set password_hash = $2, updated_ms = $3, \
         credential_version = credential_version + 1 where id = $1 and deleted_ms is null";
+    REPLACE_HASH = "update users set password_hash = $3 \
+        where id = $1 and password_hash = $2 and deleted_ms is null";
     DELETE = "update users set deleted_ms = $2, updated_ms = $2 \
         where id = $1 and deleted_ms is null";
     DELETE_MEMBERSHIPS = "delete from project_members where entity_type = 'u' and entity_id = $1";
@@ -166,6 +168,23 @@ pub(super) async fn set_password(
         .execute(connection)
         .await
         .map(|done| done.rows_affected()))?)
+}
+
+/// Puts another hash of the same password in the place of `old`, if that is still there: logins
+/// go on.
+pub(in crate::auth) async fn replace_hash(
+    db: &Db,
+    id: UserId,
+    old: &str,
+    new: &str,
+) -> Result<(), store::Error> {
+    Ok(write!(db, |pool, sql = REPLACE_HASH| sqlx::query(sql)
+        .bind(id.0)
+        .bind(old)
+        .bind(new)
+        .execute(pool)
+        .await
+        .map(drop))?)
 }
 
 pub(super) async fn delete(tx: &mut Tx, id: UserId, now: Timestamp) -> Result<u64, store::Error> {
