@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -31,8 +32,8 @@ pub(super) fn routes() -> Routes {
         .needs(Resource::ReplicationAdapter, Verb::List)
 }
 
-/// `RegistryInfo`.
-#[derive(Debug, Serialize)]
+/// What policies can do with a registry.
+#[derive(Debug, Serialize, JsonSchema)]
 struct RegistryInfo {
     #[serde(rename = "type")]
     kind: String,
@@ -42,8 +43,8 @@ struct RegistryInfo {
     supported_copy_by_chunk: bool,
 }
 
-/// `FilterStyle`.
-#[derive(Debug, Serialize)]
+/// A filter that policies may have, and how a form asks for it.
+#[derive(Debug, Serialize, JsonSchema)]
 struct FilterStyle {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -97,27 +98,31 @@ async fn types(
     Ok(axum::Json(Provider::ALL.map(Provider::name)))
 }
 
-/// `RegistryProviderInfo`.
-#[derive(Debug, Serialize)]
+/// What registries of one type are reached by.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegistryProviderInfo")]
 struct ProviderInfo {
     endpoint_pattern: EndpointPattern,
     credential_pattern: CredentialPattern,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegistryProviderEndpointPattern")]
 struct EndpointPattern {
     endpoint_type: &'static str,
     endpoints: Vec<KnownAddress>,
 }
 
-/// `RegistryEndpoint`.
-#[derive(Debug, Serialize)]
+/// An address that is known by a name.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegistryEndpoint")]
 struct KnownAddress {
     key: &'static str,
     value: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegistryProviderCredentialPattern")]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct CredentialPattern {
     access_key_type: &'static str,

@@ -1,10 +1,15 @@
 //! Tag `auditlog`: who did what, as far as the caller may know it.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Api, Shared, caller::Caller, error::Error, openapi::Routes, paging::ListQuery,
+    Api, Shared,
+    caller::Caller,
+    error::Error,
+    openapi::Routes,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -17,14 +22,12 @@ pub(super) fn routes() -> Routes {
     Routes::new("auditlog")
         .get("/audit-logs", "List what was done", list)
         .signed_in()
-        .paged()
         .get(
             "/auditlog-exts",
             "List what was done, and how it ended",
             list_ext,
         )
         .signed_in()
-        .paged()
         .get("/auditlog-exts/events", "List what can be recorded", events)
         .signed_in()
         .get(
@@ -33,18 +36,17 @@ pub(super) fn routes() -> Routes {
             list_project,
         )
         .needs_in_project(Resource::Log, Verb::List)
-        .paged()
         .get(
             "/projects/{project_name}/auditlog-exts",
             "List what was done in a project, and how it ended",
             list_project_ext,
         )
         .needs_in_project(Resource::Log, Verb::List)
-        .paged()
 }
 
-/// `AuditLog`.
-#[derive(Debug, Serialize)]
+/// What was done, by whom.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditLog")]
 struct EntryShape {
     id: i64,
     username: String,
@@ -67,8 +69,9 @@ impl From<Entry> for EntryShape {
     }
 }
 
-/// `AuditLogExt`.
-#[derive(Debug, Serialize)]
+/// What was done, by whom, and how it ended.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditLogExt")]
 struct EntryExtShape {
     #[serde(flatten)]
     entry: EntryShape,
@@ -86,8 +89,9 @@ impl From<Entry> for EntryExtShape {
     }
 }
 
-/// `AuditLogEventType`.
-#[derive(Debug, Serialize)]
+/// What can be recorded.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditLogEventType")]
 struct EventType {
     event_type: String,
 }
@@ -96,7 +100,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<EntryShape>, Error> {
     let view = api.audit_view(&caller).await?;
     answer::<EntryShape>(&api, &view, &query).await
 }
@@ -105,7 +109,7 @@ async fn list_ext(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<EntryExtShape>, Error> {
     let view = api.audit_view(&caller).await?;
     answer::<EntryExtShape>(&api, &view, &query).await
 }
@@ -115,7 +119,7 @@ async fn list_project(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<EntryShape>, Error> {
     let may = (Resource::Log, Verb::List);
     let project = api.project_named(&caller, &path, may).await?;
     answer::<EntryShape>(&api, &View::Projects(vec![project.name]), &query).await
@@ -126,17 +130,17 @@ async fn list_project_ext(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<EntryExtShape>, Error> {
     let may = (Resource::Log, Verb::List);
     let project = api.project_named(&caller, &path, may).await?;
     answer::<EntryExtShape>(&api, &View::Projects(vec![project.name]), &query).await
 }
 
-async fn answer<T: From<Entry> + Serialize>(
+async fn answer<T: From<Entry>>(
     api: &Api,
     view: &View,
     query: &ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<T>, Error> {
     let page = api.audit_log.entries(view, query.listing()).await?;
     let last = page.items.last().map(|entry| entry.id);
     Ok(query.answer_from(last, page, T::from))

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use http::StatusCode;
-use serde::Serialize;
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes};
 use crate::{
@@ -18,22 +18,24 @@ pub(super) fn routes() -> Routes {
         .get(PATH, "Read the settings", read)
         .administrator()
         .put(PATH, "Change settings", update)
-        .takes("Configurations")
         .administrator()
 }
 
+/// The settings by their names.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigurationsResponse")]
+struct Configured(BTreeMap<&'static str, ItemShape>);
+
 /// `StringConfigItem`, `BoolConfigItem` or `IntegerConfigItem`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigItem")]
 struct ItemShape {
+    #[schemars(extend("type" = ["string", "boolean", "integer"]))]
     value: Value,
     editable: bool,
 }
 
-/// `ConfigurationsResponse`.
-async fn read(
-    State(api): State<Shared>,
-    caller: Caller,
-) -> Result<axum::Json<BTreeMap<&'static str, ItemShape>>, Error> {
+async fn read(State(api): State<Shared>, caller: Caller) -> Result<axum::Json<Configured>, Error> {
     caller.administrator()?;
     let items = api.settings.list().await?.into_iter().map(|item| {
         let settings::Item {
@@ -43,15 +45,19 @@ async fn read(
         } = item;
         (name, ItemShape { value, editable })
     });
-    Ok(axum::Json(items.collect()))
+    Ok(axum::Json(Configured(items.collect())))
 }
 
-/// `Configurations`; `null` leaves a setting alone.
+/// Settings by their names, as they are to be; `null` leaves one alone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Configurations", example = json!({"banner_message": ""}))]
+struct Wanted(Named);
+
 async fn update(
     State(api): State<Shared>,
     caller: Caller,
-    Json(mut wanted): Json<Named>,
-) -> Result<StatusCode, Error> {
+    Json(Wanted(mut wanted)): Json<Wanted>,
+) -> Result<(), Error> {
     caller.administrator()?;
     wanted.retain(|_, value| !value.is_null());
     if wanted.is_empty() {
@@ -72,7 +78,7 @@ async fn update(
         };
         api.record(&caller, &act);
     }
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 impl From<settings::Error> for Error {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{store, wire::BoxError};
@@ -115,7 +116,7 @@ impl IntoResponse for Error {
         let (code, status) = self.code();
         let message = self.message_for_caller();
         let told = Told(message.clone());
-        let body = Body {
+        let body = Errors {
             errors: [Entry { code, message }],
         };
         let mut response = (status, axum::Json(body)).into_response();
@@ -148,12 +149,15 @@ impl From<store::Error> for Error {
     }
 }
 
-#[derive(Serialize)]
-struct Body {
+/// The body of a refusal.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Errors {
     errors: [Entry; 1],
 }
 
-#[derive(Serialize)]
+/// Why a request was refused.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
 struct Entry {
     code: &'static str,
     message: String,

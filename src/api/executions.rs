@@ -1,17 +1,18 @@
 //! Tag `replication`, executions: runs of policies, their tasks and logs.
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::{Created, PlainText},
     caller::Caller,
     error::Error,
-    json::{Json, created, plain_text},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -28,9 +29,7 @@ pub(super) fn routes() -> Routes {
     Routes::new("replication")
         .get(all, "List runs of policies", list)
         .needs(Resource::Replication, Verb::List)
-        .paged()
         .post(all, "Run a policy", start)
-        .takes("StartReplicationExecution")
         .needs(Resource::Replication, Verb::Create)
         .get(one, "Read a run", read)
         .needs(Resource::Replication, Verb::Read)
@@ -38,7 +37,6 @@ pub(super) fn routes() -> Routes {
         .needs(Resource::Replication, Verb::Create)
         .get(&format!("{one}/tasks"), "List the tasks of a run", tasks)
         .needs(Resource::Replication, Verb::List)
-        .paged()
         .get(
             &format!("{one}/tasks/{{task_id}}/log"),
             "What a task wrote",
@@ -47,8 +45,9 @@ pub(super) fn routes() -> Routes {
         .needs(Resource::Replication, Verb::Read)
 }
 
-/// `ReplicationExecution`.
-#[derive(Debug, Serialize)]
+/// A run of a policy, with its tasks counted.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReplicationExecution")]
 struct ExecutionShape {
     id: i64,
     policy_id: i64,
@@ -85,8 +84,9 @@ impl From<Execution> for ExecutionShape {
     }
 }
 
-/// `ReplicationTask`.
-#[derive(Debug, Serialize)]
+/// What a run did with one reference.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReplicationTask")]
 struct TaskShape {
     id: i64,
     execution_id: i64,
@@ -126,7 +126,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<ExecutionShape>, Error> {
     api.system(&caller, Resource::Replication, Verb::List)?;
     let query = query
         .and_parameter("policy_id", "policy_id", Test::Equals)
@@ -136,8 +136,9 @@ async fn list(
     Ok(query.answer(page, ExecutionShape::from))
 }
 
-/// `StartReplicationExecution`.
-#[derive(Debug, Deserialize)]
+/// Which policy is to run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "StartReplicationExecution")]
 struct Start {
     policy_id: i64,
 }
@@ -146,13 +147,13 @@ async fn start(
     State(api): State<Shared>,
     caller: Caller,
     Json(start): Json<Start>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     api.system(&caller, Resource::Replication, Verb::Create)?;
     let policy = api.replication.policy(PolicyId(start.policy_id)).await?;
     let id = api.replication.run_policy(policy.id).await?;
     let description = format!("ran the replication policy {}", policy.spec.name);
     record(&api, &caller, (Operation::Create, id), description);
-    Ok(created("/replication/executions", id))
+    Ok(Created::at("/replication/executions", id))
 }
 
 async fn read(
@@ -169,13 +170,13 @@ async fn stop(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::Replication, Verb::Create)?;
     let id = ExecutionId(path.id("id")?);
     api.replication.stop_execution(id).await?;
     let description = format!("stopped the replication execution {id}");
     record(&api, &caller, (Operation::Update, id), description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn tasks(
@@ -183,7 +184,7 @@ async fn tasks(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<TaskShape>, Error> {
     api.system(&caller, Resource::Replication, Verb::List)?;
     let wanted = query.parameter("resource_type");
     let none_match = wanted.is_some_and(|kind| kind != TASK_RESOURCE);
@@ -202,12 +203,12 @@ async fn log(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<PlainText, Error> {
     api.system(&caller, Resource::Replication, Verb::Read)?;
     let execution = ExecutionId(path.id("id")?);
     let task = TaskId(path.id("task_id")?);
     let text = api.replication.task_log(execution, task).await?;
-    Ok(plain_text(text))
+    Ok(PlainText::new(text))
 }
 
 fn record(

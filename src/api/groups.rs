@@ -1,17 +1,18 @@
 //! Tag `usergroup`: groups of users.
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::{Json, created},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -28,25 +29,22 @@ pub(super) fn routes() -> Routes {
     Routes::new("usergroup")
         .get("/usergroups", "List user groups", list)
         .needs(Resource::UserGroup, Verb::List)
-        .paged()
         .post("/usergroups", "Create a user group", create)
-        .takes("UserGroup")
         .needs(Resource::UserGroup, Verb::Create)
         .get("/usergroups/search", "Find user groups by name", search)
         .requires(&["groupname"])
         .signed_in()
-        .paged()
         .get(one, "Read a user group", read)
         .needs(Resource::UserGroup, Verb::Read)
         .put(one, "Rename a user group", update)
-        .takes("UserGroup")
         .needs(Resource::UserGroup, Verb::Update)
         .delete(one, "Delete a user group", delete)
         .needs(Resource::UserGroup, Verb::Delete)
 }
 
-/// `UserGroup`.
-#[derive(Debug, Serialize)]
+/// A group of users.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UserGroup")]
 struct GroupShape {
     id: i64,
     group_name: String,
@@ -69,7 +67,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<GroupShape>, Error> {
     api.system(&caller, Resource::UserGroup, Verb::List)?;
     let query = query
         .and_parameter("group_name", "group_name", Test::Contains)
@@ -80,8 +78,9 @@ async fn list(
     Ok(query.answer(page, GroupShape::from))
 }
 
-/// `UserGroupSearchItem`.
-#[derive(Debug, Serialize)]
+/// A group that was found by its name.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UserGroupSearchItem")]
 struct FoundGroup {
     id: i64,
     group_name: String,
@@ -92,7 +91,7 @@ async fn search(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<FoundGroup>, Error> {
     caller.signed_in()?;
     query.required("groupname")?;
     let query = query.and_parameter("groupname", "group_name", Test::Contains);
@@ -104,13 +103,18 @@ async fn search(
     }))
 }
 
-/// `UserGroup` as clients send it.
-#[derive(Debug, Default, Deserialize)]
+/// A group as clients send it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "UserGroup")]
 #[serde(default)]
 pub(super) struct GroupRequest {
     pub(super) id: i64,
+    #[schemars(example = &"developers")]
     group_name: String,
+    /// 1 for LDAP, 2 for HTTP, 3 for OIDC.
+    #[schemars(example = 3, extend("enum" = [3, 2, 1]))]
     group_type: i64,
+    #[schemars(example = "")]
     ldap_group_dn: String,
 }
 
@@ -135,12 +139,12 @@ async fn create(
     State(api): State<Shared>,
     caller: Caller,
     Json(request): Json<GroupRequest>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     api.system(&caller, Resource::UserGroup, Verb::Create)?;
     let name = request.group_name.clone();
     let id = api.auth.create_group(request.into()).await?;
     record(&api, &caller, Operation::Create, &name);
-    Ok(created("/usergroups", id))
+    Ok(Created::at("/usergroups", id))
 }
 
 async fn read(
@@ -159,22 +163,22 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(request): Json<GroupRequest>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let group = find(&api, &caller, &path, Verb::Update).await?;
     api.auth.rename_group(group.id, &request.group_name).await?;
     record(&api, &caller, Operation::Update, &request.group_name);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let group = find(&api, &caller, &path, Verb::Delete).await?;
     api.auth.delete_group(group.id).await?;
     record(&api, &caller, Operation::Delete, &group.name);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// The group in the path, if the caller may do this to groups.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use axum::extract::State;
 use futures_util::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
@@ -18,15 +19,17 @@ pub(super) fn routes() -> Routes {
         .open()
 }
 
-/// `OverallHealthStatus`.
-#[derive(Debug, Clone, Serialize)]
+/// How the gateway and its parts are.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "OverallHealthStatus")]
 pub(super) struct Health {
     status: &'static str,
     components: Vec<Component>,
 }
 
-/// `ComponentHealthStatus`.
-#[derive(Debug, Clone, Serialize)]
+/// How one part is.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "ComponentHealthStatus")]
 struct Component {
     name: &'static str,
     status: &'static str,

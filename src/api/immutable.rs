@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::{Json, created},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -33,19 +34,17 @@ pub(super) fn routes() -> Routes {
     Routes::new("immutable")
         .get(all, "List immutable tag rules", list)
         .needs_in_project(Resource::ImmutableTag, Verb::List)
-        .paged()
         .post(all, "Create an immutable tag rule", create)
-        .takes("ImmutableRule")
         .needs_in_project(Resource::ImmutableTag, Verb::Create)
         .put(one, "Change an immutable tag rule", update)
-        .takes("ImmutableRule")
         .needs_in_project(Resource::ImmutableTag, Verb::Update)
         .delete(one, "Delete an immutable tag rule", delete)
         .needs_in_project(Resource::ImmutableTag, Verb::Delete)
 }
 
-/// `ImmutableRule`.
-#[derive(Debug, Serialize, Deserialize)]
+/// Which tags of which repositories stay as they are.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ImmutableRule")]
 struct RuleShape {
     #[serde(default)]
     id: i64,
@@ -59,19 +58,23 @@ struct RuleShape {
     template: String,
     #[serde(default)]
     params: Option<BTreeMap<String, Value>>,
-    #[serde(default)]
+    #[schemars(example = json!([{"decoration": "matches", "pattern": "**"}]))]
     tag_selectors: Vec<SelectorShape>,
     /// By what they select: `repository`.
-    #[serde(default)]
+    #[schemars(example = json!({REPOSITORY: [{"decoration": "repoMatches", "pattern": "**"}]}))]
     scope_selectors: BTreeMap<String, Vec<SelectorShape>>,
 }
 
-/// `ImmutableSelector`.
-#[derive(Debug, Serialize, Deserialize)]
+/// A pattern of names, and whether they are meant or excepted.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ImmutableSelector")]
 struct SelectorShape {
     #[serde(default = "doublestar")]
+    #[schemars(extend("enum" = [Selector::KIND]))]
     kind: String,
+    #[schemars(extend("enum" = ["matches", "excludes", "repoMatches", "repoExcludes"]))]
     decoration: String,
+    #[schemars(example = "**")]
     pattern: String,
     #[serde(default)]
     extras: String,
@@ -169,7 +172,7 @@ async fn list(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<RuleShape>, Error> {
     let may = (Resource::ImmutableTag, Verb::List);
     let project = api.project(&caller, &path, may).await?;
     let page = api
@@ -187,7 +190,7 @@ async fn create(
     caller: Caller,
     path: PathParameters,
     Json(shape): Json<RuleShape>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     let may = (Resource::ImmutableTag, Verb::Create);
     let project = api.project(&caller, &path, may).await?;
     let rule = shape.rule()?;
@@ -197,7 +200,7 @@ async fn create(
         .await?;
     record(&api, &caller, Operation::Create, (&project, id));
     let path = format!("/projects/{}/immutabletagrules", project.id);
-    Ok(created(&path, id))
+    Ok(Created::at(&path, id))
 }
 
 async fn update(
@@ -205,7 +208,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(shape): Json<RuleShape>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::ImmutableTag, Verb::Update);
     let project = api.project(&caller, &path, may).await?;
     let id = ImmutableRuleId(path.id("immutable_rule_id")?);
@@ -214,20 +217,20 @@ async fn update(
         .update_immutable_rule(project.id, id, (&rule, shape.disabled))
         .await?;
     record(&api, &caller, Operation::Update, (&project, id));
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::ImmutableTag, Verb::Delete);
     let project = api.project(&caller, &path, may).await?;
     let id = ImmutableRuleId(path.id("immutable_rule_id")?);
     api.auth.delete_immutable_rule(project.id, id).await?;
     record(&api, &caller, Operation::Delete, (&project, id));
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 fn record(

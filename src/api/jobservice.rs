@@ -1,11 +1,11 @@
 //! Tag `jobservice`: worker pools, workers, queues of jobs, and jobs by their numbers.
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, json::plain_text,
+    Api, Shared, act::Act, answer::PlainText, caller::Caller, error::Error, json::Json,
     openapi::Routes, path::PathParameters,
 };
 use crate::{
@@ -40,12 +40,12 @@ pub(super) fn routes() -> Routes {
             "Stop what waits, pause or resume",
             steer,
         )
-        .takes("ActionRequest")
         .needs(Resource::JobServiceMonitor, Verb::Stop)
 }
 
-/// `WorkerPool`.
-#[derive(Debug, Serialize)]
+/// A process that runs jobs.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WorkerPool")]
 struct PoolShape {
     pid: i64,
     worker_pool_id: String,
@@ -68,8 +68,9 @@ impl From<Instance> for PoolShape {
     }
 }
 
-/// `Worker`; one without a job is idle.
-#[derive(Debug, Serialize)]
+/// A worker; one without a job is idle.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Worker")]
 struct WorkerShape {
     id: String,
     pool_id: String,
@@ -81,8 +82,9 @@ struct WorkerShape {
     start_at: Option<Timestamp>,
 }
 
-/// `JobQueue`; the latency in seconds.
-#[derive(Debug, Serialize)]
+/// The jobs of one kind that wait; the latency in seconds.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobQueue")]
 struct QueueShape {
     job_type: String,
     count: i64,
@@ -143,7 +145,7 @@ async fn stop(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::JobServiceMonitor, Verb::Stop)?;
     let id = path.job()?;
     api.jobs.stop(id).await?;
@@ -153,17 +155,17 @@ async fn stop(
         &id.to_string(),
         format!("stopped the job {id}"),
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn log(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<PlainText, Error> {
     api.system(&caller, Resource::JobServiceMonitor, Verb::List)?;
     let text = api.jobs.log(path.job()?).await?;
-    Ok(plain_text(text))
+    Ok(PlainText::new(text))
 }
 
 async fn queues(
@@ -181,9 +183,10 @@ async fn queues(
     Ok(axum::Json(shapes.collect()))
 }
 
-/// `ActionRequest`.
-#[derive(Debug, Deserialize)]
+/// What is to be done with a queue.
+#[derive(Debug, Deserialize, JsonSchema)]
 struct ActionRequest {
+    #[schemars(extend("enum" = ["resume", "pause", "stop"]))]
     action: String,
 }
 
@@ -193,7 +196,7 @@ async fn steer(
     caller: Caller,
     path: PathParameters,
     Json(ActionRequest { action }): Json<ActionRequest>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::JobServiceMonitor, Verb::Stop)?;
     let wanted = path.text("job_type");
     let queues = api.jobs.queues().await?.into_iter().map(|queue| queue.kind);
@@ -217,7 +220,7 @@ async fn steer(
         };
         record(&api, &caller, &kind, format!("{done} the job queue {kind}"));
     }
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// Stops what waits; what runs already runs on.

@@ -1,10 +1,7 @@
-//! JSON bodies in and out.
+//! JSON bodies of requests.
 
-use axum::{
-    extract::{FromRequest, Request},
-    response::{IntoResponse, Response},
-};
-use http::{HeaderValue, StatusCode, header};
+use axum::extract::{FromRequest, Request};
+use http::{HeaderValue, header};
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
@@ -50,25 +47,6 @@ fn check_content_type(value: Option<&HeaderValue>) -> Result<(), Error> {
     Err(Error::UnsupportedMediaType(format!(
         "content type `{essence}` is not supported, send application/json"
     )))
-}
-
-/// A log, or another text of no form, for people.
-pub(super) fn plain_text(text: impl IntoResponse) -> Response {
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    (plain, text).into_response()
-}
-
-/// `201 Created` with a `Location` and no body.
-pub(super) fn created(path: &str, id: impl std::fmt::Display) -> Response {
-    (StatusCode::CREATED, location(path, id)).into_response()
-}
-
-/// The `Location` of a resource below the API's root.
-pub(super) fn location(
-    path: &str,
-    id: impl std::fmt::Display,
-) -> [(header::HeaderName, String); 1] {
-    [(header::LOCATION, format!("{}{path}/{id}", super::ROOT))]
 }
 
 /// The largest body this API takes is a policy with its filters or a robot with its

@@ -1,17 +1,18 @@
 //! Tag `label`: labels of all projects and of one, and on artifacts.
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::{Json, created},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -30,19 +31,15 @@ pub(super) fn routes() -> Routes {
     Routes::new("label")
         .get("/labels", "List labels", list)
         .needs_at_home(Resource::Label, Verb::List)
-        .paged()
         .post("/labels", "Create a label", create)
-        .takes("Label")
         .needs_at_home(Resource::Label, Verb::Create)
         .get("/labels/{label_id}", "Read a label", read)
         .needs_at_home(Resource::Label, Verb::Read)
         .put("/labels/{label_id}", "Change a label", update)
-        .takes("Label")
         .needs_at_home(Resource::Label, Verb::Update)
         .delete("/labels/{label_id}", "Delete a label", delete)
         .needs_at_home(Resource::Label, Verb::Delete)
         .post(of_artifact, "Put a label on an artifact", attach)
-        .takes("LabelId")
         .needs_in_project(Resource::ArtifactLabel, Verb::Create)
         .delete(
             &format!("{of_artifact}/{{label_id}}"),
@@ -52,8 +49,9 @@ pub(super) fn routes() -> Routes {
         .needs_in_project(Resource::ArtifactLabel, Verb::Delete)
 }
 
-/// `Label`.
-#[derive(Debug, Serialize)]
+/// A label of all projects (`g`) or of one (`p`).
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Label")]
 pub(super) struct LabelShape {
     id: i64,
     name: String,
@@ -84,7 +82,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<LabelShape>, Error> {
     let project = query.parameter("project_id").map(ToOwned::to_owned);
     let scope = scope(query.parameter("scope"), project.as_deref())?;
     match scope {
@@ -116,18 +114,22 @@ fn scope(scope: Option<&str>, project: Option<&str>) -> Result<LabelScope, Error
     }
 }
 
-/// `Label`, as it is sent.
-#[derive(Debug, Deserialize)]
+/// A label as clients send it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Label", extend("required" = ["name"]))]
 struct LabelRequest {
     #[serde(default)]
-    id: i64,
-    #[serde(default)]
+    #[schemars(example = &"tested", length(max = NAME_CHARS))]
     name: String,
     #[serde(default)]
+    #[schemars(length(max = DESCRIPTION_CHARS))]
     description: String,
     #[serde(default)]
+    #[schemars(example = "#00FF00", length(max = COLOR_CHARS))]
     color: String,
     #[serde(default)]
+    /// `g` for all projects, `p` for one.
+    #[schemars(extend("enum" = ["g", "p"]))]
     scope: String,
     #[serde(default)]
     project_id: i64,
@@ -158,7 +160,7 @@ async fn create(
     State(api): State<Shared>,
     caller: Caller,
     Json(request): Json<LabelRequest>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     caller.signed_in()?;
     let project = request.project_id.to_string();
     let scope = scope(Some(&request.scope), Some(&project))?;
@@ -172,7 +174,7 @@ async fn create(
     };
     let id = api.inventory.create_label(&label).await?;
     record(&api, &caller, Operation::Create, &label.name);
-    Ok(created("/labels", id))
+    Ok(Created::at("/labels", id))
 }
 
 async fn read(
@@ -192,7 +194,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(request): Json<LabelRequest>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let label = find(&api, &caller, &path).await?;
     api.change_labels(&caller, label.scope(), Verb::Update)
         .await?;
@@ -205,29 +207,34 @@ async fn update(
     };
     api.inventory.update_label(&label).await?;
     record(&api, &caller, Operation::Update, &label.name);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let label = find(&api, &caller, &path).await?;
     api.change_labels(&caller, label.scope(), Verb::Delete)
         .await?;
     api.inventory.delete_label(label.id).await?;
     record(&api, &caller, Operation::Delete, &label.name);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
-/// `Label`, of which only the id counts.
+/// Which label is meant: of a `Label` only the id counts.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct LabelReference {
+    id: i64,
+}
+
 async fn attach(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-    Json(request): Json<LabelRequest>,
-) -> Result<StatusCode, Error> {
+    Json(request): Json<LabelReference>,
+) -> Result<(), Error> {
     let may = (Resource::ArtifactLabel, Verb::Create);
     let labelled = api.artifact(&caller, &path, may).await?;
     let label = api.inventory.label(LabelId(request.id)).await?;
@@ -243,20 +250,20 @@ async fn attach(
     }
     let attach = api.inventory.attach_label(labelled.1.id, label.id);
     api.relabel(&caller, &labelled, attach).await?;
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn detach(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::ArtifactLabel, Verb::Delete);
     let labelled = api.artifact(&caller, &path, may).await?;
     let label = LabelId(path.id("label_id")?);
     let detach = api.inventory.detach_label(labelled.1.id, label);
     api.relabel(&caller, &labelled, detach).await?;
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// The label in the path, for whoever has signed in.

@@ -1,18 +1,19 @@
 //! Tag `member`: who has which role in a project.
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
     groups::{self, GroupRequest},
-    json::{Json, created},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -33,21 +34,19 @@ pub(super) fn routes() -> Routes {
     Routes::new("member")
         .get(all, "List the members of a project", list)
         .needs_in_project(Resource::Member, Verb::List)
-        .paged()
         .post(all, "Add a member", create)
-        .takes("ProjectMember")
         .needs_in_project(Resource::Member, Verb::Create)
         .get(one, "Read a member", read)
         .needs_in_project(Resource::Member, Verb::Read)
         .put(one, "Change a member's role", update)
-        .takes("RoleRequest")
         .needs_in_project(Resource::Member, Verb::Update)
         .delete(one, "Remove a member", delete)
         .needs_in_project(Resource::Member, Verb::Delete)
 }
 
-/// `ProjectMemberEntity`.
-#[derive(Debug, Serialize)]
+/// A user or a group with a role in a project.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProjectMemberEntity")]
 struct MemberShape {
     id: i64,
     project_id: i64,
@@ -77,7 +76,7 @@ async fn list(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<MemberShape>, Error> {
     let may = (Resource::Member, Verb::List);
     let project = api.project(&caller, &path, may).await?;
     let query = query.and_parameter("entityname", "entity_name", Test::Contains);
@@ -85,19 +84,24 @@ async fn list(
     Ok(query.answer(page, MemberShape::from))
 }
 
-/// `ProjectMember`.
-#[derive(Debug, Deserialize)]
+/// A user or a group, and the role that it is to have.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ProjectMember")]
 struct NewMember {
+    /// 1 projectAdmin, 2 developer, 3 guest, 4 maintainer, 5 limitedGuest.
+    #[schemars(extend("enum" = [1, 2, 3, 4, 5]))]
     role_id: i64,
     member_user: Option<UserReference>,
     member_group: Option<GroupRequest>,
 }
 
-/// `UserEntity`: by id or by name.
-#[derive(Debug, Default, Deserialize)]
+/// A user, by id or by name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "UserEntity")]
 #[serde(default)]
 struct UserReference {
     user_id: i64,
+    #[schemars(example = &"alice")]
     username: String,
 }
 
@@ -106,7 +110,7 @@ async fn create(
     caller: Caller,
     path: PathParameters,
     Json(new): Json<NewMember>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     let may = (Resource::Member, Verb::Create);
     let project = api.project(&caller, &path, may).await?;
     let role = role(new.role_id)?;
@@ -120,7 +124,10 @@ async fn create(
         (&project, &name),
         description,
     );
-    Ok(created(&format!("/projects/{}/members", project.id), id))
+    Ok(Created::at(
+        &format!("/projects/{}/members", project.id),
+        id,
+    ))
 }
 
 /// Who is to be a member, with the name. Where several are named, the one that Harbor takes.
@@ -186,9 +193,11 @@ async fn read(
     Ok(axum::Json(member.into()))
 }
 
-/// `RoleRequest`.
-#[derive(Debug, Deserialize)]
+/// The role that a member is to have.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "RoleRequest")]
 struct RoleChange {
+    #[schemars(extend("enum" = [1, 2, 3, 4, 5]))]
     role_id: i64,
 }
 
@@ -197,7 +206,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(change): Json<RoleChange>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Member, Verb::Update);
     let project = api.project(&caller, &path, may).await?;
     let role = role(change.role_id)?;
@@ -217,14 +226,14 @@ async fn update(
         (&project, name),
         description,
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Member, Verb::Delete);
     let project = api.project(&caller, &path, may).await?;
     let member = api
@@ -241,7 +250,7 @@ async fn delete(
         (&project, name),
         description,
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 fn role(id: i64) -> Result<Role, Error> {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     Api, Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes,
@@ -25,41 +27,52 @@ pub(super) fn routes() -> Routes {
         .get(all, "List the settings of a project", list)
         .needs_in_project(Resource::Metadata, Verb::Read)
         .post(all, "Add a setting", add)
-        .takes("ProjectMetadata")
         .needs_in_project(Resource::Metadata, Verb::Create)
         .get(bare, "List the settings of a project", list)
         .needs_in_project(Resource::Metadata, Verb::Read)
         .post(bare, "Add a setting", add)
-        .takes("ProjectMetadata")
         .needs_in_project(Resource::Metadata, Verb::Create)
         .get(one, "Read a setting", read)
         .needs_in_project(Resource::Metadata, Verb::Read)
         .put(one, "Change a setting", update)
-        .takes("ProjectMetadata")
         .needs_in_project(Resource::Metadata, Verb::Update)
         .delete(one, "Remove a setting", delete)
         .needs_in_project(Resource::Metadata, Verb::Delete)
 }
 
 /// Settings as they come from a client; `null` leaves a setting alone.
-pub(super) type MetadataChange = BTreeMap<String, Option<String>>;
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(
+    rename = "ProjectMetadata",
+    extend("properties" = {"public": {"enum": ["true", "false"]}}),
+    example = json!({"auto_scan": "false"})
+)]
+pub(super) struct MetadataChange(BTreeMap<String, Option<String>>);
 
-/// The settings a client's request sets; whether they are valid is auth's to say.
-pub(super) fn given(change: MetadataChange) -> Metadata {
-    let settings = change.into_iter();
-    settings
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect()
+impl MetadataChange {
+    /// The settings it sets; whether they are valid is auth's to say.
+    pub(super) fn given(self) -> Metadata {
+        let settings = self.0.into_iter();
+        settings
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
 }
+
+/// Settings of a project by their names.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProjectMetadata")]
+pub(super) struct MetadataShape(pub(super) Metadata);
 
 async fn list(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<axum::Json<Metadata>, Error> {
+) -> Result<axum::Json<MetadataShape>, Error> {
     let may = (Resource::Metadata, Verb::Read);
     let project = api.project(&caller, &path, may).await?;
-    Ok(axum::Json(api.auth.project_metadata(project.id).await?))
+    let metadata = api.auth.project_metadata(project.id).await?;
+    Ok(axum::Json(MetadataShape(metadata)))
 }
 
 async fn add(
@@ -67,10 +80,10 @@ async fn add(
     caller: Caller,
     path: PathParameters,
     Json(change): Json<MetadataChange>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Metadata, Verb::Create);
     let project = api.project(&caller, &path, may).await?;
-    let (name, value) = the_only(given(change))?;
+    let (name, value) = the_only(change.given())?;
     if api
         .auth
         .project_metadata(project.id)
@@ -88,7 +101,7 @@ async fn read(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<axum::Json<Metadata>, Error> {
+) -> Result<axum::Json<MetadataShape>, Error> {
     let may = (Resource::Metadata, Verb::Read);
     let project = api.project(&caller, &path, may).await?;
     let mut metadata = api.auth.project_metadata(project.id).await?;
@@ -97,7 +110,7 @@ async fn read(
     if metadata.is_empty() {
         return Err(Error::not_found("setting", name));
     }
-    Ok(axum::Json(metadata))
+    Ok(axum::Json(MetadataShape(metadata)))
 }
 
 async fn update(
@@ -105,10 +118,10 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(change): Json<MetadataChange>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Metadata, Verb::Update);
     let project = api.project(&caller, &path, may).await?;
-    let (name, value) = the_only(given(change))?;
+    let (name, value) = the_only(change.given())?;
     if name != path.text("meta_name") {
         return Err(Error::BadRequest(format!(
             "the body sets {name}, the path names {}",
@@ -130,7 +143,7 @@ async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Metadata, Verb::Delete);
     let project = api.project(&caller, &path, may).await?;
     let name = path.text("meta_name");
@@ -141,7 +154,7 @@ async fn delete(
         &project,
         &format!("deleted the setting {name}"),
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn set(
@@ -149,12 +162,12 @@ async fn set(
     caller: &Caller,
     project: &Project,
     (name, value): (String, String),
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let description = format!("set {name} to {value}");
     let metadata = Metadata::from([(name, value)]);
     api.auth.set_project_metadata(project.id, metadata).await?;
     record(api, caller, project, &description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// The contract takes one setting at a time.

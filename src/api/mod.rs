@@ -2,15 +2,16 @@
 //! and the job API below `/api/v1`.
 //!
 //! One file for each tag of the contract (`users.rs`, `projects.rs`, …): its routes, its JSON
-//! shapes, thin handlers. They share `error.rs` (Harbor's error JSON), `json.rs` (bodies),
-//! `paging.rs` with `filter.rs` and `sort.rs` (lists), `caller.rs` (who asks), `access.rs` (may
-//! they). The room does not know sockets, SQL or the registry protocol; what it shows of the
-//! registry behind comes from the index, what it changes goes through [`Registry`]. Read
-//! `users.rs` first.
+//! shapes, thin handlers, whose signatures are what `openapi` tells of them. They share `error.rs`
+//! (Harbor's error JSON), `json.rs` (bodies), `answer.rs` (what was made, texts), `paging.rs` with
+//! `filter.rs` and `sort.rs` (lists), `caller.rs` (who asks), `access.rs` (may they). The room
+//! does not know sockets, SQL or the registry protocol; what it shows of the registry behind comes
+//! from the index, what it changes goes through [`Registry`]. Read `users.rs` first.
 
 mod access;
 mod act;
 mod adapters;
+mod answer;
 mod artifacts;
 mod audit_logs;
 mod caller;

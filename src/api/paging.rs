@@ -5,9 +5,16 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Uri, header, request::Parts};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ROOT, error::Error, filter, sort};
+use super::{
+    ROOT,
+    error::Error,
+    filter,
+    openapi::{Answer, Success},
+    sort,
+};
 use crate::store::{Filter, Listing, Page, Test};
 
 /// What a list operation was asked for: page, `q=`, `sort=` and its own parameters.
@@ -114,26 +121,23 @@ impl ListQuery {
     }
 
     /// The answer: the rows, and in headers their total and where the neighbouring pages are.
-    pub(super) fn answer<R, T: Serialize>(&self, page: Page<R>, show: impl Fn(R) -> T) -> Response {
+    pub(super) fn answer<R, T>(&self, page: Page<R>, show: impl Fn(R) -> T) -> Listed<T> {
         self.answer_from(None, page, show)
     }
 
     /// Like [`ListQuery::answer`] for long lists: the link to the next page says which row was
     /// the `last` of this one, so that following it costs the same on every page.
-    pub(super) fn answer_from<R, T: Serialize>(
+    pub(super) fn answer_from<R, T>(
         &self,
         last: Option<i64>,
         page: Page<R>,
         show: impl Fn(R) -> T,
-    ) -> Response {
-        let shown: Vec<T> = page.items.into_iter().map(show).collect();
-        let mut response = axum::Json(shown).into_response();
-        let headers = response.headers_mut();
-        headers.insert("x-total-count", HeaderValue::from(page.total));
-        if let Some(link) = self.link(page.total, last) {
-            headers.insert(header::LINK, link);
+    ) -> Listed<T> {
+        Listed {
+            shown: page.items.into_iter().map(show).collect(),
+            total: page.total,
+            link: self.link(page.total, last),
         }
-        response
     }
 
     /// RFC 8288: `</path?…&page=2>; rel="next"`, every other parameter kept.
@@ -170,6 +174,31 @@ impl ListQuery {
             query.append_pair(BEHIND, &behind.to_string());
         }
         query.finish()
+    }
+}
+
+/// A page of a list, with how many rows there are and where the neighbouring pages are.
+#[derive(Debug)]
+pub(super) struct Listed<T> {
+    shown: Vec<T>,
+    total: i64,
+    link: Option<HeaderValue>,
+}
+
+impl<T: Serialize> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        let total = [("x-total-count", HeaderValue::from(self.total))];
+        let link = self.link.map(|link| [(header::LINK, link)]);
+        (total, link, axum::Json(self.shown)).into_response()
+    }
+}
+
+impl<T: Serialize + JsonSchema> Answer for Listed<T> {
+    fn success() -> Success {
+        Success {
+            headers: &["X-Total-Count", "Link"],
+            ..Success::json::<Vec<T>>()
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use http::Uri;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Api, Shared, caller::Caller, error::Error, openapi::Routes, paging};
@@ -22,15 +23,17 @@ pub(super) fn routes() -> Routes {
         .signed_in()
 }
 
-/// `Permissions`: what a robot may be given.
-#[derive(Debug, Serialize)]
+/// What a robot may be given.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Permissions")]
 struct Grantable {
     system: Vec<PermissionShape>,
     project: Vec<PermissionShape>,
 }
 
-/// `Permission`.
-#[derive(Debug, Serialize)]
+/// What may be done with what.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Permission")]
 struct PermissionShape {
     resource: String,
     action: &'static str,

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::{Json, created},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
     registries::RegistryShape,
 };
@@ -34,21 +36,19 @@ pub(super) fn routes() -> Routes {
     Routes::new("replication")
         .get(all, "List replication policies", list)
         .needs(Resource::ReplicationPolicy, Verb::List)
-        .paged()
         .post(all, "Create a replication policy", create)
-        .takes("ReplicationPolicy")
         .needs(Resource::ReplicationPolicy, Verb::Create)
         .get(one, "Read a replication policy", read)
         .needs(Resource::ReplicationPolicy, Verb::Read)
         .put(one, "Change a replication policy", update)
-        .takes("ReplicationPolicy")
         .needs(Resource::ReplicationPolicy, Verb::Update)
         .delete(one, "Delete a replication policy", delete)
         .needs(Resource::ReplicationPolicy, Verb::Delete)
 }
 
-/// `ReplicationPolicy`.
-#[derive(Debug, Serialize)]
+/// What is copied where, and when.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ReplicationPolicy")]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "these are the switches of Harbor's policy"
@@ -87,19 +87,23 @@ struct PolicyShape {
     copy_foreign_layers: bool,
 }
 
-/// `ReplicationTrigger`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What starts a policy.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ReplicationTrigger")]
 struct TriggerShape {
     #[serde(rename = "type", default)]
+    #[schemars(extend("enum" = ["manual", "scheduled", "event_based"]))]
     kind: String,
     #[serde(default)]
     trigger_settings: Option<TriggerSettings>,
 }
 
-/// `ReplicationTriggerSettings`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// When a scheduled policy runs: six fields.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ReplicationTriggerSettings")]
 struct TriggerSettings {
     #[serde(default)]
+    #[schemars(example = "0 0 0 * * *")]
     cron: String,
 }
 
@@ -173,7 +177,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<PolicyShape>, Error> {
     api.system(&caller, Resource::ReplicationPolicy, Verb::List)?;
     let query = query.and_parameter("name", "name", Test::Contains);
     let page = api.replication.policies(query.listing()).await?;
@@ -192,23 +196,29 @@ async fn read(
     Ok(axum::Json(registries.policy(policy)))
 }
 
-/// `ReplicationPolicy` of a request.
-#[derive(Debug, Deserialize)]
+/// What is to be copied where, and when.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ReplicationPolicy")]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "these are the switches of Harbor's policy"
 )]
 pub(super) struct PolicyRequest {
+    #[schemars(example = "to-mirror")]
     name: String,
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
+    #[schemars(example = json!({"id": 0}))]
     src_registry: Option<RegistryReference>,
     #[serde(default)]
+    #[schemars(example = json!({"id": 1}))]
     dest_registry: Option<RegistryReference>,
     #[serde(default)]
+    #[schemars(example = "")]
     dest_namespace: Option<String>,
     #[serde(default)]
+    #[schemars(range(min = -1, max = 3))]
     dest_namespace_replace_count: Option<i8>,
     #[serde(default)]
     trigger: Option<TriggerShape>,
@@ -224,6 +234,8 @@ pub(super) struct PolicyRequest {
     #[serde(default)]
     enabled: bool,
     #[serde(default)]
+    /// Kilobits a second; 0 and -1 for no limit.
+    #[schemars(range(min = -1), example = 0)]
     speed: Option<i64>,
     #[serde(default)]
     copy_by_chunk: Option<bool>,
@@ -238,13 +250,14 @@ pub(super) struct PolicyRequest {
     #[serde(default)]
     max_deletions: Option<u32>,
     #[serde(default)]
+    #[schemars(range(max = 100))]
     max_deletions_percent: Option<u8>,
     #[serde(default)]
     copy_foreign_layers: bool,
 }
 
 /// Of a `Registry` only the id counts; none or 0 is the registry behind this gateway.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct RegistryReference {
     #[serde(default)]
     id: Option<i64>,
@@ -337,13 +350,13 @@ async fn create(
     State(api): State<Shared>,
     caller: Caller,
     Json(request): Json<PolicyRequest>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     api.system(&caller, Resource::ReplicationPolicy, Verb::Create)?;
     let spec = PolicySpec::try_from(request)?;
     let id = api.replication.create_policy(&spec).await?;
     let description = format!("created the replication policy {}", spec.name);
     record(&api, &caller, Operation::Create, &spec.name, description);
-    Ok(created("/replication/policies", id))
+    Ok(Created::at("/replication/policies", id))
 }
 
 async fn update(
@@ -351,28 +364,28 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(request): Json<PolicyRequest>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::ReplicationPolicy, Verb::Update)?;
     let spec = PolicySpec::try_from(request)?;
     let id = PolicyId(path.id("id")?);
     api.replication.update_policy(id, &spec).await?;
     let description = format!("changed the replication policy {}", spec.name);
     record(&api, &caller, Operation::Update, &spec.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::ReplicationPolicy, Verb::Delete)?;
     let policy = api.replication.policy(PolicyId(path.id("id")?)).await?;
     api.replication.delete_policy(policy.id).await?;
     let name = &policy.spec.name;
     let description = format!("deleted the replication policy {name}");
     record(&api, &caller, Operation::Delete, name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, description: String) {

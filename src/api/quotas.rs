@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
-    Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes, paging::ListQuery,
+    Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::Json,
+    openapi::Routes,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -26,16 +30,15 @@ pub(super) fn routes() -> Routes {
     Routes::new("quota")
         .get("/quotas", "List the storage limits of projects", list)
         .needs(Resource::Quota, Verb::List)
-        .paged()
         .get(one, "Read the storage limit of a project", read)
         .needs(Resource::Quota, Verb::Read)
         .put(one, "Change the storage limit of a project", update)
         .needs(Resource::Quota, Verb::Update)
-        .takes("QuotaUpdateReq")
 }
 
-/// `Quota`. Its id is the project's.
-#[derive(Debug, Serialize)]
+/// What a project may hold, and what it holds. Its id is the project's.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Quota")]
 struct QuotaShape {
     id: i64,
     #[serde(rename = "ref")]
@@ -46,16 +49,18 @@ struct QuotaShape {
     update_time: Timestamp,
 }
 
-/// `QuotaRefObject` of a project.
-#[derive(Debug, Serialize)]
+/// The project that a quota is of.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "QuotaRefObject")]
 struct Reference {
     id: i64,
     name: String,
     owner_name: String,
 }
 
-/// `ResourceList`: bytes; -1 is unlimited.
-#[derive(Debug, Serialize)]
+/// Bytes; -1 is unlimited.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ResourceList")]
 pub(super) struct Storage {
     pub(super) storage: i64,
 }
@@ -85,7 +90,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<QuotaShape>, Error> {
     api.system(&caller, Resource::Quota, Verb::List)?;
     if query
         .parameter("reference")
@@ -104,16 +109,18 @@ async fn read(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<QuotaShape>, Error> {
     api.system(&caller, Resource::Quota, Verb::Read)?;
     let quota = api.quota.quota(ProjectId(path.id("id")?)).await?;
-    Ok(axum::Json(QuotaShape::from(quota)).into_response())
+    Ok(axum::Json(QuotaShape::from(quota)))
 }
 
-/// `QuotaUpdateReq`.
-#[derive(Debug, Deserialize)]
+/// What a project may hold from now on: bytes of `storage`; -1 is unlimited.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "QuotaUpdateReq", extend("required" = ["hard"]))]
 struct QuotaChange {
     #[serde(default)]
+    #[schemars(example = json!({STORAGE: -1}))]
     hard: BTreeMap<String, i64>,
 }
 
@@ -135,7 +142,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(change): Json<QuotaChange>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::Quota, Verb::Update)?;
     let quota = api.quota.quota(ProjectId(path.id("id")?)).await?;
     let bytes = change.storage()?;
@@ -151,7 +158,7 @@ async fn update(
         ),
     };
     api.record(&caller, &act);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 impl From<quota::Error> for Error {

@@ -1,23 +1,25 @@
 //! Tag `registry`: the registries that policies copy from and to.
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::{Json, created},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
     audit::Operation,
     auth::{Resource, Verb},
     clock::Timestamp,
+    registry::Provider,
     replication::{self, NewCredential, NewRegistry, Registry, RegistryChange, RegistryId},
     secret::Secret,
     store::Test,
@@ -28,24 +30,21 @@ pub(super) fn routes() -> Routes {
     Routes::new("registry")
         .get("/registries", "List registries", list)
         .needs(Resource::Registry, Verb::List)
-        .paged()
         .post("/registries", "Add a registry", create)
-        .takes("Registry")
         .needs(Resource::Registry, Verb::Create)
         .post("/registries/ping", "Try a registry", ping)
-        .takes("RegistryPing")
         .needs(Resource::Registry, Verb::Read)
         .get(one, "Read a registry", read)
         .needs(Resource::Registry, Verb::Read)
         .put(one, "Change a registry", update)
-        .takes("RegistryUpdate")
         .needs(Resource::Registry, Verb::Update)
         .delete(one, "Remove a registry", delete)
         .needs(Resource::Registry, Verb::Delete)
 }
 
-/// `Registry`. The secret is never told, only that there is one.
-#[derive(Debug, Serialize)]
+/// A registry. Its secret is never told, only that there is one.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Registry")]
 pub(super) struct RegistryShape {
     id: i64,
     name: String,
@@ -67,8 +66,9 @@ pub(super) struct RegistryShape {
     update_time: Option<Timestamp>,
 }
 
-/// `RegistryCredential`.
-#[derive(Debug, Serialize)]
+/// How the gateway signs in to a registry.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegistryCredential")]
 struct CredentialShape {
     #[serde(rename = "type")]
     kind: String,
@@ -124,35 +124,44 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<RegistryShape>, Error> {
     api.system(&caller, Resource::Registry, Verb::List)?;
     let query = query.and_parameter("name", "name", Test::Contains);
     let page = api.replication.registries(query.listing()).await?;
     Ok(query.answer(page, RegistryShape::from))
 }
 
-/// `Registry` of a request.
-#[derive(Debug, Deserialize)]
+/// A registry to be added.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Registry")]
 struct RegistryRequest {
+    #[schemars(example = &"mirror")]
     name: String,
     #[serde(rename = "type")]
+    #[schemars(example = "docker-registry", extend("enum" = Provider::ALL.map(Provider::name)))]
     kind: String,
+    #[schemars(example = "http://127.0.0.1:9")]
     url: String,
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
     insecure: Option<bool>,
     #[serde(default)]
+    #[schemars(example = "")]
     ca_certificate: Option<String>,
     #[serde(default)]
     credential: Option<CredentialRequest>,
     #[serde(default)]
+    /// Kilobits a second for all copying; 0 for no limit.
+    #[schemars(example = 0)]
     speed_kbps: u32,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "RegistryCredential")]
 struct CredentialRequest {
     #[serde(rename = "type", default)]
+    #[schemars(extend("enum" = ["basic"]))]
     kind: Option<String>,
     #[serde(default)]
     access_key: Option<String>,
@@ -164,7 +173,7 @@ async fn create(
     State(api): State<Shared>,
     caller: Caller,
     Json(request): Json<RegistryRequest>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     api.system(&caller, Resource::Registry, Verb::Create)?;
     let name = request.name.clone();
     let credential = request.credential.unwrap_or_default();
@@ -185,7 +194,7 @@ async fn create(
     let id = api.replication.create_registry(new).await?;
     let description = format!("created the registry {name}");
     record(&api, &caller, Operation::Create, &name, description);
-    Ok(created("/registries", id))
+    Ok(Created::at("/registries", id))
 }
 
 async fn read(
@@ -198,20 +207,24 @@ async fn read(
     Ok(axum::Json(registry.into()))
 }
 
-/// `RegistryUpdate` and `RegistryPing`; what is left out stays as it is.
-#[derive(Debug, Deserialize)]
+/// A registry to be changed or tried; what is left out stays as it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "RegistryUpdate")]
 struct RegistryFields {
     #[serde(default)]
     id: Option<i64>,
     #[serde(default)]
     name: Option<String>,
     #[serde(rename = "type", default)]
+    #[schemars(example = "docker-registry", extend("enum" = Provider::ALL.map(Provider::name)))]
     kind: Option<String>,
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
+    #[schemars(example = "http://127.0.0.1:9")]
     url: Option<String>,
     #[serde(default)]
+    #[schemars(extend("enum" = ["basic"]))]
     credential_type: Option<String>,
     #[serde(default)]
     access_key: Option<String>,
@@ -220,8 +233,11 @@ struct RegistryFields {
     #[serde(default)]
     insecure: Option<bool>,
     #[serde(default)]
+    #[schemars(example = "")]
     ca_certificate: Option<String>,
     #[serde(default)]
+    /// Kilobits a second for all copying; 0 for no limit.
+    #[schemars(example = 0)]
     speed_kbps: Option<u32>,
 }
 
@@ -230,7 +246,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(fields): Json<RegistryFields>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::Registry, Verb::Update)?;
     let registry = api.replication.registry(RegistryId(path.id("id")?)).await?;
     let change = RegistryChange {
@@ -256,14 +272,14 @@ async fn update(
         &registry.name,
         description,
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::Registry, Verb::Delete)?;
     let registry = api.replication.registry(RegistryId(path.id("id")?)).await?;
     api.replication.delete_registry(registry.id).await?;
@@ -275,7 +291,7 @@ async fn delete(
         &registry.name,
         description,
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// Asks a kept registry (by id alone), or one as described. A kept secret goes to the kept
@@ -284,7 +300,7 @@ async fn ping(
     State(api): State<Shared>,
     caller: Caller,
     Json(fields): Json<RegistryFields>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::Registry, Verb::Read)?;
     let kept = fields.id.filter(|id| *id > 0).map(RegistryId);
     let secret = fields
@@ -301,7 +317,7 @@ async fn ping(
             ));
         }
         api.replication.ping_registry(id).await?;
-        return Ok(StatusCode::OK);
+        return Ok(());
     }
     // This makes the gateway connect to where the caller says.
     api.system(&caller, Resource::Registry, Verb::Create)?;
@@ -320,7 +336,7 @@ async fn ping(
         speed_kbps: None,
     };
     api.replication.ping_new(&described).await?;
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 impl From<replication::Error> for Error {

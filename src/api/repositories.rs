@@ -1,12 +1,18 @@
 //! Tag `repository`: what projects hold.
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes,
-    paging::ListQuery, path::PathParameters,
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::Json,
+    openapi::Routes,
+    paging::{ListQuery, Listed},
+    path::PathParameters,
 };
 use crate::{
     audit::Operation,
@@ -28,21 +34,19 @@ pub(super) fn routes() -> Routes {
             list_all,
         )
         .open()
-        .paged()
         .get(all, "List repositories", list)
         .needs_in_project(Resource::Repository, Verb::List)
-        .paged()
         .get(one, "Read a repository", read)
         .needs_in_project(Resource::Repository, Verb::Read)
         .put(one, "Describe a repository", update)
-        .takes("Repository")
         .needs_in_project(Resource::Repository, Verb::Update)
         .delete(one, "Delete a repository", delete)
         .needs_in_project(Resource::Repository, Verb::Delete)
 }
 
-/// `Repository`.
-#[derive(Debug, Serialize)]
+/// A repository.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Repository")]
 struct RepositoryShape {
     id: i64,
     project_id: i64,
@@ -75,7 +79,7 @@ async fn list_all(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<RepositoryShape>, Error> {
     let projects = api.listable_projects(&caller).await?;
     let page = api
         .inventory
@@ -89,7 +93,7 @@ async fn list(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<RepositoryShape>, Error> {
     let may = (Resource::Repository, Verb::List);
     let project = api.project_named(&caller, &path, may).await?;
     let page = api
@@ -109,10 +113,12 @@ async fn read(
     Ok(axum::Json(api.inventory.repository(&name).await?.into()))
 }
 
-/// `Repository`, of which only this can be changed.
-#[derive(Debug, Deserialize)]
+/// What can be changed of a repository.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Repository")]
 struct Description {
     #[serde(default)]
+    #[schemars(length(max = DESCRIPTION_CHARS))]
     description: Option<String>,
 }
 
@@ -121,12 +127,12 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(change): Json<Description>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Repository, Verb::Update);
     let (project, name) = api.repository(&caller, &path, may).await?;
     let repository = api.inventory.repository(&name).await?;
     let Some(description) = change.description else {
-        return Ok(StatusCode::OK);
+        return Ok(());
     };
     if description.chars().count() > DESCRIPTION_CHARS {
         return Err(Error::BadRequest(format!(
@@ -141,14 +147,14 @@ async fn update(
         (&project, &name),
         "described",
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Repository, Verb::Delete);
     let (project, name) = api.repository(&caller, &path, may).await?;
     api.editor(&caller).delete_repository(&name).await?;
@@ -159,7 +165,7 @@ async fn delete(
         (&project, &name),
         "deleted",
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 fn record(

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, response::Response};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::{Created, PlainText},
     caller::Caller,
     error::Error,
-    json::{Json, created, plain_text},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
     path::ProjectReference,
 };
@@ -24,8 +25,8 @@ use crate::{
     clock::Timestamp,
     oci::Selector,
     retention::{
-        self, Execution, ExecutionId, Mode, Policy, PolicyId, PolicySpec, RuleSpec, Task, TaskId,
-        Template,
+        self, Execution, ExecutionId, MAX_RULES, Mode, Policy, PolicyId, PolicySpec, RuleSpec,
+        Task, TaskId, Template,
     },
 };
 
@@ -37,28 +38,22 @@ pub(super) fn routes() -> Routes {
         .get("/retentions/metadatas", "What rules can say", vocabulary)
         .signed_in()
         .post("/retentions", "Create the policy of a project", create)
-        .takes("RetentionPolicy")
         .by_case("who may make retention policies in the project that `scope` names")
         .get(one, "Read a policy", read)
         .needs_at_home(Resource::TagRetention, Verb::Read)
         .put(one, "Change a policy", update)
-        .takes("RetentionPolicy")
         .needs_at_home(Resource::TagRetention, Verb::Update)
         .delete(one, "Delete a policy", delete)
         .needs_at_home(Resource::TagRetention, Verb::Delete);
     let runs = Routes::new("Retention")
         .get(runs, "List runs of a policy", executions)
         .needs_at_home(Resource::TagRetention, Verb::List)
-        .paged()
         .post(runs, "Run a policy", start)
-        .takes("RetentionRun")
         .needs_at_home(Resource::TagRetention, Verb::Operate)
         .patch(run, "Stop a run", stop)
-        .takes("RetentionAction")
         .needs_at_home(Resource::TagRetention, Verb::Operate)
         .get(&format!("{run}/tasks"), "List the tasks of a run", tasks)
         .needs_at_home(Resource::TagRetention, Verb::List)
-        .paged()
         .get(
             &format!("{run}/tasks/{{tid}}"),
             "What became of each tag",
@@ -68,34 +63,42 @@ pub(super) fn routes() -> Routes {
     policy.merge(runs)
 }
 
-/// `RetentionPolicy`.
-#[derive(Debug, Serialize, Deserialize)]
+/// Which tags of a project are kept, and when the others go.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RetentionPolicy")]
 struct PolicyShape {
     #[serde(default)]
     id: i64,
     #[serde(default = "or_word")]
+    #[schemars(extend("enum" = [ALGORITHM]))]
     algorithm: String,
     #[serde(default)]
+    #[schemars(length(max = MAX_RULES))]
     rules: Option<Vec<RuleSpec>>,
     #[serde(default)]
     trigger: Option<TriggerShape>,
     scope: ScopeShape,
 }
 
-/// `RetentionRuleTrigger`.
-#[derive(Debug, Serialize, Deserialize)]
+/// When a policy runs.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RetentionRuleTrigger")]
 struct TriggerShape {
     #[serde(default)]
+    #[schemars(extend("enum" = ["", TRIGGER]))]
     kind: String,
     #[serde(default)]
+    #[schemars(example = json!({"cron": "0 0 0 * * *"}))]
     settings: Option<BTreeMap<String, Value>>,
     #[serde(default)]
     references: Option<Value>,
 }
 
-/// `RetentionPolicyScope`.
-#[derive(Debug, Serialize, Deserialize)]
+/// The project that a policy is of.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RetentionPolicyScope")]
 struct ScopeShape {
+    #[schemars(extend("enum" = [LEVEL]))]
     level: String,
     #[serde(rename = "ref")]
     reference: i64,
@@ -161,8 +164,9 @@ impl TriggerShape {
     }
 }
 
-/// `RetentionExecution`.
-#[derive(Debug, Serialize)]
+/// A run of a policy.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RetentionExecution")]
 struct ExecutionShape {
     id: i64,
     policy_id: i64,
@@ -188,8 +192,9 @@ impl From<Execution> for ExecutionShape {
     }
 }
 
-/// `RetentionExecutionTask`.
-#[derive(Debug, Serialize)]
+/// What a run did with one repository.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RetentionExecutionTask")]
 struct TaskShape {
     id: i64,
     execution_id: i64,
@@ -222,33 +227,81 @@ impl From<Task> for TaskShape {
     }
 }
 
-/// `RetentionMetadata`.
-async fn vocabulary(caller: Caller) -> Result<axum::Json<Value>, Error> {
+/// What rules can say.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RetentionMetadata")]
+struct Vocabulary {
+    templates: [TemplateShape; Template::ALL.len()],
+    scope_selectors: [SelectorWords; 1],
+    tag_selectors: [SelectorWords; 1],
+}
+
+/// A template of rules.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RetentionRuleMetadata")]
+struct TemplateShape {
+    rule_template: &'static str,
+    display_text: &'static str,
+    action: &'static str,
+    params: Vec<ParameterShape>,
+}
+
+/// A number that a template takes.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RetentionRuleParamMetadata")]
+struct ParameterShape {
+    r#type: &'static str,
+    unit: &'static str,
+    required: bool,
+}
+
+/// What selectors are made of.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RetentionSelectorMetadata")]
+struct SelectorWords {
+    display_text: &'static str,
+    kind: &'static str,
+    decorations: [&'static str; 2],
+}
+
+impl From<Template> for TemplateShape {
+    fn from(template: Template) -> Self {
+        let parameter = template.unit().map(|unit| ParameterShape {
+            r#type: "int",
+            unit,
+            required: true,
+        });
+        Self {
+            rule_template: template.name(),
+            display_text: template.text(),
+            action: "retain",
+            params: parameter.into_iter().collect(),
+        }
+    }
+}
+
+async fn vocabulary(caller: Caller) -> Result<axum::Json<Vocabulary>, Error> {
     caller.signed_in()?;
-    let templates = Template::ALL.map(|template| {
-        let params = template
-            .unit()
-            .map(|unit| json!({"type": "int", "unit": unit, "required": true}));
-        json!({
-            "rule_template": template.name(),
-            "display_text": template.text(),
-            "action": "retain",
-            "params": params.into_iter().collect::<Vec<_>>(),
-        })
-    });
-    let selector = |text: &str, decorations: [&str; 2]| json!([{"display_text": text, "kind": Selector::KIND, "decorations": decorations}]);
-    Ok(axum::Json(json!({
-        "templates": templates,
-        "scope_selectors": selector("Repositories", Selector::REPOSITORY_WORDS),
-        "tag_selectors": selector("Tags", Selector::TAG_WORDS),
-    })))
+    let selector = |display_text, decorations| {
+        let kind = Selector::KIND;
+        [SelectorWords {
+            display_text,
+            kind,
+            decorations,
+        }]
+    };
+    Ok(axum::Json(Vocabulary {
+        templates: Template::ALL.map(TemplateShape::from),
+        scope_selectors: selector("Repositories", Selector::REPOSITORY_WORDS),
+        tag_selectors: selector("Tags", Selector::TAG_WORDS),
+    }))
 }
 
 async fn create(
     State(api): State<Shared>,
     caller: Caller,
     Json(shape): Json<PolicyShape>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     let project = ProjectId(shape.scope.reference);
     let project = permitted(&api, &caller, project, Verb::Create).await?;
     let id = api.retention.create_policy(&shape.spec()?).await?;
@@ -259,7 +312,7 @@ async fn create(
         (Operation::Create, id, &project),
         description,
     );
-    Ok(created("/retentions", id))
+    Ok(Created::at("/retentions", id))
 }
 
 async fn read(
@@ -276,7 +329,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(shape): Json<PolicyShape>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let (policy, project) = found(&api, &caller, &path, Verb::Update).await?;
     let spec = shape.spec()?;
     if spec.project != policy.spec.project {
@@ -293,14 +346,14 @@ async fn update(
         (Operation::Update, policy.id, &project),
         description,
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let (policy, project) = found(&api, &caller, &path, Verb::Delete).await?;
     api.retention.delete_policy(policy.id).await?;
     let description = format!("deleted the retention policy of project {}", project.name);
@@ -310,11 +363,12 @@ async fn delete(
         (Operation::Delete, policy.id, &project),
         description,
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// What a run is to do.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "RetentionRun")]
 struct Start {
     #[serde(default)]
     dry_run: bool,
@@ -325,7 +379,7 @@ async fn start(
     caller: Caller,
     path: PathParameters,
     Json(start): Json<Start>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     let (policy, project) = found(&api, &caller, &path, Verb::Operate).await?;
     let (mode, how) = if start.dry_run {
         (Mode::Dry, "dry")
@@ -343,7 +397,7 @@ async fn start(
         (Operation::Create, policy.id, &project),
         description,
     );
-    Ok(created(
+    Ok(Created::at(
         &format!("/retentions/{}/executions", policy.id),
         id,
     ))
@@ -354,15 +408,17 @@ async fn executions(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<ExecutionShape>, Error> {
     let (policy, _) = found(&api, &caller, &path, Verb::List).await?;
     let page = api.retention.executions(policy.id, query.listing()).await?;
     Ok(query.answer(page, ExecutionShape::from))
 }
 
 /// What is to be done with a run.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "RetentionAction")]
 struct Action {
+    #[schemars(extend("enum" = ["stop"]))]
     action: String,
 }
 
@@ -371,7 +427,7 @@ async fn stop(
     caller: Caller,
     path: PathParameters,
     Json(action): Json<Action>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let (policy, project) = found(&api, &caller, &path, Verb::Operate).await?;
     if action.action != "stop" {
         return Err(Error::BadRequest(format!(
@@ -388,7 +444,7 @@ async fn stop(
         (Operation::Update, policy.id, &project),
         description,
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn tasks(
@@ -396,7 +452,7 @@ async fn tasks(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<TaskShape>, Error> {
     let (policy, _) = found(&api, &caller, &path, Verb::List).await?;
     let execution = ExecutionId(path.id("eid")?);
     let page = api
@@ -410,11 +466,11 @@ async fn log(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<PlainText, Error> {
     let (policy, _) = found(&api, &caller, &path, Verb::Read).await?;
     let (execution, task) = (ExecutionId(path.id("eid")?), TaskId(path.id("tid")?));
     let text = api.retention.task_log(policy.id, execution, task).await?;
-    Ok(plain_text(text))
+    Ok(PlainText::new(text))
 }
 
 /// The policy of the path, if the caller may do this in its project.

@@ -1,20 +1,19 @@
 //! Tag `robot`: accounts for machines.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::{Json, location},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::{PathParameters, ProjectReference},
 };
 use crate::{
@@ -33,24 +32,21 @@ pub(super) fn routes() -> Routes {
     Routes::new("robot")
         .get("/robots", "List robot accounts", list)
         .needs_at_home(Resource::Robot, Verb::List)
-        .paged()
         .post("/robots", "Create a robot account", create)
-        .takes("RobotCreate")
         .needs_at_home(Resource::Robot, Verb::Create)
         .get(one, "Read a robot account", read)
         .needs_at_home(Resource::Robot, Verb::Read)
         .put(one, "Change a robot account", update)
-        .takes("Robot")
         .needs_at_home(Resource::Robot, Verb::Update)
         .patch(one, "Give a robot account a new secret", refresh_secret)
-        .takes("RobotSec")
         .needs_at_home(Resource::Robot, Verb::Update)
         .delete(one, "Delete a robot account", delete)
         .needs_at_home(Resource::Robot, Verb::Delete)
 }
 
-/// `Robot`, never with its secret.
-#[derive(Debug, Serialize)]
+/// An account for a machine, never with its secret.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Robot")]
 struct RobotShape {
     id: i64,
     name: String,
@@ -102,7 +98,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     mut query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<RobotShape>, Error> {
     let level = the_value(query.take("level"), "Level")?;
     let project = the_value(query.take("project_id"), "ProjectID")?;
     let project = match (level.as_deref(), project) {
@@ -133,29 +129,41 @@ fn bad_query(why: &str) -> Error {
     Error::BadRequest(format!("q: {why}"))
 }
 
-/// `RobotCreate`.
-#[derive(Debug, Deserialize)]
+/// An account for a machine, to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "RobotCreate", extend("required" = ["name", "level", "permissions"]))]
 struct RobotRequest {
+    #[schemars(example = &"ci")]
     name: String,
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
+    #[schemars(example = "")]
     secret: Option<Secret>,
     level: Level,
     #[serde(default)]
     disable: bool,
     #[serde(default)]
+    /// Days; -1 for ever.
+    #[schemars(example = 30)]
     duration: Option<i64>,
     #[serde(default)]
+    #[schemars(example = example())]
     permissions: Vec<Permission>,
 }
 
-/// `RobotCreated`: the one time the secret is told.
-#[derive(Debug, Serialize)]
-struct RobotCreated<'a> {
+/// What a robot may do, for the document.
+fn example() -> Value {
+    let access = json!([{"resource": "repository", "action": "pull"}]);
+    json!([{"kind": "project", "namespace": "library", "access": access}])
+}
+
+/// What was made, and the one time the secret is told.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RobotCreated {
     id: i64,
-    name: &'a str,
-    secret: &'a str,
+    name: String,
+    secret: String,
     creation_time: Timestamp,
     expires_at: i64,
 }
@@ -164,7 +172,7 @@ async fn create(
     State(api): State<Shared>,
     caller: Caller,
     Json(request): Json<RobotRequest>,
-) -> Result<Response, Error> {
+) -> Result<Created<axum::Json<RobotCreated>>, Error> {
     caller.signed_in()?;
     let project = match request.level {
         Level::System => None,
@@ -186,13 +194,12 @@ async fn create(
     record(&api, &caller, Operation::Create, &robot.name, description);
     let shape = RobotCreated {
         id: robot.id.0,
-        name: &robot.name,
-        secret: made.secret.expose(),
+        name: robot.name.clone(),
+        secret: made.secret.expose().to_owned(),
         creation_time: robot.created_at,
         expires_at: expiry(robot.expires_at),
     };
-    let location = location("/robots", robot.id);
-    Ok((StatusCode::CREATED, location, axum::Json(shape)).into_response())
+    Ok(Created::at("/robots", robot.id).showing(shape))
 }
 
 /// The project a project robot is for: the one its only permission names.
@@ -219,8 +226,9 @@ async fn read(
     Ok(axum::Json(robot.into()))
 }
 
-/// `Robot` as far as it can be changed; what is left out stays as it is.
-#[derive(Debug, Deserialize)]
+/// A robot as far as it can be changed; what is left out stays as it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Robot")]
 struct RobotUpdate {
     #[serde(default)]
     name: Option<String>,
@@ -231,8 +239,10 @@ struct RobotUpdate {
     #[serde(default)]
     disable: Option<bool>,
     #[serde(default)]
+    #[schemars(example = 30)]
     duration: Option<i64>,
     #[serde(default)]
+    #[schemars(example = example())]
     permissions: Option<Vec<Permission>>,
 }
 
@@ -241,7 +251,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(update): Json<RobotUpdate>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let robot = permitted(&api, &caller, &path, Verb::Update).await?;
     let renamed = update.name.is_some_and(|name| name != robot.name);
     if renamed || update.level.is_some_and(|level| level != robot.level) {
@@ -260,17 +270,21 @@ async fn update(
         .await?;
     let description = format!("changed the robot account {}", robot.name);
     record(&api, &caller, Operation::Update, &robot.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
-/// `RobotSec`; empty asks for a generated one.
-#[derive(Debug, Deserialize)]
+/// The secret that a robot is to have; empty asks for a generated one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "RobotSec")]
 struct SecretChange {
     #[serde(default)]
+    #[schemars(example = "")]
     secret: Option<Secret>,
 }
 
-#[derive(Debug, Serialize)]
+/// The new secret of a robot.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RobotSec")]
 struct SecretShape {
     /// Only when it was generated: who sent one knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -298,12 +312,12 @@ async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let robot = permitted(&api, &caller, &path, Verb::Delete).await?;
     api.auth.delete_robot(robot.id).await?;
     let description = format!("deleted the robot account {}", robot.name);
     record(&api, &caller, Operation::Delete, &robot.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// The robot in the path, if the caller may do this to it.

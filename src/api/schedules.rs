@@ -1,10 +1,16 @@
 //! Tag `schedule`: what the clock starts.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Shared, caller::Caller, error::Error, openapi::Routes, paging::ListQuery, path::PathParameters,
+    Shared,
+    caller::Caller,
+    error::Error,
+    openapi::Routes,
+    paging::{ListQuery, Listed},
+    path::PathParameters,
 };
 use crate::{
     auth::{Resource, Verb},
@@ -16,7 +22,6 @@ pub(super) fn routes() -> Routes {
     Routes::new("schedule")
         .get("/schedules", "List schedules", list)
         .needs(Resource::JobServiceMonitor, Verb::List)
-        .paged()
         .get(
             "/schedules/{job_type}/paused",
             "Whether schedules are paused",
@@ -25,8 +30,9 @@ pub(super) fn routes() -> Routes {
         .signed_in()
 }
 
-/// `ScheduleTask`.
-#[derive(Debug, Serialize)]
+/// What the clock starts.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ScheduleTask")]
 struct ScheduleShape {
     id: i64,
     vendor_type: String,
@@ -59,14 +65,15 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<ScheduleShape>, Error> {
     api.system(&caller, Resource::JobServiceMonitor, Verb::List)?;
     let page = api.jobs.schedules(query.listing()).await?;
     Ok(query.answer(page, ScheduleShape::from))
 }
 
-/// `SchedulerStatus`.
-#[derive(Debug, Serialize)]
+/// Whether schedules are kept from firing.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SchedulerStatus")]
 struct StatusShape {
     paused: bool,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use http::Uri;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -31,15 +32,17 @@ pub(super) fn routes() -> Routes {
         .signed_in()
 }
 
-/// `Search`.
-#[derive(Debug, Serialize)]
+/// Projects and repositories that were found by their names.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Search")]
 struct Found {
     project: Vec<ProjectShape>,
     repository: Vec<FoundRepository>,
 }
 
-/// `SearchRepository`.
-#[derive(Debug, Serialize)]
+/// A repository that was found.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SearchRepository")]
 struct FoundRepository {
     project_id: i64,
     project_name: String,
@@ -111,8 +114,9 @@ async fn matching_repositories(
     Ok(found.collect())
 }
 
-/// `Statistic`. The totals are for system administrators.
-#[derive(Debug, Default, Serialize)]
+/// How many projects and repositories there are. The totals are for system administrators.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "Statistic")]
 struct Statistic {
     private_project_count: usize,
     private_repo_count: i64,

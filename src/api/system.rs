@@ -7,9 +7,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Shared, caller::Caller, error::Error, openapi::Routes};
+use super::{
+    Shared,
+    caller::Caller,
+    error::Error,
+    openapi::{Answer, Routes, Success},
+};
 use crate::{
     auth::{Resource, Verb},
     clock::Timestamp,
@@ -30,12 +36,20 @@ pub(super) fn routes() -> Routes {
 }
 
 /// `GET /api/version`, outside the contract: by it Harbor's clients know which API is here.
-pub(super) async fn version() -> axum::Json<serde_json::Value> {
-    axum::Json(serde_json::json!({"version": "v2.0"}))
+pub(super) async fn version() -> axum::Json<Version> {
+    axum::Json(Version { version: "v2.0" })
 }
 
-/// `GeneralInfo`.
-#[derive(Debug, Serialize)]
+/// Which API is here.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "APIVersion")]
+pub(super) struct Version {
+    version: &'static str,
+}
+
+/// What this installation is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "GeneralInfo")]
 struct Info {
     auth_mode: &'static str,
     primary_auth_mode: bool,
@@ -48,7 +62,7 @@ struct Info {
 }
 
 /// What only those who are signed in see.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ProtectedInfo {
     registry_url: String,
     external_url: String,
@@ -96,39 +110,52 @@ async fn info(State(api): State<Shared>, caller: Caller) -> axum::Json<Info> {
     })
 }
 
-/// The certificate of the authority that clients must trust.
-async fn certificate(State(api): State<Shared>) -> Result<Response, Error> {
+/// The certificate of the authority that clients must trust, PEM.
+struct Certificate(Vec<u8>);
+
+impl IntoResponse for Certificate {
+    fn into_response(self) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, PEM),
+            (header::CONTENT_DISPOSITION, "attachment; filename=ca.crt"),
+        ];
+        (headers, self.0).into_response()
+    }
+}
+
+impl Answer for Certificate {
+    fn success() -> Success {
+        Success::other(&[PEM])
+    }
+}
+
+async fn certificate(State(api): State<Shared>) -> Result<Certificate, Error> {
     let missing = || Error::NotFound("this gateway has no root certificate of its own".into());
     let path = api
         .installation
         .ca_certificate
         .as_deref()
         .ok_or_else(missing)?;
-    let pem = match tokio::fs::read(path).await {
-        Ok(pem) => pem,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
-        Err(error) => {
-            return Err(Error::internal(format!(
-                "reading {}: {error}",
-                path.display()
-            )));
-        }
-    };
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-pem-file"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=ca.crt"),
-    ];
-    Ok((headers, pem).into_response())
+    match tokio::fs::read(path).await {
+        Ok(pem) => Ok(Certificate(pem)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+        Err(error) => Err(Error::internal(format!(
+            "reading {}: {error}",
+            path.display()
+        ))),
+    }
 }
 
-/// `SystemInfo`.
-#[derive(Debug, Serialize)]
+/// The space for blobs.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SystemInfo")]
 struct Volumes {
     storage: [Volume; 1],
 }
 
 /// Bytes of the file system that holds the embedded registry.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Storage")]
 struct Volume {
     total: u64,
     free: u64,
@@ -151,6 +178,8 @@ async fn volumes(State(api): State<Shared>, caller: Caller) -> Result<axum::Json
         }],
     }))
 }
+
+const PEM: &str = "application/x-pem-file";
 
 /// The Harbor whose API this is; clients choose their requests by it.
 const HARBOR_VERSION: &str = "v2.16.0";

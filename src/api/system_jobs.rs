@@ -1,23 +1,20 @@
 //! Work on the gateway as a whole: tags such as `purge`, each with a schedule, runs and their logs
 //! below one path.
 
-use axum::{
-    Extension,
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::{Extension, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::{Created, PlainText},
     caller::Caller,
     error::Error,
-    json::{Json, created, plain_text},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -81,14 +78,11 @@ impl Work {
             .get(&schedule, "Read the schedule", scheduled)
             .needs(may, Verb::Read)
             .post(&schedule, "Start a run, or set the schedule", create)
-            .takes("Schedule")
             .needs(may, Verb::Create)
             .put(&schedule, "Set the schedule, or start a run", update)
-            .takes("Schedule")
             .needs(may, Verb::Update)
             .get(all, "List runs", list)
             .needs(may, Verb::List)
-            .paged()
             .get(&one, "Read a run", read)
             .needs(may, Verb::Read)
             .put(&one, "Stop a run", stop)
@@ -157,24 +151,36 @@ impl Work {
     }
 }
 
-/// `Schedule`.
-#[derive(Debug, Deserialize)]
+/// When runs are to start, or that one is to start now.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Schedule")]
 struct Wish {
     schedule: WishedSchedule,
     #[serde(default)]
+    /// What runs do, as their kind has it.
+    #[schemars(
+        with = "Option<serde_json::Map<String, Value>>",
+        example = json!({
+            "audit_retention_hour": 168, "include_event_types": "delete_user", "dry_run": true,
+        })
+    )]
     parameters: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ScheduleObj")]
 struct WishedSchedule {
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["None", "Manual", "Hourly", "Daily", "Weekly", "Custom"]))]
     kind: String,
     #[serde(default)]
+    #[schemars(example = "0 0 0 * * *")]
     cron: Option<String>,
 }
 
-/// `ExecHistory` and `GCHistory`: a run, or the schedule.
-#[derive(Debug, Serialize)]
+/// A run, or the schedule: `ExecHistory` and `GCHistory`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExecHistory")]
 struct RunShape {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<i64>,
@@ -192,8 +198,9 @@ struct RunShape {
     update_time: Option<Timestamp>,
 }
 
-/// `ScheduleObj`.
-#[derive(Debug, Serialize)]
+/// When runs start.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ScheduleObj")]
 struct ScheduleShape {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -254,18 +261,24 @@ impl From<SystemSchedule> for RunShape {
     }
 }
 
+/// The schedule, if there is one.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Scheduled {
+    #[serde(flatten)]
+    schedule: Option<RunShape>,
+}
+
 /// Harbor answers 200 with nothing where there is no schedule; an empty object can be parsed.
 async fn scheduled(
     State(api): State<Shared>,
     Extension(work): Extension<&'static Work>,
     caller: Caller,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<Scheduled>, Error> {
     api.system(&caller, work.resource, Verb::Read)?;
     let schedule = (work.job)(&api).scheduled().await?;
-    Ok(match schedule {
-        Some(schedule) => axum::Json(RunShape::from(schedule)).into_response(),
-        None => axum::Json(json!({})).into_response(),
-    })
+    Ok(axum::Json(Scheduled {
+        schedule: schedule.map(RunShape::from),
+    }))
 }
 
 async fn create(
@@ -273,12 +286,12 @@ async fn create(
     Extension(work): Extension<&'static Work>,
     caller: Caller,
     Json(wish): Json<Wish>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     api.system(&caller, work.resource, Verb::Create)?;
     let started = work.take(&api, &caller, wish).await?;
     Ok(match started {
-        Some(id) => created(work.path, id),
-        None => StatusCode::CREATED.into_response(),
+        Some(id) => Created::at(work.path, id),
+        None => Created::nowhere(),
     })
 }
 
@@ -287,10 +300,10 @@ async fn update(
     Extension(work): Extension<&'static Work>,
     caller: Caller,
     Json(wish): Json<Wish>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, work.resource, Verb::Update)?;
     work.take(&api, &caller, wish).await?;
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn list(
@@ -298,7 +311,7 @@ async fn list(
     Extension(work): Extension<&'static Work>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<RunShape>, Error> {
     api.system(&caller, work.resource, Verb::List)?;
     let page = (work.job)(&api).history(query.listing()).await?;
     Ok(query.answer(page, RunShape::from))
@@ -320,13 +333,13 @@ async fn stop(
     Extension(work): Extension<&'static Work>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, work.resource, Verb::Stop)?;
     let id = work.run_of(&path)?;
     (work.job)(&api).stop(id).await?;
     let what = format!("stopped {}", work.name);
     work.record(&api, &caller, (Operation::Update, id.to_string()), what);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn log(
@@ -334,10 +347,10 @@ async fn log(
     Extension(work): Extension<&'static Work>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<PlainText, Error> {
     api.system(&caller, work.resource, Verb::Read)?;
     let text = (work.job)(&api).log(work.run_of(&path)?).await?;
-    Ok(plain_text(text))
+    Ok(PlainText::new(text))
 }
 
 /// Harbor's words for what started a run, and for no schedule.

@@ -1,20 +1,18 @@
 //! Tag `user`: people, their profiles, passwords and permissions.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::{Caller, Registrant},
     error::Error,
-    json::{Json, created},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -33,20 +31,16 @@ pub(super) fn routes() -> Routes {
     Routes::new("user")
         .get("/users", "List users", list)
         .needs(Resource::User, Verb::List)
-        .paged()
         .post("/users", "Create a user", create)
-        .takes("UserCreationReq")
         .needs(Resource::User, Verb::Create)
         .get("/users/search", "Find users by name", search)
         .requires(&["username"])
         .signed_in()
-        .paged()
         .get("/users/current", "Read the caller", current)
         .signed_in()
         .get(one, "Read a user", read)
         .needs_or_oneself(Resource::User, Verb::Read)
         .put(one, "Change a user", update)
-        .takes("UserProfile")
         .needs_or_oneself(Resource::User, Verb::Update)
         .delete(one, "Delete a user", delete)
         .needs(Resource::User, Verb::Delete)
@@ -55,14 +49,12 @@ pub(super) fn routes() -> Routes {
             "Give or take administration",
             set_system_admin,
         )
-        .takes("UserSysAdminFlag")
         .administrator()
         .put(
             "/users/{user_id}/password",
             "Change a password",
             set_password,
         )
-        .takes("PasswordReq")
         .by_case("the user in the path, and system administrators")
         .put(
             "/users/{user_id}/cli_secret",
@@ -72,8 +64,9 @@ pub(super) fn routes() -> Routes {
         .signed_in()
 }
 
-/// `UserResp`.
-#[derive(Debug, Serialize)]
+/// A person.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UserResp")]
 struct UserShape {
     user_id: i64,
     username: String,
@@ -107,7 +100,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<UserShape>, Error> {
     api.system(&caller, Resource::User, Verb::List)?;
     // Not in the contract, but Harbor's portal and older clients ask so.
     let query = query
@@ -117,8 +110,9 @@ async fn list(
     Ok(query.answer(page, UserShape::from))
 }
 
-/// `UserSearchRespItem`.
-#[derive(Debug, Serialize)]
+/// A user who was found by name.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "UserSearchRespItem")]
 struct FoundUser {
     user_id: i64,
     username: String,
@@ -128,7 +122,7 @@ async fn search(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<FoundUser>, Error> {
     caller.signed_in()?;
     query.required("username")?;
     let query = query.and_parameter("username", "username", Test::Contains);
@@ -139,12 +133,16 @@ async fn search(
     }))
 }
 
-/// `UserCreationReq`.
-#[derive(Debug, Deserialize)]
+/// A user to be made.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "UserCreationReq")]
 struct Registration {
+    #[schemars(example = &"alice")]
     username: String,
+    #[schemars(example = &"Alice12345")]
     password: Secret,
     #[serde(default)]
+    #[schemars(example = "alice@example.com")]
     email: Option<String>,
     #[serde(default)]
     realname: Option<String>,
@@ -156,7 +154,7 @@ async fn create(
     State(api): State<Shared>,
     Registrant(caller): Registrant,
     Json(registration): Json<Registration>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     let is_stranger = caller.signed_in().is_err();
     if !is_stranger {
         api.system(&caller, Resource::User, Verb::Create)?;
@@ -187,14 +185,17 @@ async fn create(
     };
     let description = format!("created the user {name}");
     record(&api, &caller, Operation::Create, &name, description);
-    Ok(created("/users", id))
+    Ok(Created::at("/users", id))
 }
 
-async fn current(State(api): State<Shared>, caller: Caller) -> Result<Response, Error> {
+async fn current(
+    State(api): State<Shared>,
+    caller: Caller,
+) -> Result<axum::Json<UserShape>, Error> {
     match caller.signed_in()? {
         Principal::User { id, .. } => {
             let user = api.auth.user(*id).await?;
-            Ok(axum::Json(UserShape::from(user)).into_response())
+            Ok(axum::Json(UserShape::from(user)))
         }
         other => Err(Error::Precondition(format!(
             "{} is a robot account and has no profile",
@@ -207,15 +208,17 @@ async fn read(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<UserShape>, Error> {
     let user = self_or_permitted(&api, &caller, &path, Verb::Read).await?;
-    Ok(axum::Json(UserShape::from(user)).into_response())
+    Ok(axum::Json(UserShape::from(user)))
 }
 
-/// `UserProfile`; what is left out stays as it is.
-#[derive(Debug, Deserialize)]
+/// What is to change of a user; what is left out stays as it is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "UserProfile")]
 struct ProfileChange {
     #[serde(default)]
+    #[schemars(example = "alice@example.com")]
     email: Option<String>,
     #[serde(default)]
     realname: Option<String>,
@@ -228,7 +231,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(change): Json<ProfileChange>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let user = self_or_permitted(&api, &caller, &path, Verb::Update).await?;
     let profile = Profile {
         email: match change.email {
@@ -241,14 +244,14 @@ async fn update(
     api.auth.update_profile(user.id, profile).await?;
     let description = format!("changed the profile of {}", user.name);
     record(&api, &caller, Operation::Update, &user.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     api.system(&caller, Resource::User, Verb::Delete)?;
     let user = api.auth.user(UserId(path.id("user_id")?)).await?;
     if caller.principal.user_id() == Some(user.id) {
@@ -257,11 +260,12 @@ async fn delete(
     api.auth.delete_user(user.id).await?;
     let description = format!("deleted the user {}", user.name);
     record(&api, &caller, Operation::Delete, &user.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
-/// `UserSysAdminFlag`.
-#[derive(Debug, Deserialize)]
+/// Whether a user is to be a system administrator.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "UserSysAdminFlag")]
 struct SystemAdminFlag {
     sysadmin_flag: bool,
 }
@@ -271,7 +275,7 @@ async fn set_system_admin(
     caller: Caller,
     path: PathParameters,
     Json(flag): Json<SystemAdminFlag>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     // A robot that may update users must not make administrators.
     if !caller.principal.is_system_admin() {
         return Err(caller.refusal());
@@ -285,14 +289,16 @@ async fn set_system_admin(
         format!("took system administration from {}", user.name)
     };
     record(&api, &caller, Operation::Update, &user.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
-/// `PasswordReq`.
-#[derive(Debug, Deserialize)]
+/// A new password, and the old one where it is one's own.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "PasswordReq")]
 struct PasswordChange {
     #[serde(default)]
     old_password: Secret,
+    #[schemars(example = &"Fresh12345")]
     new_password: Secret,
 }
 
@@ -303,7 +309,7 @@ async fn set_password(
     caller: Caller,
     path: PathParameters,
     Json(change): Json<PasswordChange>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     caller.signed_in()?;
     let id = UserId(path.id("user_id")?);
     let is_own = caller.principal.user_id() == Some(id);
@@ -330,11 +336,11 @@ async fn set_password(
     api.auth.set_password(id, &change.new_password).await?;
     let description = format!("changed the password of {}", user.name);
     record(&api, &caller, Operation::Update, &user.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// CLI secrets belong to users of an OIDC provider; here passwords do that work.
-async fn set_cli_secret(caller: Caller) -> Result<StatusCode, Error> {
+async fn set_cli_secret(caller: Caller) -> Result<(), Error> {
     caller.signed_in()?;
     Err(Error::Precondition(
         "the auth mode is db_auth: users have passwords, not CLI secrets".into(),

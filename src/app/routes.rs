@@ -85,9 +85,14 @@ impl tower::Service<Request<Body>> for Routes {
 
 /// What is served besides the API's own paths, for its document.
 pub(super) fn documented() -> Vec<api::Operation> {
-    let token = token::OPERATIONS.iter();
-    let token =
-        token.map(|(method, path, summary)| api::Operation::new(method, *path, "token", summary));
+    let token = token::OPERATIONS.iter().map(|(method, path, summary)| {
+        let operation = api::Operation::new(method, *path, "token", summary);
+        match *path {
+            "/service/token/jwks" => operation.answering::<token::Jwks<'_>>(),
+            "/service/token/certificate" => operation.answering_other(&["application/x-pem-file"]),
+            _ => operation.answering::<token::Answer<'_>>(),
+        }
+    });
     let notification = api::Operation::new(
         "POST",
         "/service/notifications",

@@ -10,8 +10,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 pub use sealing::{SealError, SealingKey};
 
 /// Text that prints as `[redacted]`; read it with [`Secret::expose`].
-#[derive(Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline, description = "", extend("writeOnly" = true))]
 pub struct Secret(String);
 
 impl Secret {

@@ -4,6 +4,7 @@ use http::{
     HeaderValue, Method, Request, Response,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -173,8 +174,10 @@ async fn read(body: Body) -> Result<bytes::Bytes, Refusal> {
 }
 
 /// The answer of either form. Some clients read `token`, some `access_token`.
-#[derive(Serialize)]
-struct Answer<'a> {
+/// A token, as Docker's specification and RFC 6749 §5.1 want it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
+pub struct Answer<'a> {
     token: &'a str,
     access_token: &'a str,
     /// What was granted: only the OAuth2 form has it.

@@ -16,7 +16,7 @@ mod metrics;
 mod refusal;
 
 pub use config::{Algorithm, Config, KeyReference};
-pub use endpoint::{OPERATIONS, Service};
+pub use endpoint::{Answer, OPERATIONS, Service};
 pub use error::Error;
 pub use issuer::{Actions, Grant, Issuer, Token};
 pub use keys::{Jwk, Jwks, Keys, SigningKey, VerifyingKey};

@@ -5,9 +5,15 @@ use axum::{
 use http::header;
 
 use crate::{
-    api::{Shared, caller::Caller, error::Error, openapi::Routes, path::PathParameters},
+    api::{
+        Shared,
+        caller::Caller,
+        error::Error,
+        openapi::{Answer, Routes, Success},
+        path::PathParameters,
+    },
     auth::{Resource, Verb},
-    inventory::AdditionKind,
+    inventory::{Addition, AdditionKind},
 };
 
 pub(super) fn routes() -> Routes {
@@ -25,7 +31,7 @@ async fn read(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<Shown, Error> {
     let may = (Resource::ArtifactAddition, Verb::Read);
     let (_, artifact) = api.artifact(&caller, &path, may).await?;
     let name = path.text("addition");
@@ -36,10 +42,23 @@ async fn read(
             artifact.kind
         )));
     };
-    let addition = api.inventory.addition(&artifact, kind).await?;
-    let headers = [
-        (header::CONTENT_TYPE, addition.content_type),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    Ok((headers, addition.content).into_response())
+    Ok(Shown(api.inventory.addition(&artifact, kind).await?))
+}
+
+struct Shown(Addition);
+
+impl IntoResponse for Shown {
+    fn into_response(self) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, self.0.content_type),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        (headers, self.0.content).into_response()
+    }
+}
+
+impl Answer for Shown {
+    fn success() -> Success {
+        Success::other(&["application/json", "text/plain"])
+    }
 }

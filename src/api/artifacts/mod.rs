@@ -5,20 +5,17 @@ mod additions;
 mod shape;
 mod tags;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{StatusCode, Uri};
+use axum::extract::State;
+use http::Uri;
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::location,
     openapi::Routes,
-    paging::{self, ListQuery},
+    paging::{self, ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -29,7 +26,7 @@ use crate::{
     store::Page,
 };
 
-use shape::{ArtifactShape, With};
+use shape::{AccessoryShape, ArtifactShape, With};
 
 pub(super) fn routes() -> Routes {
     let all = "/projects/{project_name}/repositories/{repository_name}/artifacts";
@@ -37,7 +34,6 @@ pub(super) fn routes() -> Routes {
     Routes::new("artifact")
         .get(all, "List artifacts of a repository", list)
         .needs_in_project(Resource::Artifact, Verb::List)
-        .paged()
         .post(all, "Copy an artifact", copy)
         .requires(&["from"])
         .needs_in_project(Resource::Artifact, Verb::Create)
@@ -51,14 +47,12 @@ pub(super) fn routes() -> Routes {
             list_project,
         )
         .needs_in_project(Resource::Artifact, Verb::List)
-        .paged()
         .get(
             &format!("{one}/accessories"),
             "List what is attached to an artifact",
             accessories,
         )
         .needs_in_project(Resource::Accessory, Verb::List)
-        .paged()
         .merge(tags::routes())
         .merge(additions::routes())
 }
@@ -68,7 +62,7 @@ async fn list(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<ArtifactShape>, Error> {
     let may = (Resource::Artifact, Verb::List);
     let (_, name) = api.repository(&caller, &path, may).await?;
     let with = With::asked(|flag| query.flag(flag))?;
@@ -81,7 +75,7 @@ async fn list_project(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<ArtifactShape>, Error> {
     let may = (Resource::Artifact, Verb::List);
     let project = api.project(&caller, &path, may).await?;
     let with = With::asked(|flag| query.flag(flag))?;
@@ -97,12 +91,12 @@ async fn answer(
     api: &Api,
     scope: Scope,
     (query, with): (ListQuery, With),
-) -> Result<Response, Error> {
+) -> Result<Listed<ArtifactShape>, Error> {
     let page = api.inventory.artifacts(scope, query.listing()).await?;
     let last = page.items.last().map(|artifact| artifact.id.0);
     let items = shape::shapes(api, page.items, with).await?;
     let total = page.total;
-    Ok(query.answer_from(last, Page { items, total }, |shape: ArtifactShape| shape))
+    Ok(query.answer_from(last, Page { items, total }, |shape| shape))
 }
 
 async fn read(
@@ -110,7 +104,7 @@ async fn read(
     caller: Caller,
     path: PathParameters,
     uri: Uri,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<ArtifactShape>, Error> {
     let may = (Resource::Artifact, Verb::Read);
     let (_, artifact) = api.artifact(&caller, &path, may).await?;
     let parameters = paging::parameters(&uri);
@@ -121,14 +115,14 @@ async fn read(
     let shapes = shape::shapes(&api, vec![artifact], with).await?;
     let shape = shapes.into_iter().next();
     let shape = shape.ok_or_else(|| Error::internal("an artifact has no shape"))?;
-    Ok(axum::Json(shape).into_response())
+    Ok(axum::Json(shape))
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Artifact, Verb::Delete);
     let (_, artifact) = api.artifact(&caller, &path, may).await?;
     let parents = api.inventory.parents_of(&artifact).await?;
@@ -139,7 +133,7 @@ async fn delete(
         )));
     }
     api.editor(&caller).delete_artifact(&artifact).await?;
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// Copies `from=project/repository:tag` or `…@digest` into the repository in the path.
@@ -148,7 +142,7 @@ async fn copy(
     caller: Caller,
     path: PathParameters,
     uri: Uri,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     let may = (Resource::Artifact, Verb::Create);
     let (project, to) = api.repository(&caller, &path, may).await?;
     let parameters = paging::parameters(&uri);
@@ -174,12 +168,8 @@ async fn copy(
         description: format!("copied {from} {reference} to {to}"),
     };
     api.record(&caller, &act);
-    let path = api_path(&to);
-    Ok((
-        StatusCode::CREATED,
-        location(&format!("{path}/artifacts"), &artifact.digest),
-    )
-        .into_response())
+    let path = format!("{}/artifacts", api_path(&to));
+    Ok(Created::at(&path, &artifact.digest))
 }
 
 /// A repository and a reference in one text.
@@ -203,7 +193,7 @@ async fn accessories(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<AccessoryShape>, Error> {
     let may = (Resource::Accessory, Verb::List);
     let (_, subject) = api.artifact(&caller, &path, may).await?;
     let page = api.inventory.accessories(&subject, query.listing()).await?;

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,8 +13,9 @@ use crate::{
     oci::RepositoryName,
 };
 
-/// `Artifact`.
-#[derive(Debug, Serialize)]
+/// A manifest, its tags and what is attached to it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Artifact")]
 pub(super) struct ArtifactShape {
     id: i64,
     #[serde(rename = "type")]
@@ -28,7 +30,9 @@ pub(super) struct ArtifactShape {
     size: i64,
     push_time: Timestamp,
     pull_time: Timestamp,
+    #[schemars(with = "BTreeMap<String, Value>")]
     extra_attrs: Value,
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     annotations: Value,
     /// The children of an index, `null` without any.
     references: Option<Vec<ReferenceShape>>,
@@ -40,20 +44,25 @@ pub(super) struct ArtifactShape {
     accessories: Option<Vec<AccessoryShape>>,
 }
 
-/// `Reference`.
-#[derive(Debug, Serialize)]
+/// A child of an index.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Reference")]
 struct ReferenceShape {
     parent_id: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     child_id: Option<i64>,
     child_digest: String,
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
     platform: Option<Value>,
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
     annotations: Option<Value>,
+    #[schemars(with = "Option<Vec<String>>")]
     urls: Value,
 }
 
-/// `Tag`.
-#[derive(Debug, Serialize)]
+/// A tag of an artifact.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Tag")]
 pub(super) struct TagShape {
     id: i64,
     repository_id: i64,
@@ -64,8 +73,9 @@ pub(super) struct TagShape {
     immutable: bool,
 }
 
-/// `Accessory`.
-#[derive(Debug, Serialize)]
+/// A signature, or something else that is attached to an artifact.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Accessory")]
 pub(super) struct AccessoryShape {
     id: i64,
     artifact_id: i64,
@@ -80,8 +90,9 @@ pub(super) struct AccessoryShape {
     creation_time: Timestamp,
 }
 
-/// `AdditionLink`.
-#[derive(Debug, Serialize)]
+/// Where an addition of an artifact is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AdditionLink")]
 struct Link {
     absolute: bool,
     href: String,

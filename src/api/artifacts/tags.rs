@@ -1,19 +1,17 @@
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{api_path, shape::TagShape};
 use crate::{
     api::{
         Shared,
+        answer::Created,
         caller::Caller,
         error::Error,
-        json::{Json, location},
+        json::Json,
         openapi::Routes,
-        paging::ListQuery,
+        paging::{ListQuery, Listed},
         path::PathParameters,
     },
     auth::{Resource, Verb},
@@ -26,9 +24,7 @@ pub(super) fn routes() -> Routes {
     Routes::new("artifact")
         .get(all, "List the tags of an artifact", list)
         .needs_in_project(Resource::Tag, Verb::List)
-        .paged()
         .post(all, "Tag an artifact", create)
-        .takes("Tag")
         .needs_in_project(Resource::Tag, Verb::Create)
         .delete(&format!("{all}/{{tag_name}}"), "Delete a tag", delete)
         .needs_in_project(Resource::Tag, Verb::Delete)
@@ -39,7 +35,7 @@ async fn list(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<TagShape>, Error> {
     let may = (Resource::Tag, Verb::List);
     let (name, artifact) = api.artifact(&caller, &path, may).await?;
     let rules = api.auth.immutable(&name).await?;
@@ -48,9 +44,11 @@ async fn list(
     Ok(query.answer_from(last, page, |tag| TagShape::new(tag, Some(&rules))))
 }
 
-/// `Tag`, of which only the name counts.
-#[derive(Debug, Deserialize)]
+/// A tag to be made, of which only the name counts.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "Tag")]
 struct NewTag {
+    #[schemars(example = &"v2")]
     name: String,
 }
 
@@ -59,7 +57,7 @@ async fn create(
     caller: Caller,
     path: PathParameters,
     Json(tag): Json<NewTag>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     let may = (Resource::Tag, Verb::Create);
     let (name, artifact) = api.artifact(&caller, &path, may).await?;
     let tag: Tag = tag.name.parse().map_err(|_invalid| {
@@ -73,14 +71,14 @@ async fn create(
     }
     api.editor(&caller).tag(&artifact, &tag).await?;
     let path = format!("{}/artifacts/{}/tags", api_path(&name), artifact.digest);
-    Ok((StatusCode::CREATED, location(&path, &tag)).into_response())
+    Ok(Created::at(&path, &tag))
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Tag, Verb::Delete);
     let (name, artifact) = api.artifact(&caller, &path, may).await?;
     let text = path.text("tag_name");
@@ -92,5 +90,5 @@ async fn delete(
         return Err(missing());
     }
     api.editor(&caller).delete_tag(&name, &tag).await?;
-    Ok(StatusCode::OK)
+    Ok(())
 }

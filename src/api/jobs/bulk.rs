@@ -1,6 +1,7 @@
 //! `POST /api/v1/jobs/stop`, `/retry` and `/recover`: many jobs in one call.
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,7 +12,8 @@ use crate::{
 };
 
 /// Which jobs are meant; what is absent does not matter.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "JobsMeant")]
 #[serde(deny_unknown_fields)]
 pub(super) struct Meant {
     kind: Option<String>,
@@ -24,7 +26,8 @@ pub(super) struct Meant {
 }
 
 /// How many jobs were changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobsChanged")]
 pub(in crate::api) struct Changed {
     pub(in crate::api) count: u64,
 }
@@ -50,9 +53,11 @@ pub(super) async fn retry(
 }
 
 /// From when on failures are to be mended.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "JobsSince")]
 #[serde(deny_unknown_fields)]
 pub(super) struct Recovery {
+    #[schemars(extend("format" = "date-time"))]
     since: String,
 }
 

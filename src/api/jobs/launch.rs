@@ -2,37 +2,39 @@
 
 use std::time::Duration;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{JobShape, record};
 use crate::{
-    api::{Shared, caller::Caller, error::Error, json::Json},
+    api::{Shared, answer::Accepted, caller::Caller, error::Error, json::Json},
     audit::Operation,
     jobs,
 };
 
 /// jobservice's `Request`; a status hook is not called.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "JobRequest")]
 pub(super) struct Launch {
     job: Wanted,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "JobToLaunch")]
 struct Wanted {
     name: String,
     #[serde(default)]
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
     parameters: Option<Value>,
     metadata: Metadata,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "JobMetadata")]
 struct Metadata {
+    #[schemars(extend("enum" = ["Generic", "Scheduled"]))]
     kind: String,
     /// Seconds.
     #[serde(default)]
@@ -45,14 +47,14 @@ pub(super) async fn launch(
     State(api): State<Shared>,
     caller: Caller,
     Json(Launch { job }): Json<Launch>,
-) -> Result<Response, Error> {
+) -> Result<Accepted<JobShape>, Error> {
     caller.administrator()?;
     let name = job.name.clone();
     let id = api.jobs.launch(job.launch()?).await?;
     let what = format!("launched the job {id} of the name {name}");
     record(&api, &caller, (Operation::Create, id), &what);
     let job = JobShape::new(api.jobs.job(id).await?, api.clock.now());
-    Ok((StatusCode::ACCEPTED, axum::Json(job)).into_response())
+    Ok(Accepted(job))
 }
 
 impl Wanted {

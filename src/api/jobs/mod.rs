@@ -10,13 +10,19 @@ mod refusal;
 mod shape;
 mod stats;
 
-use axum::{extract::State, middleware::map_response, response::Response};
-use http::StatusCode;
+use axum::{extract::State, middleware::map_response, response::NoContent};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Api, Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes,
-    paging::ListQuery, path::PathParameters,
+    Api, Shared,
+    act::Act,
+    caller::Caller,
+    error::Error,
+    json::Json,
+    openapi::Routes,
+    paging::{ListQuery, Listed},
+    path::PathParameters,
 };
 use crate::{
     audit::Operation,
@@ -24,6 +30,7 @@ use crate::{
     store::Test,
 };
 pub(super) use bulk::Changed;
+pub(super) use refusal::Refusal;
 use shape::JobShape;
 
 /// The routes by their whole paths, for they do not lie below the contract's root.
@@ -32,18 +39,12 @@ pub(super) fn routes() -> Routes {
     Routes::new("jobs")
         .get(all, "List jobs, by kind, key, target, status, since", list)
         .administrator()
-        .answers("Job")
-        .paged()
         .post(all, "Launch a job", launch::launch)
         .administrator()
-        .takes("JobRequest")
-        .answers("Job")
         .get(one, "Read a job", read)
         .administrator()
-        .answers("Job")
         .post(one, "Stop or retry a job", act)
         .administrator()
-        .takes("JobAction")
         .get(
             "/api/v1/jobs/{job_id}/log",
             "What a job wrote; `follow=true` waits",
@@ -56,27 +57,20 @@ pub(super) fn routes() -> Routes {
             bulk::stop,
         )
         .administrator()
-        .takes("JobsMeant")
-        .answers("JobsChanged")
         .post(
             "/api/v1/jobs/retry",
             "Retry the jobs that are meant",
             bulk::retry,
         )
         .administrator()
-        .takes("JobsMeant")
-        .answers("JobsChanged")
         .post(
             "/api/v1/jobs/recover",
             "Retry all that failed since a time",
             bulk::recover,
         )
         .administrator()
-        .takes("JobsSince")
-        .answers("JobsChanged")
         .get("/api/v1/stats", "The processes that run jobs", stats::stats)
         .administrator()
-        .answers("JobStats")
         .wrap(|router| router.layer(map_response(refusal::as_jobservice)))
 }
 
@@ -84,7 +78,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<JobShape>, Error> {
     caller.administrator()?;
     let selected = match query.parameter("status").or(query.parameter("state")) {
         Some(word) => Some(Selected::parse(word).ok_or_else(|| unknown_status(word))?),
@@ -123,8 +117,10 @@ async fn read(
 }
 
 /// What is to be done with a job.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "JobAction")]
 struct Action {
+    #[schemars(extend("enum" = ["stop", "retry"]))]
     action: String,
 }
 
@@ -134,7 +130,7 @@ async fn act(
     caller: Caller,
     path: PathParameters,
     Json(Action { action }): Json<Action>,
-) -> Result<StatusCode, Error> {
+) -> Result<NoContent, Error> {
     caller.administrator()?;
     let id = path.job()?;
     let done = match action.as_str() {
@@ -152,7 +148,7 @@ async fn act(
         (Operation::Update, id),
         &format!("{done} the job {id}"),
     );
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 impl PathParameters {

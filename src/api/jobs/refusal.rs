@@ -2,9 +2,20 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::api::error::Told;
+
+/// The body of a refusal.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobRefusal")]
+pub(in crate::api) struct Refusal {
+    code: u16,
+    message: &'static str,
+    /// What is wrong with this request.
+    details: String,
+}
 
 /// Gives a refusal jobservice's form; other answers pass.
 pub(super) async fn as_jobservice(mut response: Response) -> Response {
@@ -12,8 +23,12 @@ pub(super) async fn as_jobservice(mut response: Response) -> Response {
         return response;
     };
     let (code, message) = code(response.status());
-    let body = axum::Json(json!({"code": code, "message": message, "details": details}));
-    let (_, body) = body.into_response().into_parts();
+    let refusal = Refusal {
+        code,
+        message,
+        details,
+    };
+    let (_, body) = axum::Json(refusal).into_response().into_parts();
     response.headers_mut().remove(header::CONTENT_LENGTH);
     *response.body_mut() = body;
     response

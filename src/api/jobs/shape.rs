@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -6,14 +7,15 @@ use crate::{
     jobs::{Job, Progress},
 };
 
-/// jobservice's `JobStats` (`harbor.md` 6.1); times in seconds, 0 for none. The fields from
-/// `key` on are our own.
-#[derive(Debug, Serialize)]
+/// jobservice's `JobStats`; times in seconds, 0 for none. The fields from `key` on are our own.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Job")]
 pub(super) struct JobShape {
     job: Stats,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobStats")]
 struct Stats {
     id: String,
     status: &'static str,
@@ -25,6 +27,7 @@ struct Stats {
     update_time: i64,
     run_at: i64,
     die_at: i64,
+    #[schemars(with = "serde_json::Map<String, Value>")]
     parameters: Value,
     /// Runs that the newest wish has had.
     revision: i64,
@@ -50,7 +53,8 @@ struct Stats {
 }
 
 /// How far the run under way is. The parts of a copy are blobs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobProgress")]
 struct ProgressShape {
     #[serde(flatten)]
     progress: Progress,

@@ -1,24 +1,28 @@
 //! `GET /api/v1/stats`: the processes that run jobs.
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::{Shared, caller::Caller, error::Error};
 
 /// jobservice's `Stats`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WorkerStats")]
 pub(super) struct Stats {
     worker_pools: Vec<Pool>,
 }
 
 /// jobservice's `StatsData`; times in seconds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WorkerPoolStats")]
 struct Pool {
     worker_pool_id: String,
     started_at: i64,
     heartbeat_at: i64,
     job_names: Vec<String>,
     concurrency: u32,
+    #[schemars(extend("enum" = ["Healthy", "Dead"]))]
     status: &'static str,
 }
 

@@ -1,59 +1,89 @@
 //! The OpenAPI 3.1 document that Tidegate serves about itself.
 //!
-//! `routes.rs` joins each route with one line about it and with who may use it (`permission.rs`);
-//! here these lines become the document.
-//! What Harbor's operations answer is Harbor's contract and is not said again.
+//! `routes.rs` joins each route with one line about it and with who may use it (`permission.rs`).
+//! What it takes and answers is read from the signature of its handler (`signature.rs`,
+//! `answer.rs`), the schemas from the types there (`schemas.rs`). Here all becomes the document.
 
+mod answer;
 mod components;
 pub(super) mod page;
 mod permission;
-mod requests;
 mod routes;
+mod schemas;
+mod signature;
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
 use http::header;
+use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
-use super::Shared;
+use super::{Shared, error, jobs};
+pub(super) use answer::{Answer, Content, SchemaOf, Success};
 pub use routes::Operation;
 pub(super) use routes::Routes;
+use schemas::Schemas;
 
 /// `GET /api/openapi.json`, for anybody.
-pub(super) async fn serve(State(api): State<Shared>) -> impl IntoResponse {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    (json, api.document.clone())
+pub(super) async fn serve(State(api): State<Shared>) -> Document {
+    Document(api.document.clone())
+}
+
+/// The document's JSON.
+pub(super) struct Document(Bytes);
+
+impl IntoResponse for Document {
+    fn into_response(self) -> Response {
+        let json = [(header::CONTENT_TYPE, "application/json")];
+        (json, self.0).into_response()
+    }
+}
+
+impl Answer for Document {
+    fn success() -> Success {
+        Success::json::<Map<String, Value>>()
+    }
 }
 
 /// The document about these operations.
 pub(super) fn document(operations: &[Operation]) -> Value {
+    let mut schemas = Schemas::new();
     let mut paths = Map::new();
     for operation in operations {
         let path = paths
             .entry(operation.path.clone())
             .or_insert_with(|| json!({}));
-        path[operation.method.to_ascii_lowercase()] = operation.describe();
+        path[operation.method.to_ascii_lowercase()] = operation.describe(&mut schemas);
     }
-    json!({
+    let refusals = [
+        schemas.answered(SchemaGenerator::subschema_for::<error::Errors>),
+        schemas.answered(SchemaGenerator::subschema_for::<jobs::Refusal>),
+    ];
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Tidegate",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Harbor's REST API v2.0, the job API and the token service. What \
-                Harbor's operations answer is in Harbor's own description of them.",
+            "description": "Harbor's REST API v2.0, the job API and the token service.",
         },
         "security": [{"basic": []}, {}],
         "paths": paths,
-        "components": components::components(),
-    })
+        "components": components::components(refusals),
+    });
+    schemas.settle(&mut document);
+    document
 }
 
 impl Operation {
-    fn describe(&self) -> Value {
+    fn describe(&self, schemas: &mut Schemas) -> Value {
         let mut described = json!({
             "tags": [self.tag],
             "summary": self.summary,
             "operationId": self.id(),
-            "responses": {"2XX": self.answer(), "default": reference("responses", self.refusal())},
+            "responses": self.responses(schemas),
         });
         let parameters = self.parameters();
         if !parameters.is_empty() {
@@ -63,7 +93,7 @@ impl Operation {
             described["x-permission"] = permission.describe();
         }
         if let Some(schema) = self.takes {
-            let content = json!({"application/json": {"schema": reference("schemas", schema)}});
+            let content = json!({"application/json": {"schema": schemas.taken(schema)}});
             described["requestBody"] = json!({"required": true, "content": content});
         }
         described
@@ -84,31 +114,37 @@ impl Operation {
         id
     }
 
-    fn answer(&self) -> Value {
+    fn responses(&self, schemas: &mut Schemas) -> Map<String, Value> {
         let mut answer = json!({"description": "Done."});
-        if let Some(schema) = self.answers {
-            let one = reference("schemas", schema);
-            let schema = if self.is_paged {
-                json!({"type": "array", "items": one})
-            } else {
-                one
-            };
-            answer["content"] = json!({"application/json": {"schema": schema}});
+        match self.success.body {
+            Content::Empty => {}
+            Content::Json(schema) => {
+                answer["content"]["application/json"]["schema"] = schemas.answered(schema);
+            }
+            Content::Other(media_types) => {
+                for media_type in media_types {
+                    answer["content"][media_type] = json!({});
+                }
+            }
         }
-        if self.is_paged {
-            answer["headers"] = json!({
-                "X-Total-Count": reference("headers", "X-Total-Count"),
-                "Link": reference("headers", "Link"),
-            });
+        for name in self.success.headers {
+            answer["headers"][name] = reference("headers", name);
         }
-        answer
+        let refusal = reference("responses", self.refusal());
+        let statuses = self.success.statuses.iter();
+        let mut responses: Map<String, Value> = statuses
+            .map(|status| (status.to_string(), answer.clone()))
+            .collect();
+        responses.insert("4XX".to_owned(), refusal.clone());
+        responses.insert("5XX".to_owned(), refusal);
+        responses
     }
 
     fn refusal(&self) -> &'static str {
-        if self.tag == "jobs" {
-            "JobRefusal"
-        } else {
-            "Refusal"
+        match self.tag {
+            "jobs" => "JobRefusal",
+            "notifications" => "Refusal",
+            _ => "Errors",
         }
     }
 
@@ -128,7 +164,7 @@ impl Operation {
         parameters.extend(self.required.iter().map(|name| {
             json!({"name": name, "in": "query", "required": true, "schema": {"type": "string"}})
         }));
-        if self.is_paged {
+        if self.success.is_paged() {
             let paging = ["page", "page_size", "q", "sort"];
             parameters.extend(paging.map(|name| reference("parameters", name)));
         }
@@ -141,4 +177,19 @@ fn reference(section: &str, name: &str) -> Value {
 }
 
 /// Parameters in paths that are numbers.
-const IDS: [&str; 5] = ["id", "mid", "robot_id", "task_id", "user_id"];
+const IDS: [&str; 14] = [
+    "eid",
+    "execution_id",
+    "gc_id",
+    "group_id",
+    "id",
+    "immutable_rule_id",
+    "label_id",
+    "mid",
+    "purge_id",
+    "robot_id",
+    "task_id",
+    "tid",
+    "user_id",
+    "webhook_policy_id",
+];

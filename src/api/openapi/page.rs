@@ -1,35 +1,48 @@
 //! The page that shows the document. It needs nothing from elsewhere, so it works where there is
 //! no way to the internet.
 
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderName, header};
 
+use super::{Answer, Success};
+
 /// `GET /api/docs`.
-pub(in crate::api) async fn page() -> impl IntoResponse {
-    file("text/html; charset=utf-8", include_str!("page/page.html"))
+pub(in crate::api) async fn page() -> File {
+    File("text/html; charset=utf-8", include_str!("page/page.html"))
 }
 
 /// `GET /api/docs/page.js`.
-pub(in crate::api) async fn script() -> impl IntoResponse {
-    file(
+pub(in crate::api) async fn script() -> File {
+    File(
         "text/javascript; charset=utf-8",
         include_str!("page/page.js"),
     )
 }
 
 /// `GET /api/docs/page.css`.
-pub(in crate::api) async fn style() -> impl IntoResponse {
-    file("text/css; charset=utf-8", include_str!("page/page.css"))
+pub(in crate::api) async fn style() -> File {
+    File("text/css; charset=utf-8", include_str!("page/page.css"))
 }
 
-fn file(media_type: &'static str, text: &'static str) -> impl IntoResponse {
-    let headers: [(HeaderName, &str); 4] = [
-        (header::CONTENT_TYPE, media_type),
-        (header::CONTENT_SECURITY_POLICY, ONLY_OURS),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    (headers, text)
+/// Its media type and its text.
+pub(in crate::api) struct File(&'static str, &'static str);
+
+impl IntoResponse for File {
+    fn into_response(self) -> Response {
+        let headers: [(HeaderName, &str); 4] = [
+            (header::CONTENT_TYPE, self.0),
+            (header::CONTENT_SECURITY_POLICY, ONLY_OURS),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::CACHE_CONTROL, "no-cache"),
+        ];
+        (headers, self.1).into_response()
+    }
+}
+
+impl Answer for File {
+    fn success() -> Success {
+        Success::other(&["text/html", "text/javascript", "text/css"])
+    }
 }
 
 /// The page loads and asks this gateway alone, and nobody may put it in a frame.

@@ -5,8 +5,9 @@ use axum::{
     handler::Handler,
     routing::{MethodFilter, on},
 };
+use schemars::JsonSchema;
 
-use super::permission::Permission;
+use super::{SchemaOf, Success, permission::Permission, signature::Signature};
 use crate::{
     api::Shared,
     auth::{Resource, Verb},
@@ -23,11 +24,10 @@ pub struct Operation {
     pub tag: &'static str,
     /// One line.
     pub summary: &'static str,
-    /// The schema of the request's body, by its name in the document.
-    pub(super) takes: Option<&'static str>,
-    /// The schema of a good answer.
-    pub(super) answers: Option<&'static str>,
-    pub(super) is_paged: bool,
+    /// The schema of the request's body.
+    pub(super) takes: Option<SchemaOf>,
+    /// What it answers when all is well.
+    pub(super) success: Success,
     /// What the query must hold.
     pub(super) required: &'static [&'static str],
     /// None where another room serves it.
@@ -35,6 +35,7 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// One that takes no body and answers none.
     pub fn new(
         method: &'static str,
         path: impl Into<String>,
@@ -47,10 +48,27 @@ impl Operation {
             tag,
             summary,
             takes: None,
-            answers: None,
-            is_paged: false,
+            success: Success::EMPTY,
             required: &[],
             permission: None,
+        }
+    }
+
+    /// The same, with an answer in JSON.
+    #[must_use]
+    pub fn answering<T: JsonSchema>(self) -> Self {
+        Self {
+            success: Success::json::<T>(),
+            ..self
+        }
+    }
+
+    /// The same, with an answer of one of these media types.
+    #[must_use]
+    pub fn answering_other(self, media_types: &'static [&'static str]) -> Self {
+        Self {
+            success: Success::other(media_types),
+            ..self
         }
     }
 }
@@ -63,7 +81,8 @@ pub(in crate::api) struct Routes {
     operations: Vec<Operation>,
 }
 
-/// Methods by their names; each takes a path, one line about it, and what serves it.
+/// Methods by their names; each takes a path, one line about it, and what serves it, whose
+/// signature says what is taken and answered.
 macro_rules! methods {
     ($($name:ident = $method:ident;)*) => {
         $(pub(in crate::api) fn $name<H, T>(
@@ -73,10 +92,14 @@ macro_rules! methods {
             handler: H,
         ) -> Self
         where
-            H: Handler<T, Shared>,
+            H: Handler<T, Shared> + Signature<T>,
             T: 'static,
         {
-            let operation = Operation::new(stringify!($method), path, self.tag, summary);
+            let operation = Operation {
+                takes: H::takes(),
+                success: H::answers(),
+                ..Operation::new(stringify!($method), path, self.tag, summary)
+            };
             self.serve(MethodFilter::$method, operation, handler)
         })*
     };
@@ -149,24 +172,9 @@ impl Routes {
         self.with(|operation| operation.permission = Some(permission))
     }
 
-    /// The operation before answers a list in pages.
-    pub(in crate::api) fn paged(self) -> Self {
-        self.with(|operation| operation.is_paged = true)
-    }
-
     /// The operation before needs these parameters in the query.
     pub(in crate::api) fn requires(self, parameters: &'static [&'static str]) -> Self {
         self.with(|operation| operation.required = parameters)
-    }
-
-    /// The operation before takes a body of this schema.
-    pub(in crate::api) fn takes(self, schema: &'static str) -> Self {
-        self.with(|operation| operation.takes = Some(schema))
-    }
-
-    /// The operation before answers with this schema.
-    pub(in crate::api) fn answers(self, schema: &'static str) -> Self {
-        self.with(|operation| operation.answers = Some(schema))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Operation)) -> Self {

@@ -1,7 +1,7 @@
 //! What depends on what a project holds: whether it can be deleted, and its summary.
 
 use axum::extract::State;
-use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
     store::Listing,
 };
 
-/// `ProjectDeletable`.
-#[derive(Debug, Serialize)]
+/// Whether a project can be deleted, and what is in the way.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProjectDeletable")]
 pub(super) struct Deletable {
     deletable: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -37,7 +38,7 @@ pub(super) async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Project, Verb::Delete);
     let project = api.project(&caller, &path, may).await?;
     if let Some(obstacle) = obstacle(&api, &project).await? {
@@ -47,7 +48,7 @@ pub(super) async fn delete(
     api.auth.delete_project(project.id).await?;
     let description = format!("deleted project {}", project.name);
     super::record(&api, &caller, Operation::Delete, &project.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 /// Why the project cannot be deleted now.
@@ -67,8 +68,9 @@ async fn obstacle(api: &Api, project: &Project) -> Result<Option<String>, Error>
     }))
 }
 
-/// `ProjectSummary`. The counts of members are for those who may list them.
-#[derive(Debug, Serialize)]
+/// What is in a project. The counts of members are for those who may list them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProjectSummary")]
 pub(super) struct Summary {
     repo_count: i64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -77,7 +79,8 @@ pub(super) struct Summary {
     quota: Option<Quota>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "ProjectMemberCounts")]
 #[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct MemberCounts {
     project_admin_count: usize,
@@ -87,7 +90,8 @@ struct MemberCounts {
     limited_guest_count: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProjectSummaryQuota")]
 struct Quota {
     hard: Storage,
     used: Storage,

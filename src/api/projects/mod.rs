@@ -4,23 +4,22 @@
 mod contents;
 mod shape;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::extract::State;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::{Json, created},
-    metadata::{self, MetadataChange},
+    json::Json,
+    metadata::MetadataChange,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::{PathParameters, ProjectReference},
 };
 use crate::{
@@ -39,19 +38,16 @@ pub(super) fn routes() -> Routes {
     Routes::new("project")
         .get("/projects", "List projects", list)
         .open()
-        .paged()
         .head("/projects", "Whether a project exists", exists)
         .requires(&["project_name"])
         .signed_in()
         .post("/projects", "Create a project", create)
-        .takes("ProjectReq")
         .by_case(
             "users where the configuration lets them, and who may create projects in the system",
         )
         .get(one, "Read a project", read)
         .needs_in_project(Resource::Project, Verb::Read)
         .put(one, "Change a project", update)
-        .takes("ProjectReq")
         .needs_in_project(Resource::Project, Verb::Update)
         .delete(one, "Delete a project", contents::delete)
         .needs_in_project(Resource::Project, Verb::Delete)
@@ -73,7 +69,7 @@ async fn list(
     State(api): State<Shared>,
     caller: Caller,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<ProjectShape>, Error> {
     let with_detail = query.flag("with_detail")?.unwrap_or(true);
     let public = query.flag("public")?;
     let query = query
@@ -100,28 +96,26 @@ async fn list(
     });
     let items = shapes.buffered(PROJECTS_AT_ONCE).try_collect().await?;
     let total = page.total;
-    Ok(query.answer(Page { items, total }, |shape: ProjectShape| shape))
+    Ok(query.answer(Page { items, total }, |shape| shape))
 }
 
-async fn exists(
-    State(api): State<Shared>,
-    caller: Caller,
-    query: ListQuery,
-) -> Result<StatusCode, Error> {
+async fn exists(State(api): State<Shared>, caller: Caller, query: ListQuery) -> Result<(), Error> {
     caller.signed_in()?;
     let name = query.parameter("project_name");
     let name = name.ok_or_else(|| Error::BadRequest("project_name in query is required".into()))?;
     let reference = ProjectReference::Name(name.to_owned());
     match api.find_project(&reference).await? {
-        Some(_) => Ok(StatusCode::OK),
+        Some(_) => Ok(()),
         None => Err(Error::not_found("project", reference)),
     }
 }
 
-/// `ProjectReq`.
-#[derive(Debug, Deserialize)]
+/// A project to be made, or what is to change of one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ProjectReq")]
 struct ProjectRequest {
     #[serde(default)]
+    #[schemars(example = &"team")]
     project_name: Option<String>,
     /// Of Harbor 1.x; `metadata.public` is the one that counts when both are there.
     #[serde(default)]
@@ -131,14 +125,18 @@ struct ProjectRequest {
     #[serde(default)]
     cve_allowlist: Option<CveAllowlist>,
     #[serde(default)]
+    /// Bytes; -1 for no limit.
+    #[schemars(example = -1)]
     storage_limit: Option<i64>,
     #[serde(default)]
     registry_id: Option<i64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "CVEAllowlist")]
 struct CveAllowlist {
     #[serde(default)]
+    #[schemars(with = "Option<Vec<serde_json::Value>>", extend("maxItems" = 0))]
     items: Option<Vec<serde::de::IgnoredAny>>,
 }
 
@@ -160,7 +158,7 @@ impl ProjectRequest {
                     .into(),
             ));
         }
-        let mut settings = metadata::given(self.metadata.take().unwrap_or_default());
+        let mut settings = self.metadata.take().unwrap_or_default().given();
         if let Some(public) = self.public {
             settings
                 .entry("public".to_owned())
@@ -175,7 +173,7 @@ async fn create(
     caller: Caller,
     headers: HeaderMap,
     Json(mut request): Json<ProjectRequest>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     caller.signed_in()?;
     let settings = request.settings()?;
     let name = request.project_name.unwrap_or_default();
@@ -191,8 +189,10 @@ async fn create(
     record(&api, &caller, Operation::Create, &name, description);
     let wants_name = headers.get("x-resource-name-in-location");
     Ok(match wants_name {
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"true") => created("/projects", name),
-        _ => created("/projects", id),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"true") => {
+            Created::at("/projects", name)
+        }
+        _ => Created::at("/projects", id),
     })
 }
 
@@ -200,11 +200,11 @@ async fn read(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<ProjectShape>, Error> {
     let may = (Resource::Project, Verb::Read);
     let project = api.project(&caller, &path, may).await?;
     let shape = shape::detailed(&api, &caller.principal, project).await?;
-    Ok(axum::Json(shape).into_response())
+    Ok(axum::Json(shape))
 }
 
 async fn update(
@@ -212,7 +212,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(mut request): Json<ProjectRequest>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let may = (Resource::Project, Verb::Update);
     let project = api.project(&caller, &path, may).await?;
     let settings = request.settings()?;
@@ -233,7 +233,7 @@ async fn update(
     }
     let description = format!("changed project {}", project.name);
     record(&api, &caller, Operation::Update, &project.name, description);
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 fn record(api: &Api, caller: &Caller, operation: Operation, name: &str, description: String) {

@@ -1,17 +1,17 @@
-//! `Project` of the contract.
+//! What a project looks like.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    api::{Api, error::Error},
-    auth::{
-        Principal, Role,
-        projects::{Metadata, Project},
-    },
+    api::{Api, error::Error, metadata::MetadataShape},
+    auth::{Principal, Role, projects::Project},
     clock::Timestamp,
 };
 
-#[derive(Debug, Serialize)]
+/// A namespace of repositories.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Project")]
 pub(in crate::api) struct ProjectShape {
     project_id: i64,
     name: String,
@@ -20,13 +20,14 @@ pub(in crate::api) struct ProjectShape {
     creation_time: Timestamp,
     update_time: Timestamp,
     deleted: bool,
-    metadata: Metadata,
+    metadata: MetadataShape,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     detail: Option<Detail>,
 }
 
 /// What `with_detail=false` leaves out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ProjectDetail")]
 struct Detail {
     /// The role that may most; 0 for none.
     current_user_role_id: i64,
@@ -37,7 +38,7 @@ struct Detail {
 /// A project with its settings only.
 pub(in crate::api) async fn plain(api: &Api, project: Project) -> Result<ProjectShape, Error> {
     Ok(ProjectShape {
-        metadata: api.auth.project_metadata(project.id).await?,
+        metadata: MetadataShape(api.auth.project_metadata(project.id).await?),
         project_id: project.id.0,
         name: project.name,
         owner_id: project.owner_id.0,

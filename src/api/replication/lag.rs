@@ -1,4 +1,5 @@
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -9,13 +10,15 @@ use crate::{
     replication::{PolicyLag, TargetLag},
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Lag")]
 pub(super) struct LagShape {
     policies: Vec<PolicyShape>,
     targets: Vec<TargetShape>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PolicyLag")]
 struct PolicyShape {
     policy_id: i64,
     policy: String,
@@ -25,7 +28,8 @@ struct PolicyShape {
     backlog: BacklogShape,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TargetLag")]
 struct TargetShape {
     registry_id: i64,
     registry: String,
@@ -36,7 +40,8 @@ struct TargetShape {
     parked: Option<ParkedShape>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Backlog")]
 struct BacklogShape {
     waiting: u64,
     running: u64,
@@ -48,7 +53,8 @@ struct BacklogShape {
     lag_seconds: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Parked")]
 struct ParkedShape {
     reason: String,
     until: Timestamp,

@@ -18,36 +18,30 @@ pub(super) fn routes() -> Routes {
             plan::plan,
         )
         .needs(Resource::ReplicationPolicy, Verb::Read)
-        .takes("PlanRequest")
-        .answers("Plan")
         .post(
             "/api/v1/replication/executions/{id}/retry",
             "Try again what failed of a run",
             runs::retry,
         )
         .needs(Resource::Replication, Verb::Create)
-        .answers("JobsChanged")
         .post(
             "/api/v1/replication/policies/{id}/stop",
             "Stop all that a policy has under way",
             runs::stop,
         )
         .needs(Resource::Replication, Verb::Create)
-        .answers("JobsChanged")
         .get(
             "/api/v1/replication/policies/{id}/firings",
             "What became of the slots of a policy's schedule",
             runs::firings,
         )
         .needs(Resource::Replication, Verb::List)
-        .answers("Firings")
         .get(
             "/api/v1/replication/lag",
             "How far policies and targets are behind",
             lag::lag,
         )
         .needs(Resource::ReplicationPolicy, Verb::Read)
-        .answers("Lag")
         .get(
             "/api/v1/replication/wait",
             "Wait until a tag or digest is at its targets",
@@ -55,5 +49,4 @@ pub(super) fn routes() -> Routes {
         )
         .requires(&["repository", "reference"])
         .by_case("who is signed in and may pull from the repository")
-        .answers("Standing")
 }

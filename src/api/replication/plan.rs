@@ -1,4 +1,5 @@
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
 };
 
 /// Which policy is meant: one that is kept, or one as it would be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct PlanRequest {
     #[serde(default)]
     policy_id: Option<i64>,
@@ -16,7 +17,8 @@ pub(super) struct PlanRequest {
     policy: Option<PolicyRequest>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Plan")]
 pub(super) struct PlanShape {
     copy: u64,
     delete: u64,
@@ -29,9 +31,11 @@ pub(super) struct PlanShape {
     steps: Vec<StepShape>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PlanStep")]
 struct StepShape {
     /// `copy`, `delete` or `keep`.
+    #[schemars(extend("enum" = ["copy", "delete", "keep"]))]
     action: &'static str,
     src_resource: String,
     dst_resource: String,

@@ -1,4 +1,5 @@
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -12,10 +13,12 @@ use crate::{
     replication::{ExecutionId, PolicyId},
 };
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Firing")]
 pub(super) struct FiringShape {
     slot: Timestamp,
     fired: Timestamp,
+    #[schemars(extend("enum" = ["fired", "joined", "missed"]))]
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<i64>,

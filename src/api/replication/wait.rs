@@ -5,31 +5,46 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    api::{Api, Shared, caller::Caller, error::Error, paging, path::ProjectReference},
+    api::{
+        Api, Shared,
+        caller::Caller,
+        error::Error,
+        openapi::{Answer, Success},
+        paging,
+        path::ProjectReference,
+    },
     auth::{Resource, Verb},
     oci::{Digest, Reference, RepositoryName},
     replication::{Awaited, PolicyId, Standing, TargetStanding},
 };
 
-#[derive(Debug, Serialize)]
-struct StandingShape<'a> {
-    repository: &'a RepositoryName,
-    reference: &'a Reference,
+/// Where a reference is, and where it is still missing.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Standing")]
+struct StandingShape {
+    #[schemars(with = "String")]
+    repository: RepositoryName,
+    #[schemars(with = "String")]
+    reference: Reference,
+    #[schemars(with = "String")]
     digest: Digest,
     complete: bool,
     targets: Vec<TargetShape>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TargetStanding")]
 struct TargetShape {
     policy_id: i64,
     policy: String,
     registry_id: i64,
     repository: String,
     /// `there`, `waiting`, `running`, `retrying`, `unknown` or `missing`.
+    #[schemars(extend("enum" = ["there", "waiting", "running", "retrying", "unknown", "missing"]))]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<i64>,
@@ -61,7 +76,7 @@ pub(super) async fn wait(
     State(api): State<Shared>,
     caller: Caller,
     uri: Uri,
-) -> Result<Response, Error> {
+) -> Result<Waited, Error> {
     caller.signed_in()?;
     let (awaited, patience) = parse(&uri)?;
     api.pullable(&caller, &awaited.repository).await?;
@@ -70,8 +85,8 @@ pub(super) async fn wait(
     let (resource, verb) = (Resource::ReplicationPolicy, Verb::Read);
     let shows_message = api.system(&caller, resource, verb).is_ok();
     let shape = StandingShape {
-        repository: &awaited.repository,
-        reference: &awaited.reference,
+        repository: awaited.repository,
+        reference: awaited.reference,
         complete: standing.is_complete(),
         digest: standing.digest,
         targets: standing
@@ -80,7 +95,25 @@ pub(super) async fn wait(
             .map(|target| TargetShape::new(target, shows_message))
             .collect(),
     };
-    Ok((status, axum::Json(shape)).into_response())
+    Ok(Waited(status, shape))
+}
+
+/// The standing when the waiting ended, and whether it is what was hoped for.
+pub(super) struct Waited(StatusCode, StandingShape);
+
+impl IntoResponse for Waited {
+    fn into_response(self) -> Response {
+        (self.0, axum::Json(self.1)).into_response()
+    }
+}
+
+impl Answer for Waited {
+    fn success() -> Success {
+        Success {
+            statuses: &[200, 408, 409],
+            ..Success::json::<StandingShape>()
+        }
+    }
 }
 
 fn status_of(standing: &Standing) -> StatusCode {

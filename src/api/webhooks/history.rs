@@ -1,16 +1,19 @@
 //! What became of events: executions, their tasks and logs.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{permitted, policy_id};
 use crate::{
     api::{
-        Shared, caller::Caller, error::Error, json::plain_text, openapi::Routes, paging::ListQuery,
+        Shared,
+        answer::PlainText,
+        caller::Caller,
+        error::Error,
+        openapi::Routes,
+        paging::{ListQuery, Listed},
         path::PathParameters,
     },
     auth::{Resource, Verb},
@@ -24,8 +27,7 @@ pub(super) fn routes() -> Routes {
     let all = "/projects/{project_name_or_id}/webhook/policies/{webhook_policy_id}/executions";
     let jobs = Routes::new("webhookjob")
         .get(&format!("{project}/jobs"), "List deliveries", deliveries)
-        .needs_in_project(Resource::NotificationPolicy, Verb::List)
-        .paged();
+        .needs_in_project(Resource::NotificationPolicy, Verb::List);
     Routes::new("webhook")
         .get(
             &format!("{project}/lasttrigger"),
@@ -35,14 +37,12 @@ pub(super) fn routes() -> Routes {
         .needs_in_project(Resource::NotificationPolicy, Verb::Read)
         .get(all, "List the events of a webhook policy", executions)
         .needs_in_project(Resource::NotificationPolicy, Verb::Read)
-        .paged()
         .get(
             &format!("{all}/{{execution_id}}/tasks"),
             "List the deliveries of an event",
             tasks,
         )
         .needs_in_project(Resource::NotificationPolicy, Verb::Read)
-        .paged()
         .get(
             &format!("{all}/{{execution_id}}/tasks/{{task_id}}/log"),
             "What a delivery wrote",
@@ -52,20 +52,33 @@ pub(super) fn routes() -> Routes {
         .merge(jobs)
 }
 
-/// `Execution`.
-#[derive(Debug, Serialize)]
+/// An event that a policy was for, and what became of it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Execution")]
 struct ExecutionShape {
     id: i64,
     vendor_type: &'static str,
     vendor_id: i64,
     status: String,
     status_message: String,
-    metrics: Value,
+    metrics: Metrics,
     trigger: &'static str,
+    #[schemars(with = "serde_json::Map<String, Value>")]
     extra_attrs: Value,
     start_time: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_time: Option<Timestamp>,
+}
+
+/// Deliveries of an event.
+#[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
+struct Metrics {
+    task_count: i64,
+    success_task_count: i64,
+    error_task_count: i64,
+    running_task_count: i64,
+    stopped_task_count: i64,
 }
 
 impl From<Execution> for ExecutionShape {
@@ -76,13 +89,13 @@ impl From<Execution> for ExecutionShape {
             vendor_id: execution.policy.0,
             status: execution.status,
             status_message: execution.message,
-            metrics: json!({
-                "task_count": execution.total,
-                "success_task_count": execution.succeed,
-                "error_task_count": execution.failed,
-                "running_task_count": execution.in_progress,
-                "stopped_task_count": execution.stopped,
-            }),
+            metrics: Metrics {
+                task_count: execution.total,
+                success_task_count: execution.succeed,
+                error_task_count: execution.failed,
+                running_task_count: execution.in_progress,
+                stopped_task_count: execution.stopped,
+            },
             trigger: "EVENT",
             extra_attrs: json!({
                 "event_type": execution.event_type,
@@ -94,14 +107,16 @@ impl From<Execution> for ExecutionShape {
     }
 }
 
-/// `Task`.
-#[derive(Debug, Serialize)]
+/// A delivery.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Task")]
 struct TaskShape {
     id: i64,
     execution_id: i64,
     status: String,
     status_message: String,
     run_count: i64,
+    #[schemars(with = "serde_json::Map<String, Value>")]
     extra_attrs: Value,
     creation_time: Timestamp,
     update_time: Timestamp,
@@ -135,8 +150,9 @@ impl From<Task> for TaskShape {
     }
 }
 
-/// `WebhookLastTrigger`.
-#[derive(Debug, Serialize)]
+/// When a policy last had an event of a type.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookLastTrigger")]
 struct LastTriggerShape {
     policy_name: String,
     event_type: &'static str,
@@ -158,8 +174,9 @@ impl From<LastTrigger> for LastTriggerShape {
     }
 }
 
-/// `WebhookJob`.
-#[derive(Debug, Serialize)]
+/// An event, in an older form.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookJob")]
 struct DeliveryShape {
     id: i64,
     policy_id: i64,
@@ -190,11 +207,11 @@ async fn last_triggers(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<Vec<LastTriggerShape>>, Error> {
     let project = permitted(&api, &caller, &path, Verb::Read).await?;
     let triggers = api.webhooks.last_triggers(project.id).await?;
     let shapes: Vec<LastTriggerShape> = triggers.into_iter().map(Into::into).collect();
-    Ok(axum::Json(shapes).into_response())
+    Ok(axum::Json(shapes))
 }
 
 async fn executions(
@@ -202,7 +219,7 @@ async fn executions(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<ExecutionShape>, Error> {
     let project = permitted(&api, &caller, &path, Verb::Read).await?;
     let policy = api.webhooks.policy(project.id, policy_id(&path)?).await?;
     let page = api.webhooks.executions(policy.id, query.listing()).await?;
@@ -214,7 +231,7 @@ async fn tasks(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<TaskShape>, Error> {
     let project = permitted(&api, &caller, &path, Verb::Read).await?;
     let policy = api.webhooks.policy(project.id, policy_id(&path)?).await?;
     let execution = ExecutionId(path.id("execution_id")?);
@@ -229,13 +246,13 @@ async fn log(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<PlainText, Error> {
     let project = permitted(&api, &caller, &path, Verb::Read).await?;
     let policy = api.webhooks.policy(project.id, policy_id(&path)?).await?;
     let execution = ExecutionId(path.id("execution_id")?);
     let task = TaskId(path.id("task_id")?);
     let text = api.webhooks.task_log(policy.id, execution, task).await?;
-    Ok(plain_text(text))
+    Ok(PlainText::new(text))
 }
 
 /// As in Harbor, one row for each event.
@@ -244,7 +261,7 @@ async fn deliveries(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<DeliveryShape>, Error> {
     let project = permitted(&api, &caller, &path, Verb::List).await?;
     let wanted = query.parameter("policy_id");
     let wanted = wanted.and_then(|text| text.parse().ok());

@@ -2,21 +2,19 @@
 
 mod history;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::StatusCode;
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Api, Shared,
     act::Act,
+    answer::Created,
     caller::Caller,
     error::Error,
-    json::{Json, created},
+    json::Json,
     openapi::Routes,
-    paging::ListQuery,
+    paging::{ListQuery, Listed},
     path::PathParameters,
 };
 use crate::{
@@ -35,16 +33,12 @@ pub(super) fn routes() -> Routes {
     Routes::new("webhook")
         .get(all, "List webhook policies", list)
         .needs_in_project(Resource::NotificationPolicy, Verb::List)
-        .paged()
         .post(all, "Make a webhook policy", create)
         .needs_in_project(Resource::NotificationPolicy, Verb::Create)
-        .takes("WebhookPolicy")
         .get(one, "Read a webhook policy", read)
         .needs_in_project(Resource::NotificationPolicy, Verb::Read)
-        .answers("WebhookPolicy")
         .put(one, "Change a webhook policy", update)
         .needs_in_project(Resource::NotificationPolicy, Verb::Update)
-        .takes("WebhookPolicy")
         .delete(one, "Delete a webhook policy", delete)
         .needs_in_project(Resource::NotificationPolicy, Verb::Delete)
         .get(
@@ -56,8 +50,9 @@ pub(super) fn routes() -> Routes {
         .merge(history::routes())
 }
 
-/// `WebhookPolicy`.
-#[derive(Debug, Serialize)]
+/// Who is told of which events of a project.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookPolicy")]
 struct PolicyShape {
     id: i64,
     name: String,
@@ -71,12 +66,15 @@ struct PolicyShape {
     enabled: bool,
 }
 
-/// `WebhookTargetObject` without its secrets.
-#[derive(Debug, Serialize)]
+/// Where events are sent, without its secrets.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookTargetObject")]
 struct TargetShape {
+    #[schemars(extend("enum" = ["http", "slack"]))]
     r#type: &'static str,
     address: String,
     skip_cert_verify: bool,
+    #[schemars(extend("enum" = ["Default", "CloudEvents"]))]
     payload_format: &'static str,
     /// Ours: whether deliveries carry an `Authorization` header.
     has_auth_header: bool,
@@ -118,8 +116,9 @@ impl From<Target> for TargetShape {
     }
 }
 
-/// `WebhookPolicy` as it is asked for.
-#[derive(Debug, Deserialize)]
+/// Who is to be told of which events of a project.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "WebhookPolicy", extend("required" = ["name", "targets", "event_types"]))]
 struct PolicyRequest {
     #[serde(default)]
     name: String,
@@ -133,10 +132,12 @@ struct PolicyRequest {
     enabled: bool,
 }
 
-/// `WebhookTargetObject`; a secret that is left out stays for the same address, an empty one goes.
-#[derive(Debug, Deserialize)]
+/// Where events are to be sent. A secret that is left out stays for the same address, an empty one goes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "WebhookTargetObject")]
 struct TargetRequest {
     #[serde(default)]
+    #[schemars(extend("enum" = ["http", "slack"]))]
     r#type: String,
     #[serde(default)]
     address: String,
@@ -148,6 +149,7 @@ struct TargetRequest {
     #[serde(default)]
     skip_cert_verify: bool,
     #[serde(default)]
+    #[schemars(extend("enum" = ["Default", "CloudEvents"]))]
     payload_format: Option<String>,
 }
 
@@ -178,7 +180,7 @@ async fn list(
     caller: Caller,
     path: PathParameters,
     query: ListQuery,
-) -> Result<Response, Error> {
+) -> Result<Listed<PolicyShape>, Error> {
     let project = permitted(&api, &caller, &path, Verb::List).await?;
     let page = api.webhooks.policies(project.id, query.listing()).await?;
     Ok(query.answer(page, PolicyShape::from))
@@ -189,7 +191,7 @@ async fn create(
     caller: Caller,
     path: PathParameters,
     Json(request): Json<PolicyRequest>,
-) -> Result<Response, Error> {
+) -> Result<Created, Error> {
     let project = permitted(&api, &caller, &path, Verb::Create).await?;
     let spec = PolicySpec::from(request);
     let creator = caller.principal.name();
@@ -204,17 +206,17 @@ async fn create(
         (&spec.name, description),
     );
     let all = format!("/projects/{}/webhook/policies", path.project());
-    Ok(created(&all, id))
+    Ok(Created::at(&all, id))
 }
 
 async fn read(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<PolicyShape>, Error> {
     let project = permitted(&api, &caller, &path, Verb::Read).await?;
     let policy = api.webhooks.policy(project.id, policy_id(&path)?).await?;
-    Ok(axum::Json(PolicyShape::from(policy)).into_response())
+    Ok(axum::Json(PolicyShape::from(policy)))
 }
 
 async fn update(
@@ -222,7 +224,7 @@ async fn update(
     caller: Caller,
     path: PathParameters,
     Json(request): Json<PolicyRequest>,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let project = permitted(&api, &caller, &path, Verb::Update).await?;
     let (id, spec) = (policy_id(&path)?, PolicySpec::from(request));
     api.webhooks.update_policy(project.id, id, &spec).await?;
@@ -234,14 +236,14 @@ async fn update(
         &project,
         (&spec.name, description),
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
 async fn delete(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<StatusCode, Error> {
+) -> Result<(), Error> {
     let project = permitted(&api, &caller, &path, Verb::Delete).await?;
     let policy = api.webhooks.policy(project.id, policy_id(&path)?).await?;
     api.webhooks.delete_policy(project.id, policy.id).await?;
@@ -253,19 +255,21 @@ async fn delete(
         &project,
         (&policy.name, description),
     );
-    Ok(StatusCode::OK)
+    Ok(())
 }
 
-/// `SupportedWebhookEventTypes`.
-#[derive(Debug, Serialize)]
+/// Which events and targets there are.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SupportedWebhookEventTypes")]
 struct SupportedShape {
     event_type: [&'static str; EventType::ALL.len()],
     notify_type: [&'static str; NotifyType::ALL.len()],
     payload_formats: Vec<FormatsShape>,
 }
 
-/// `PayloadFormat`.
-#[derive(Debug, Serialize)]
+/// The forms in which a kind of target can be sent events.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PayloadFormat")]
 struct FormatsShape {
     notify_type: &'static str,
     formats: Vec<&'static str>,
@@ -275,7 +279,7 @@ async fn supported(
     State(api): State<Shared>,
     caller: Caller,
     path: PathParameters,
-) -> Result<Response, Error> {
+) -> Result<axum::Json<SupportedShape>, Error> {
     permitted(&api, &caller, &path, Verb::Read).await?;
     let formats = |kind: NotifyType| FormatsShape {
         notify_type: kind.name(),
@@ -292,7 +296,7 @@ async fn supported(
         // Harbor names only those that leave a choice.
         payload_formats: vec![formats(NotifyType::Http)],
     };
-    Ok(axum::Json(shape).into_response())
+    Ok(axum::Json(shape))
 }
 
 /// The project in the path, if the caller may do this to its webhook policies.

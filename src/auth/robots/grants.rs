@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{
@@ -6,22 +7,26 @@ use crate::auth::{
 };
 
 /// One entry of a robot's `permissions`, as the API writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RobotPermission")]
 pub struct Permission {
     pub kind: PermissionKind,
     /// `/` for the system, else a project's name, or `*` for every project.
+    #[schemars(example = &"library", example = "/", example = "*")]
     pub namespace: String,
     pub access: Vec<PermissionAccess>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum PermissionKind {
     System,
     Project,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Access")]
 pub struct PermissionAccess {
     pub resource: Resource,
     pub action: Verb,

@@ -12,6 +12,9 @@ mod tests;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{
     Auth, Error, Principal, ProjectId, RobotId, UserId, account::SecretHash, password, projects,
     refresh, users,
@@ -47,8 +50,9 @@ pub struct Robot {
 }
 
 /// Where a robot belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum Level {
     System,
     Project,

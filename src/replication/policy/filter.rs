@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,13 +27,21 @@ pub enum Resource {
 }
 
 /// A filter as Harbor's API writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ReplicationFilter")]
 pub struct RawFilter {
     #[serde(rename = "type", default)]
+    #[schemars(extend("enum" = ["name", "tag", "resource", "label"]))]
     pub kind: String,
+    /// The names of labels for the type label, text for the others.
     #[serde(default)]
+    #[schemars(
+        extend("type" = ["string", "array", "null"], "items" = {"type": "string"}),
+        example = "**"
+    )]
     pub value: Value,
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("enum" = ["", "matches", "excludes"]))]
     pub decoration: String,
 }
 

@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,7 +34,8 @@ pub struct PolicySpec {
 }
 
 /// A rule in Harbor's JSON (`RetentionRule`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RetentionRule")]
 pub struct RuleSpec {
     #[serde(default)]
     pub id: i64,
@@ -42,9 +44,13 @@ pub struct RuleSpec {
     #[serde(default)]
     pub disabled: bool,
     #[serde(default = "retain")]
+    #[schemars(extend("enum" = ["retain"]))]
     pub action: String,
+    #[schemars(extend("enum" = Template::ALL.map(Template::name)))]
     pub template: String,
+    /// Numbers by their names: the template's name again.
     #[serde(default, deserialize_with = "or_default")]
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub params: BTreeMap<String, Value>,
     #[serde(default, deserialize_with = "or_default")]
     pub tag_selectors: Vec<SelectorSpec>,
@@ -53,15 +59,18 @@ pub struct RuleSpec {
 }
 
 /// A selector in Harbor's JSON (`RetentionSelector`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RetentionSelector")]
 pub struct SelectorSpec {
     #[serde(default = "doublestar")]
+    #[schemars(extend("enum" = [Selector::KIND]))]
     pub kind: String,
     pub decoration: String,
     #[serde(default)]
     pub pattern: String,
     /// A JSON object as text; `untagged` is the only field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "{\"untagged\":true}")]
     pub extras: Option<String>,
 }
 

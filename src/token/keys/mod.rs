@@ -17,6 +17,7 @@ mod public;
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Algorithm, Error, KeyReference};
@@ -37,7 +38,7 @@ pub struct Keys {
 }
 
 /// A JSON Web Key Set (RFC 7517 §5).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Jwks<'a> {
     pub keys: Vec<&'a Jwk>,
 }

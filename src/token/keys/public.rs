@@ -4,6 +4,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use rcgen::{KeyPair, PublicKeyData};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -21,7 +22,7 @@ pub struct VerifyingKey {
 }
 
 /// A JSON Web Key (RFC 7517 §4, RFC 7518 §6).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Jwk {
     #[serde(flatten)]
     parameters: Parameters,
@@ -33,7 +34,7 @@ pub struct Jwk {
 }
 
 /// The members in the order of RFC 7638 §3.2, so that their JSON is the thumbprint's input.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Parameters {
     Ec {

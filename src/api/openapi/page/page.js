@@ -22,22 +22,40 @@ class Reader {
     return value.$ref.slice(2).split("/").reduce((at, key) => at[key], this.root);
   }
 
-  // A body as an example: the names of its fields, and what they take.
+  // A body as an example: the names of its fields, and what they hold.
   example(schema, depth = 0) {
-    const { type, properties, items, enum: words } = this.resolve(schema);
+    const { type, properties, items, anyOf, additionalProperties, enum: words, const: word } =
+      this.resolve(schema);
     if (depth > MAX_DEPTH) return "…";
+    const inner = (held) => this.example(held, depth + 1);
     if (words) return words.join(" | ");
+    if (word !== undefined) return word;
+    if (anyOf) {
+      const one = anyOf.filter((choice) => choice.type !== "null").map(inner);
+      return one.length > 1 ? one : one[0];
+    }
     if (properties) {
       const fields = Object.entries(properties);
-      return Object.fromEntries(fields.map(([name, field]) => [name, this.example(field, depth + 1)]));
+      return Object.fromEntries(fields.map(([name, field]) => [name, inner(field)]));
     }
-    if (items) return [this.example(items, depth + 1)];
-    return [type].flat().join(" | ") || "anything";
+    if (items) return [inner(items)];
+    if (additionalProperties) return { "…": inner(additionalProperties) };
+    return [type].flat().filter((kind) => kind && kind !== "null").join(" | ") || "anything";
   }
 
   body(content) {
-    const schema = content && content["application/json"] && content["application/json"].schema;
-    return schema ? JSON.stringify(this.example(schema), null, 2) : null;
+    if (!content) return null;
+    const types = Object.entries(content);
+    return types.map(([type, { schema }]) =>
+      schema ? JSON.stringify(this.example(schema), null, 2) : type).join("\n");
+  }
+
+  // The good answers: each status with its headers and its body.
+  answers(responses) {
+    const good = Object.entries(responses).filter(([status]) => /^2\d\d$/.test(status));
+    return good.map(([status, { headers, content }]) =>
+      [status, ...Object.keys(headers || {}), this.body(content)].filter(Boolean).join("\n"))
+      .join("\n");
   }
 }
 
@@ -64,7 +82,7 @@ function curl(method, path, body, isOpen) {
 function operation(reader, method, path, said) {
   const parameters = (said.parameters || []).map((each) => reader.resolve(each));
   const taken = said.requestBody && reader.body(said.requestBody.content);
-  const given = reader.body((said.responses["2XX"] || {}).content);
+  const given = reader.answers(said.responses);
   const rule = said["x-permission"];
   const who = permission(rule);
   const rows = parameters.map(({ name, in: where, description, required, schema }) =>

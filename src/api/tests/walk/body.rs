@@ -37,16 +37,17 @@ pub(super) fn retention(private_id: i64) -> Value {
 
 /// The least value of a schema.
 fn sample(document: &Value, schema: &Value) -> Value {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let found = document.pointer(reference.strip_prefix('#').unwrap());
-        return sample(document, found.unwrap());
-    }
     for choices in ["examples", "enum"] {
         if let Some(first) = schema[choices].get(0) {
             return first.clone();
         }
     }
-    match schema["type"].as_str() {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let found = document.pointer(reference.strip_prefix('#').unwrap());
+        return sample(document, found.unwrap());
+    }
+    let kinds = &schema["type"];
+    match kinds.as_str().or(kinds[0].as_str()) {
         Some("object") => {
             let required = schema["required"].as_array().map(Vec::as_slice);
             let required = required.unwrap_or_default().iter();
