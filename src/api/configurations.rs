@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Shared, act::Act, caller::Caller, error::Error, json::Json, openapi::Routes};
 use crate::{
@@ -23,7 +23,7 @@ pub(super) fn routes() -> Routes {
 
 /// The settings by their names.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "ConfigurationsResponse")]
+#[schemars(rename = "ConfigurationsResponse", transform = with_items)]
 struct Configured(BTreeMap<&'static str, ItemShape>);
 
 /// `StringConfigItem`, `BoolConfigItem` or `IntegerConfigItem`.
@@ -50,7 +50,11 @@ async fn read(State(api): State<Shared>, caller: Caller) -> Result<axum::Json<Co
 
 /// Settings by their names, as they are to be; `null` leaves one alone.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(rename = "Configurations", example = json!({"banner_message": ""}))]
+#[schemars(
+    rename = "Configurations",
+    example = json!({"banner_message": ""}),
+    transform = with_values
+)]
 struct Wanted(Named);
 
 async fn update(
@@ -79,6 +83,27 @@ async fn update(
         api.record(&caller, &act);
     }
     Ok(())
+}
+
+/// Adds the names to a schema of settings by their names.
+fn with_values(schema: &mut Schema) {
+    let values: Map<String, Value> = settings::schemas()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    schema.insert("properties".to_owned(), values.into());
+}
+
+/// The same, where each is shown with whether it can be changed.
+fn with_items(schema: &mut Schema) {
+    let item = schema.remove("additionalProperties").unwrap_or_default();
+    let items: Map<String, Value> = settings::schemas()
+        .map(|(name, value)| {
+            let mut item = item.clone();
+            item["properties"] = json!({"value": value});
+            (name.to_owned(), item)
+        })
+        .collect();
+    schema.insert("properties".to_owned(), items.into());
 }
 
 impl From<settings::Error> for Error {

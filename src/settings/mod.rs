@@ -21,6 +21,7 @@ pub use change::{Item, Settings};
 pub use config::Config;
 pub use endpoint::{Endpoint, Transport};
 pub use error::{Error, Kind};
+pub use names::schemas;
 pub use reader::Reader;
 pub use values::{ProjectCreation, Values};
 

@@ -1,6 +1,6 @@
 //! The names, their rules and defaults: one table. Names, types and defaults are Harbor's.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Endpoint, Error, Named, Values};
 
@@ -103,7 +103,29 @@ pub(super) fn find(name: &str) -> Result<&'static Name, Error> {
     found.next().ok_or_else(|| Error::Unknown(name.to_owned()))
 }
 
+/// JSON Schemas of what the names take, for documents.
+pub fn schemas() -> impl Iterator<Item = (&'static str, Value)> {
+    NAMES.iter().map(|name| (name.text, name.schema()))
+}
+
 impl Name {
+    fn schema(&self) -> Value {
+        let mut schema = match self.rule {
+            Rule::Flag => json!({"type": "boolean"}),
+            Rule::Number(least, most) => {
+                json!({"type": "integer", "minimum": least, "maximum": most})
+            }
+            Rule::NumberOrNone(most) => {
+                json!({"type": "integer", "minimum": -1, "maximum": most})
+            }
+            Rule::Choice(words) => json!({"type": "string", "enum": words}),
+            Rule::Text(_) => json!({"type": "string"}),
+            Rule::Constant => json!({"const": self.default()}),
+        };
+        schema["default"] = self.default();
+        schema
+    }
+
     pub(super) fn default(&self) -> Value {
         match self.default {
             Default::Flag(flag) => flag.into(),

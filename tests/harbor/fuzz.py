@@ -107,6 +107,8 @@ def told(document, known):
     for name in ["RegistryRequest", "RegistryUpdate"]:
         # Nothing but this machine is asked.
         schemas[name]["properties"]["url"] = {"enum": [TARGET, "http://127.0.0.1:9", "nowhere"]}
+    # Set once, it would end all other changes.
+    del schemas["Configurations"]["properties"]["read_only"]
     start = schemas["StartReplicationExecution"]["properties"]
     start["policy_id"] = {"anyOf": [{"enum": [known["policies/{id}"]]}, start["policy_id"]]}
     return document
