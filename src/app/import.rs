@@ -1,6 +1,11 @@
-//! `tidegate import`: what stood in files of other programs.
+//! `tidegate import`: what stood in nginx's files becomes a configuration, and users.
 
-use std::{fs, io::Read, path::Path, sync::Arc};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context;
 
@@ -12,10 +17,33 @@ use crate::{
     },
     clock::SystemClock,
     config::Config,
-    import::htpasswd,
+    import::{htpasswd, nginx},
     secret::Secret,
     store::Db,
 };
+
+/// The `tidegate.toml` of a site that nginx serves; it is a configuration that Tidegate takes.
+pub fn nginx(file: &Path, options: &nginx::Options) -> anyhow::Result<nginx::Imported> {
+    let imported = nginx::import(file, options)?;
+    Config::parse(Path::new("what was translated"), &imported.toml)?;
+    Ok(imported)
+}
+
+/// Writes a file that only its owner may read, whole or not at all; none is overwritten.
+pub fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
+    file.write_all(text.as_bytes()).with_context(cannot)?;
+    file.as_file().sync_all().with_context(cannot)?;
+    file.persist_noclobber(path)
+        .map_err(|error| error.error)
+        .with_context(cannot)?;
+    Ok(())
+}
 
 /// What users of an `htpasswd` file become.
 #[derive(Debug, Clone)]

@@ -1,4 +1,7 @@
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -7,6 +10,7 @@ use super::{ConfigFile, block_on, say, tell};
 use crate::{
     app::import::{self, ImportedUsers, Users},
     auth::{Role, users::Keep},
+    import::nginx,
 };
 
 #[derive(Debug, Args)]
@@ -17,9 +21,32 @@ pub(super) struct Import {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes the configuration of a registry that nginx serves, and what became of each
+    /// directive. Exit code 3: done, but some directives are not translated.
+    Nginx(Nginx),
     /// Makes users of an htpasswd file, who keep their passwords. Exit code 3: done, but some
     /// lines are not imported.
     Htpasswd(Htpasswd),
+}
+
+#[derive(Debug, Args)]
+struct Nginx {
+    /// nginx's configuration: the whole, or a file of it with the registry's server.
+    file: PathBuf,
+    /// Where to write; no file is overwritten. `-` is standard output, the report then goes to
+    /// standard error.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// A name in the `server_name` of the registry's server, where it could be several.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// The registry's address, where it is not fixed in the file.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Where relative paths begin; without it the folder above FILE with an nginx.conf, or else
+    /// FILE's own.
+    #[arg(long, value_name = "FOLDER")]
+    prefix: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -42,8 +69,31 @@ struct Htpasswd {
 impl Import {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Nginx(nginx) => nginx.run(),
             Command::Htpasswd(htpasswd) => htpasswd.run(),
         }
+    }
+}
+
+impl Nginx {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let options = nginx::Options {
+            server_name: self.server_name,
+            upstream: self.upstream,
+            folder: self.prefix,
+        };
+        let imported = import::nginx(&self.file, &options)?;
+        let report = if self.output == Path::new("-") {
+            say(imported.toml.trim_end())?;
+            tell
+        } else {
+            import::write_new(&self.output, &imported.toml)?;
+            say
+        };
+        for line in &imported.report {
+            report(&line.to_string())?;
+        }
+        Ok(done(imported.report.iter().any(nginx::Line::is_left)))
     }
 }
 

@@ -50,7 +50,7 @@ enum Command {
     /// Makes lists, counts and sizes equal to what the registry holds. Cut, it goes on where it
     /// was; beside a running gateway it is done by that.
     Sync(sync::Sync),
-    /// Takes over what other programs had.
+    /// Takes over what nginx had: its configuration, and the users of its htpasswd file.
     Import(import::Import),
     /// Administers the gateway from its own machine.
     Admin(admin::Admin),

@@ -14,6 +14,10 @@ pub(super) fn read_file(path: &Path) -> Result<Table, Error> {
         path: path.into(),
         source,
     })?;
+    parse(path, &text)
+}
+
+pub(super) fn parse(path: &Path, text: &str) -> Result<Table, Error> {
     text.parse::<Table>()
         .map_err(|error| file_error(path, &error))
 }

@@ -80,6 +80,13 @@ impl Config {
         Ok(config)
     }
 
+    /// The configuration in `text` alone, as a file of that name would give it.
+    pub fn parse(name: &Path, text: &str) -> Result<Self, Error> {
+        let config = layers::resolve(Some(name), layers::parse(name, text)?, [])?;
+        config.check().map_err(Error::Value)?;
+        Ok(config)
+    }
+
     /// The job engine's section with the workers that `[replication]` names.
     pub fn jobs(&self) -> jobs::Config {
         jobs::Config {

@@ -1,0 +1,469 @@
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
+
+use super::*;
+
+/// Configurations of registries' sites as people have them, with what they become.
+fn sites() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nginx")
+}
+
+fn import_text(text: &str) -> Result<Imported, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nginx.conf");
+    fs::write(&file, text).unwrap();
+    import(&file, &Options::default())
+}
+
+/// A site with these directives in its server and in its location for `/v2/`.
+fn site(server: &str, location: &str) -> Imported {
+    let text = format!(
+        "http {{ server {{ listen 443 ssl; {server}\n location /v2/ {{ \
+         proxy_pass http://127.0.0.1:5000; {location} }} }} }}"
+    );
+    import_text(&text).unwrap()
+}
+
+fn value(imported: &Imported, section: &str, key: &str) -> Option<toml::Value> {
+    let table: toml::Table = imported.toml.parse().unwrap();
+    table.get(section)?.get(key).cloned()
+}
+
+/// The line of the report about the directive that begins so.
+fn line(imported: &Imported, directive: &str) -> String {
+    let lines: Vec<String> = imported.report.iter().map(ToString::to_string).collect();
+    let found = lines.iter().find(|line| line.contains(directive));
+    found
+        .unwrap_or_else(|| panic!("{directive} in {lines:#?}"))
+        .clone()
+}
+
+/// `UPDATE_SITES=1` writes what the sites become instead of comparing it.
+#[test]
+fn real_sites_become_what_is_written_beside_them() {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(sites()).unwrap().map(Result::unwrap) {
+        let folder = entry.path();
+        names.insert(entry.file_name().into_string().unwrap());
+        let options = Options {
+            server_name: folder
+                .ends_with("gitlab")
+                .then(|| "registry.example.com".to_owned()),
+            ..Options::default()
+        };
+        let imported = import(&folder.join("nginx.conf"), &options).unwrap();
+        let moved = |text: &str| text.replace(folder.to_str().unwrap(), "/etc/nginx");
+        let lines: Vec<String> = imported
+            .report
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect();
+        for (name, text) in [
+            ("tidegate.toml", moved(&imported.toml)),
+            ("report.txt", moved(&lines.concat())),
+        ] {
+            let file = folder.join(name);
+            if std::env::var_os("UPDATE_SITES").is_some() {
+                fs::write(&file, &text).unwrap();
+            }
+            let expected = fs::read_to_string(&file).unwrap_or_default();
+            assert_eq!(text, expected, "{}", file.display());
+        }
+    }
+    assert!(names.len() > 7, "{names:?}");
+}
+
+#[test]
+fn of_several_sites_the_registrys_is_chosen_and_a_name_chooses() {
+    let two = "server { listen 1; server_name shop; location / { proxy_pass http://shop; } }
+        server { listen 2; server_name one; location /v2/ { proxy_pass http://a; } }";
+    let imported = import_text(two).unwrap();
+    assert!(
+        imported.toml.contains("url = \"http://a\""),
+        "{}",
+        imported.toml
+    );
+    let three = format!(
+        "{two}\nserver {{ listen 3; server_name x other; location ~ ^/v2 {{ proxy_pass http://b; }} }}"
+    );
+    let error = import_text(&three).unwrap_err().to_string();
+    assert!(
+        error.contains("one (") && error.contains("nginx.conf:3)"),
+        "{error}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("site");
+    fs::write(&file, three).unwrap();
+    let named = |name: &str| {
+        let options = Options {
+            server_name: Some(name.to_owned()),
+            ..Options::default()
+        };
+        import(&file, &options)
+    };
+    assert!(named("OTHER").unwrap().toml.contains("http://b"));
+    let error = named("nobody").unwrap_err().to_string();
+    assert!(
+        error.contains("nobody") && error.contains("shop"),
+        "{error}"
+    );
+    for none in [
+        "",
+        "events {}",
+        "http { server { location /v2/ { return 404; } } }",
+    ] {
+        let error = import_text(none).unwrap_err().to_string();
+        assert!(error.contains("no server passes /v2/ on"), "{error}");
+    }
+}
+
+#[test]
+fn requests_find_their_way_as_in_nginx() {
+    for (server, expected) in [
+        ("location /v2/ { proxy_pass http://a; }", "http://a"),
+        ("location /v2/ { proxy_pass http://a/v2/; }", "http://a"),
+        (
+            "location /v2/ { proxy_pass http://a/base/v2/; }",
+            "http://a/base",
+        ),
+        ("location / { proxy_pass http://a:5000/; }", "http://a:5000"),
+        (
+            "location / { proxy_pass http://a/docker/; }",
+            "http://a/docker",
+        ),
+        (
+            "location /v2 { proxy_pass http://a$request_uri; }",
+            "http://a",
+        ),
+        (
+            "location ~ ^/v2/(.*) { proxy_pass http://a/x/v2/$1; }",
+            "http://a/x",
+        ),
+        (
+            "set $b 10.0.0.1; location / { proxy_pass http://${b}:1; }",
+            "http://10.0.0.1:1",
+        ),
+        (
+            "location / { proxy_pass http://no; } location ~ /manifests/ { proxy_pass http://a; }",
+            "http://a",
+        ),
+        (
+            "location ^~ /v2/ { proxy_pass http://a; } location ~ v2 { proxy_pass http://no; }",
+            "http://a",
+        ),
+        (
+            "location / { proxy_pass http://no; location /v2/ { proxy_pass http://a; } }",
+            "http://a",
+        ),
+        (
+            "rewrite ^/v2/(.*)$ /hub/v2/$1 last; location /hub { proxy_pass http://a; }",
+            "http://a/hub",
+        ),
+        (
+            "location /v2/ { rewrite ^(.*)$ /api$1 break; proxy_pass http://a; }",
+            "http://a/api",
+        ),
+        (
+            "root /x; location / { try_files $uri @registry; } location @registry { proxy_pass http://a; }",
+            "http://a",
+        ),
+        (
+            "location = /v2/ { return 401; } location /v2/ { proxy_pass http://a; }",
+            "http://a",
+        ),
+        (
+            "location /v2/ { proxy_pass http://[::1]:5000; }",
+            "http://[::1]:5000",
+        ),
+    ] {
+        let imported = import_text(&format!("server {{ listen 80; {server} }}")).unwrap();
+        let url = value(&imported, "upstream", "url");
+        assert_eq!(url.unwrap().as_str(), Some(expected), "{server}");
+    }
+}
+
+#[test]
+fn what_leads_to_no_registry_is_an_error_that_names_the_line() {
+    for (server, expected) in [
+        (
+            "location /v2/ {\n proxy_pass http://$host; }",
+            "nginx.conf:2: $host in proxy_pass",
+        ),
+        (
+            "location /v2/ {\n proxy_pass http://unix:/run/a.sock:; }",
+            "nginx.conf:2: Tidegate reaches",
+        ),
+        (
+            "location /v2/ {\n proxy_pass http://block; }",
+            "nginx.conf:2: Tidegate reaches",
+        ),
+        (
+            "location /v2/ {\n proxy_pass http://a/; }",
+            "nginx.conf:2: /v2/project/app/manifests",
+        ),
+    ] {
+        let text = format!(
+            "upstream block {{ server unix:/run/a.sock; }} server {{ listen 80; {server} }}"
+        );
+        let error = import_text(&text).unwrap_err().to_string();
+        assert!(
+            error.contains(expected) && error.contains("--upstream URL"),
+            "{error}"
+        );
+    }
+    let error = import_text("server { listen unix:a; location / { proxy_pass http://a; } }");
+    assert!(error.unwrap_err().to_string().contains("listens nowhere"));
+}
+
+#[test]
+fn the_nearest_directive_counts_and_its_outer_ones_say_so() {
+    let imported = site(
+        "proxy_read_timeout 10s; keepalive_timeout 0;",
+        "proxy_read_timeout 20s;",
+    );
+    let connections = value(&imported, "upstream", "connections").unwrap();
+    assert_eq!(connections["idle_timeout_seconds"].as_integer(), Some(20));
+    let outer = line(&imported, "proxy_read_timeout 10s");
+    assert!(
+        outer.contains("not needed") && outer.contains("nginx.conf:2 counts"),
+        "{outer}"
+    );
+    assert_eq!(value(&imported, "server", "keep_alive_seconds"), None);
+    assert!(line(&imported, "keepalive_timeout 0").contains("not translated"));
+}
+
+#[test]
+fn an_address_instead_of_a_password_is_not_made_a_rule() {
+    let imported = site("allow 10.0.0.0/8; deny all;", "satisfy any;");
+    assert_eq!(value(&imported, "access", "listener"), None);
+    assert!(line(&imported, "allow 10").contains("satisfy any"));
+}
+
+#[test]
+fn proxies_are_trusted_only_for_the_header_that_is_believed() {
+    let trusted = |header: &str| {
+        let imported = site(&format!("set_real_ip_from 10.0.0.1; {header}"), "");
+        value(&imported, "server", "trusted_proxies").is_some()
+    };
+    assert!(trusted("real_ip_header X-Forwarded-For;"));
+    assert!(!trusted("real_ip_header X-Real-IP;"));
+    assert!(!trusted(""), "nginx's default is X-Real-IP");
+    assert!(!trusted("real_ip_header proxy_protocol;"));
+}
+
+#[test]
+fn https_registries_stay_verified_unless_the_file_says_no() {
+    let with = |directives: &str| {
+        import_text(&format!(
+            "server {{ listen 80; {directives} location /v2/ {{ proxy_pass https://a; }} }}"
+        ))
+        .unwrap()
+    };
+    let silent = with("");
+    assert_eq!(value(&silent, "upstream", "insecure"), None);
+    assert!(line(&silent, "proxy_pass").contains("upstream.ca_cert"));
+    let off = value(&with("proxy_ssl_verify off;"), "upstream", "insecure");
+    assert_eq!(off, Some(toml::Value::Boolean(true)));
+}
+
+#[test]
+fn an_access_log_keeps_its_form() {
+    for (log, form) in [
+        ("/var/log/nginx/a.log", "combined"),
+        ("/var/log/nginx/a.log mine buffer=1k", "json"),
+        ("logs/a.log combined", "combined"),
+        ("syslog:server=a", "combined"),
+        ("off", "off"),
+    ] {
+        let text = format!(
+            "log_format mine escape=json '{{\"a\":1}}'; access_log {log};
+             server {{ listen 80; location /v2/ {{ proxy_pass http://a; }} }}"
+        );
+        let written = value(&import_text(&text).unwrap(), "telemetry", "access_log");
+        assert_eq!(written, Some(toml::Value::String(form.to_owned())), "{log}");
+    }
+}
+
+#[test]
+fn what_has_no_key_is_not_translated() {
+    let imported = site(
+        "ssl_protocols TLSv1.3; add_header X-Frame-Options DENY; add_header X-Host $host;
+         add_header Docker-Distribution-Api-Version registry/2.0 always; deny 10.0.0.1;",
+        "limit_rate 1m;",
+    );
+    assert!(line(&imported, "add_header Docker").contains("not needed"));
+    for left in [
+        "ssl_protocols",
+        "X-Frame-Options",
+        "X-Host",
+        "deny",
+        "limit_rate",
+    ] {
+        assert!(line(&imported, left).contains("not translated"), "{left}");
+    }
+}
+
+#[test]
+fn no_credential_is_in_the_report() {
+    let header = "proxy_set_header Authorization \"Basic dTpodW50ZXIy\";";
+    let imported = site("", header);
+    assert_eq!(
+        value(&imported, "upstream", "password").unwrap().as_str(),
+        Some("hunter2")
+    );
+    for line in &imported.report {
+        let line = line.to_string();
+        assert!(
+            !line.contains("hunter2") && !line.contains("dTpod"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn every_directive_has_a_verdict_and_programs_are_named() {
+    let imported = site(
+        "access_by_lua_block { if x then return \"}\" end } unheard_of yes; auth_request /check;",
+        "js_content a.b; perl b;",
+    );
+    for directive in [
+        "access_by_lua_block",
+        "unheard_of",
+        "auth_request",
+        "js_content",
+        "perl",
+    ] {
+        let line = line(&imported, directive);
+        assert!(line.contains("not translated"), "{line}");
+    }
+    assert!(
+        imported
+            .report
+            .iter()
+            .all(|line| !line.to_string().contains("stands nowhere"))
+    );
+    assert_eq!(
+        imported.report.iter().filter(|line| line.is_left()).count(),
+        5
+    );
+}
+
+#[test]
+fn the_folder_is_where_nginx_has_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let sites = folder.path().join("sites-available");
+    fs::create_dir(&sites).unwrap();
+    let text = "server { listen 1 ssl; include more; location /v2/ { proxy_pass http://a; } }";
+    fs::write(sites.join("registry"), text).unwrap();
+    fs::write(folder.path().join("more"), "ssl_certificate tls.crt;").unwrap();
+    let file = sites.join("registry");
+    let error = import(&file, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("sites-available/more"), "{error}");
+    fs::write(folder.path().join("nginx.conf"), "").unwrap();
+    let imported = import(&file, &Options::default()).unwrap();
+    let cert = value(&imported, "tls", "cert").unwrap();
+    assert_eq!(cert.as_str(), folder.path().join("tls.crt").to_str());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_bytes_make_it_panic_or_go_on_for_ever(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        read(&bytes);
+    }
+
+    /// Pieces of the language, put together at random, come further than bytes.
+    #[test]
+    fn no_pieces_make_it_panic_or_write_what_is_no_toml(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..60)
+    ) {
+        let inside = pieces.join(" ");
+        read(inside.as_bytes());
+        read(format!("server {{ location /v2/ {{ proxy_pass http://a; {inside} }} }}").as_bytes());
+        read(format!("server {{ {inside} }} location / {{ proxy_pass http://a; }} }}").as_bytes());
+    }
+}
+
+fn read(bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nginx.conf");
+    fs::write(&file, bytes).unwrap();
+    if let Ok(imported) = import(&file, &Options::default()) {
+        assert!(
+            imported.toml.parse::<toml::Table>().is_ok(),
+            "{}",
+            imported.toml
+        );
+    }
+}
+
+const PIECES: &[&str] = &[
+    "{",
+    "}",
+    ";",
+    ";",
+    ";",
+    "\"",
+    "'",
+    "\\",
+    "#",
+    "\n",
+    "$",
+    "${",
+    "$a",
+    "(",
+    "[",
+    "*",
+    "é",
+    "http {",
+    "server {",
+    "location / {",
+    "location ~ ^/v2/(.*)$ {",
+    "location ^~ /v2 {",
+    "location = /v2/ {",
+    "if ($request_method = GET) {",
+    "upstream a {",
+    "map $a $b {",
+    "listen 443 ssl;",
+    "listen [::]:80;",
+    "listen unix:x;",
+    "listen 99999;",
+    "server_name a \"b\";",
+    "proxy_pass http://a;",
+    "proxy_pass https://a/v2/$1;",
+    "proxy_pass $a;",
+    "set $a $a$a;",
+    "rewrite ^/(.*)$ /x/$1 last;",
+    "rewrite ^ /v2/;",
+    "return 301 https://$host;",
+    "return;",
+    "break;",
+    "include nginx.conf;",
+    "include *;",
+    "limit_req zone=a burst=99999999999;",
+    "limit_req_zone $remote_addr zone=a:1m rate=0r/s;",
+    "limit_rate 99999999999999999999g;",
+    "keepalive_timeout 99999999999y;",
+    "allow;",
+    "deny all;",
+    "set_real_ip_from x;",
+    "ssl on;",
+    "x_by_lua_block {",
+    "proxy_set_header Authorization \"Basic !\";",
+    "access_log off;",
+    "try_files $uri @a;",
+    "location @a {",
+    "server a:1;",
+    "server;",
+    "log_format;",
+];

@@ -1,0 +1,76 @@
+use super::{
+    super::{tree::Directive, units},
+    Translation, listener,
+};
+
+pub(super) fn keep_alive<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
+    for by in given {
+        if units::time(by.arg(0)).is_some_and(|time| time.is_zero()) {
+            let text = "connections are kept for the next request; server.keep_alive_seconds \
+                        says how long";
+            translation.draft.not_translated(by, text);
+            continue;
+        }
+        translation.raise_seconds(by, "server.keep_alive_seconds");
+    }
+}
+
+pub(super) fn header_timeout<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
+    for by in given {
+        translation.raise_seconds(by, "server.header_timeout_seconds");
+    }
+}
+
+/// `client_body_timeout` and `send_timeout`: the longer of both.
+pub(super) fn body_timeout<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
+    for by in given {
+        translation.raise_seconds(by, "server.body_idle_timeout_seconds");
+    }
+}
+
+pub(super) fn auth_basic<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
+    for by in given {
+        let text = if by.arg(0) == "off" {
+            "who may do what, projects and roles say"
+        } else {
+            "everybody signs in at the gateway"
+        };
+        translation.draft.not_needed(by, text);
+    }
+}
+
+pub(super) fn user_file<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
+    for by in given {
+        let path = translation.path(by.arg(0));
+        let text = format!(
+            "users are in the database; `tidegate import htpasswd {}` makes them",
+            path.display()
+        );
+        translation.draft.not_translated(by, text);
+    }
+}
+
+/// `allow` and `deny`, in their order.
+pub(super) fn access<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
+    let is_alternative = translation
+        .nearest("satisfy")
+        .is_some_and(|satisfy| satisfy.arg(0) == "any");
+    for by in given {
+        let draft = &mut translation.draft;
+        let network = match by.arg(0) {
+            "all" => Some("all".to_owned()),
+            text => listener::network(text),
+        };
+        match network {
+            _ if is_alternative => draft.not_translated(
+                by,
+                "with `satisfy any` an address stands for a password; make the projects public, \
+                 or write access.listener",
+            ),
+            Some(network) => {
+                draft.add(by, "access.listener", format!("{} {network}", by.name));
+            }
+            None => draft.not_translated(by, "it is neither an address nor a network"),
+        }
+    }
+}
