@@ -115,7 +115,9 @@ const ARTIFACT_FIELDS: &[Field] = &[
         "tagged",
         "(exists (select 1 from tags t where t.artifact_id = a.id))",
     ),
-    Field::text("tags", "t.name").of_any("tags t where t.artifact_id = a.id"),
+    // The repository is named for PostgreSQL, which else reads all tags there are.
+    Field::text("tags", "t.name")
+        .of_any("tags t where t.artifact_id = a.id and t.repository_id = a.repository_id"),
     Field::integer("labels", "o.label_id").of_any("artifact_labels o where o.artifact_id = a.id"),
 ];
 

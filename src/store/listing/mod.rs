@@ -4,6 +4,9 @@
 //! and their expressions, a [`Listing`] says by name what it wants of them, and every value is
 //! bound. A name that the selection does not have is refused, so nothing a client sends is ever
 //! part of a statement's text. `statement.rs` puts the text together.
+//!
+//! PostgreSQL is to plan each of them with its values (they are not `persistent`): a plan for any
+//! repository takes the large one for one of average size.
 
 mod statement;
 #[cfg(test)]
@@ -81,7 +84,8 @@ pub struct Selection {
     /// May use `$1` … for the `fixed` values of [`Db::page`].
     pub condition: &'static str,
     pub fields: &'static [Field],
-    /// The order that makes the listing stable: `id`.
+    /// The order that makes the listing stable, by a column whose values are unique: `id`,
+    /// `id desc`.
     pub key: &'static str,
 }
 
@@ -179,7 +183,7 @@ impl Db {
                     .await?
             }
             Self::Pg(pool) => {
-                count_pg(sqlx::query_scalar(count), values)
+                count_pg(sqlx::query_scalar(count).persistent(false), values)
                     .fetch_one(pool)
                     .await?
             }
@@ -215,7 +219,7 @@ impl Db {
                     .await?
             }
             Self::Pg(pool) => {
-                bind_pg(sqlx::query_as(rows), &values)
+                bind_pg(sqlx::query_as(rows).persistent(false), &values)
                     .fetch_all(pool)
                     .await?
             }

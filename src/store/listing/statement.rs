@@ -37,11 +37,17 @@ impl Statement {
             Some(last) if order.is_empty() => (selection.behind(last), 0),
             _ => (String::new(), listing.offset.max(0)),
         };
+        let page =
+            format!("{condition}{begin} order by {order}{key} limit {limit} offset {offset}");
+        let rows = if offset == 0 {
+            page
+        } else {
+            // PostgreSQL computes the columns of the rows that it leaves out, too.
+            let id = selection.key_column();
+            format!("{id} in (select {id} from {from} where {page}) order by {order}{key}")
+        };
         Ok(Self {
-            rows: format!(
-                "select {columns} from {from} where {condition}{begin} \
-                 order by {order}{key} limit {limit} offset {offset}"
-            ),
+            rows: format!("select {columns} from {from} where {rows}"),
             count: format!("select count(*) from {from} where {condition}"),
             values,
         })
@@ -51,10 +57,13 @@ impl Statement {
 impl Selection {
     /// What holds for the rows that follow the one with this key.
     fn behind(&self, last: i64) -> String {
-        match self.key.strip_suffix(" desc") {
-            Some(column) => format!(" and {column} < {last}"),
-            None => format!(" and {} > {last}", self.key),
-        }
+        let column = self.key_column();
+        let follows = if column == self.key { '>' } else { '<' };
+        format!(" and {column} {follows} {last}")
+    }
+
+    fn key_column(&self) -> &'static str {
+        self.key.strip_suffix(" desc").unwrap_or(self.key)
     }
 
     fn sortable(&self, name: &str) -> Result<&'static Field, ListingError> {
