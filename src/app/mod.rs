@@ -412,6 +412,12 @@ impl Shared {
         })
     }
 
+    fn is_upstream_shared(&self) -> bool {
+        let is_remote = matches!(self.behind, Behind::Remote { .. });
+        let has_peers = matches!(self.db, Db::Pg(_));
+        is_remote && self.config.upstream.shared.unwrap_or(has_peers)
+    }
+
     fn watcher(&self, tasks: &TaskTracker) -> Watcher {
         Watcher {
             replication: self.replication.clone(),
@@ -467,6 +473,7 @@ impl Shared {
             upstream: proxy::Upstream {
                 exchange: self.behind.exchange(),
                 url: self.behind.url().cloned(),
+                is_shared: self.is_upstream_shared(),
             },
             observer: Arc::new(self.watcher(tasks)),
             follower: Some(Arc::new(Tee(self.replication.clone()))),

@@ -18,6 +18,9 @@ pub struct Upstream {
     pub ca_cert: Option<PathBuf>,
     /// Whether any certificate is taken.
     pub insecure: bool,
+    /// Whether others write to the registry without passing this gateway: other gateways, or
+    /// clients. `None`: where the database is PostgreSQL, which gateways may share.
+    pub shared: Option<bool>,
     pub connections: registry::Config,
 }
 

@@ -22,6 +22,37 @@ pub struct Config {
     /// Pages of a thousand names that are read from the registry behind for one `_catalog`
     /// request, at least one; a list that is not complete by then says where it goes on.
     pub catalog_pages_examined: u32,
+    pub cache: CacheConfig,
+}
+
+/// `[proxy.cache]`: answers of the registry behind that are kept.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// For all of them together; 0: nothing is kept.
+    pub memory_mib: usize,
+    /// After which the registry is asked again, though nothing was written that the gateway knows
+    /// of.
+    pub max_age_seconds: u64,
+}
+
+impl CacheConfig {
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_mib.saturating_mul(1024 * 1024)
+    }
+
+    pub(super) fn max_age(&self) -> Duration {
+        Duration::from_secs(self.max_age_seconds)
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            memory_mib: 32,
+            max_age_seconds: 60,
+        }
+    }
 }
 
 impl Config {
@@ -50,6 +81,7 @@ impl Default for Config {
             blob_sizes: 20_000,
             delete_tags_examined: 1000,
             catalog_pages_examined: 10,
+            cache: CacheConfig::default(),
         }
     }
 }

@@ -12,6 +12,14 @@ use prometheus_client::{
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     duration: Family<EndpointLabel, Histogram>,
+    pub(super) cache: CacheMetrics,
+}
+
+/// Requests of clients whose answer can be kept.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CacheMetrics {
+    pub(super) hits: Counter,
+    pub(super) misses: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,6 +38,7 @@ impl Metrics {
         Self {
             requests: Family::default(),
             duration: Family::new_with_constructor(|| Histogram::new(BUCKETS_SECONDS)),
+            cache: CacheMetrics::default(),
         }
     }
 
@@ -43,6 +52,16 @@ impl Metrics {
             "tidegate_proxy_request_duration_seconds",
             "Time until the head of the answer was known",
             self.duration.clone(),
+        );
+        registry.register(
+            "tidegate_proxy_cache_hits",
+            "Requests that were answered with a kept answer of the registry behind",
+            self.cache.hits.clone(),
+        );
+        registry.register(
+            "tidegate_proxy_cache_misses",
+            "Requests for which the registry behind had to be asked, though its answer can be kept",
+            self.cache.misses.clone(),
         );
     }
 

@@ -4,11 +4,12 @@
 //! each has a file of its own: `parse`, `authenticate`, `authorise`, `guard`, then for pushes
 //! and deletes `push` and `delete` with `intend` (written down before it can happen) and
 //! `conclude`, for everything else `forward`. The room talks to a [`crate::wire::Exchange`] and
-//! does not know whether a remote or the embedded registry answers; nor who listens to changes
-//! ([`Observer`]) or wants the bytes of uploads ([`Follower`]).
+//! does not know whether a remote or the embedded registry answers, or `cache`; nor who listens to
+//! changes ([`Observer`]) or wants the bytes of uploads ([`Follower`]).
 
 mod authenticate;
 mod authorise;
+mod cache;
 mod catalog;
 mod challenge;
 mod conclude;
@@ -47,7 +48,7 @@ use crate::{
 };
 
 pub use challenge::PublicAddress;
-pub use config::Config;
+pub use config::{CacheConfig, Config};
 pub use follow::{Follower, Following, NewUpload};
 use guard::Turns;
 pub use metrics::Metrics;
@@ -94,7 +95,9 @@ struct Inner {
 }
 
 impl Proxy {
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(mut parts: Parts) -> Self {
+        let (config, metrics) = (&parts.config.cache, parts.metrics.clone());
+        parts.upstream = parts.upstream.cached(config, metrics);
         let kib = parts.config.manifest_memory_kib();
         Self(Arc::new(Inner {
             sessions: Sessions::new(parts.config.upload_sessions),

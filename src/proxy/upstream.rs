@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tower::ServiceExt;
 use url::Url;
 
-use super::Refusal;
+use super::{CacheConfig, Metrics, Refusal, cache::Cache};
 use crate::{
     oci::{Digest, ErrorCode, MANIFEST_MEDIA_TYPES, Page, Reference, RepositoryName, Route, Tag},
     wire::{Body, Exchange, ExchangeError, Looking, collect},
@@ -19,9 +19,22 @@ pub struct Upstream {
     /// What it may call itself in `Location`; a path of it stands before `/v2/`. `None` for the
     /// embedded registry, which knows no host.
     pub url: Option<Url>,
+    /// Whether it is written to by others than this proxy; then no answer of it is kept.
+    pub is_shared: bool,
 }
 
 impl Upstream {
+    /// The same, with answers kept where they can be.
+    pub(super) fn cached(self, config: &CacheConfig, metrics: Metrics) -> Self {
+        if self.is_shared {
+            return self;
+        }
+        // The embedded registry keeps a blob for whoever asked whether it has it.
+        let with_blobs = self.url.is_some();
+        let exchange = Cache::over(self.exchange, with_blobs, config, metrics);
+        Self { exchange, ..self }
+    }
+
     pub(super) async fn send(
         &self,
         request: Request<Body>,

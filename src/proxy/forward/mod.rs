@@ -10,7 +10,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::{
-    Inner, Refusal, authorise::Admitted, parse::Asked, quota::ReservedBlob, sessions::Session,
+    Inner, Refusal, authorise::Admitted, cache::Keepable, parse::Asked, quota::ReservedBlob,
+    sessions::Session,
 };
 use crate::{oci::Route, wire::Body};
 
@@ -29,7 +30,10 @@ impl Inner {
         let followed = self.followed(&admitted, &body);
         let body = metered::body(body, reserved.as_ref().map(ReservedBlob::reservation));
         let (body, fault) = request::body(asked, body, followed.as_ref());
-        let request = request::build(asked, &self.parts.address, body)?;
+        let mut request = request::build(asked, &self.parts.address, body)?;
+        if matches!(asked.method, Method::GET | Method::HEAD) {
+            request.extensions_mut().insert(Keepable);
+        }
         let answer = self.parts.upstream.send(request).await;
         if let Some(refusal) = fault.over_limit() {
             self.give_up_upload(asked);

@@ -13,6 +13,7 @@ async fn world(exchange: Exchange) -> World {
     let upstream = Upstream {
         exchange,
         url: None,
+        is_shared: false,
     };
     World::over(upstream, Listener::wanting(), Config::default()).await
 }

@@ -63,7 +63,11 @@ async fn world(exchange: Exchange) -> (World, Notes) {
     let notes = Notes::default();
     let url = Some(Url::parse("http://10.0.0.5:5000").unwrap());
     let follower: Arc<dyn Follower> = Arc::new(notes.clone());
-    let upstream = Upstream { exchange, url };
+    let upstream = Upstream {
+        exchange,
+        url,
+        is_shared: true,
+    };
     let world = World::followed(
         upstream,
         Listener::default(),

@@ -61,7 +61,16 @@ impl World {
 
     pub(super) async fn with(exchange: Exchange, observer: Listener, config: Config) -> Self {
         let url = Some(Url::parse("http://10.0.0.5:5000").unwrap());
-        Self::over(Upstream { exchange, url }, observer, config).await
+        Self::over(
+            Upstream {
+                exchange,
+                url,
+                is_shared: true,
+            },
+            observer,
+            config,
+        )
+        .await
     }
 
     pub(super) async fn over(upstream: Upstream, observer: Listener, config: Config) -> Self {
@@ -85,6 +94,7 @@ impl World {
         let upstream = Upstream {
             exchange,
             url: None,
+            is_shared: true,
         };
         let listeners = (Listener::default(), None);
         Self::on((db, one), upstream, listeners, Config::default()).await
