@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::{Outcome, recorder::Noted};
 use crate::{
     clock::Timestamp,
@@ -6,7 +8,14 @@ use crate::{
 
 sqls! {
     INSERT = "insert into audit_log (at_ms, user_name, operation, resource_type, resource, project, \
-        succeeded, description, source, request_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            succeeded, description, source, request_id) \
+            select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
+            value ->> 6, value ->> 7, value ->> 8, value ->> 9 from json_each($1)"
+        | "insert into audit_log (at_ms, user_name, operation, resource_type, resource, project, \
+            succeeded, description, source, request_id) \
+            select (value ->> 0)::bigint, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
+            value ->> 5, (value ->> 6)::boolean, value ->> 7, value ->> 8, value ->> 9 \
+            from jsonb_array_elements($1::jsonb)";
     SWEEP = "delete from audit_log where id in \
         (select id from audit_log where at_ms < $1 order by at_ms limit $2) returning project";
     COUNT_BEFORE = "select count(*) from audit_log where at_ms < $1";
@@ -51,22 +60,31 @@ pub(super) const ENTRIES: Selection = Selection {
     key: "id desc",
 };
 
-pub(super) async fn insert(tx: &mut Tx, noted: &Noted) -> Result<(), store::Error> {
-    let event = &noted.event;
+/// All in one statement: each costs SQLite a turn of its thread.
+pub(super) async fn insert(tx: &mut Tx, batch: &[Arc<Noted>]) -> Result<(), store::Error> {
+    let rows: Vec<_> = batch.iter().map(|noted| entry(noted)).collect();
+    let rows = serde_json::Value::from(rows).to_string();
     Ok(run!(tx, |connection, sql = INSERT| sqlx::query(sql)
-        .bind(noted.at.millis())
-        .bind(&event.user)
-        .bind(event.operation.as_str())
-        .bind(event.resource_type)
-        .bind(&event.resource)
-        .bind(event.project.as_deref())
-        .bind(event.outcome == Outcome::Succeeded)
-        .bind(&event.description)
-        .bind(event.source.map(|source| source.to_string()))
-        .bind(event.request_id.as_deref())
+        .bind(rows)
         .execute(connection)
         .await
         .map(drop))?)
+}
+
+fn entry(noted: &Noted) -> serde_json::Value {
+    let event = &noted.event;
+    serde_json::json!([
+        noted.at.millis(),
+        event.user,
+        event.operation.as_str(),
+        event.resource_type,
+        event.resource,
+        event.project.as_deref(),
+        event.outcome == Outcome::Succeeded,
+        event.description,
+        event.source,
+        event.request_id.as_deref(),
+    ])
 }
 
 /// The projects of what was deleted, each as often as it went.

@@ -104,9 +104,7 @@ impl Writer {
 
     async fn write_once(&self, batch: &[Arc<Noted>]) -> Result<(), store::Error> {
         let mut tx = self.db.begin().await?;
-        for noted in batch {
-            queries::insert(&mut tx, noted).await?;
-        }
+        queries::insert(&mut tx, batch).await?;
         let projects = batch.iter().map(|noted| noted.event.project.as_deref());
         for (project, entries) in log::counted(projects) {
             queries::count(&mut tx, project, entries).await?;
