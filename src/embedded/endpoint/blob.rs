@@ -62,10 +62,6 @@ impl Registry {
         }
         let counter = self.metrics.read_bytes.clone();
         let body = FileBody::new(file, first, length, &self.threads, counter);
-        let body = body.map_err(|source| {
-            let doing = format!("read the blob {digest}");
-            Failure::Storage { doing, source }
-        })?;
         Ok(draft.body(length, Body::boxed(body)))
     }
 

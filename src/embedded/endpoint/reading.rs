@@ -1,7 +1,8 @@
 use std::{
     fmt,
     fs::File,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, IoSliceMut},
+    os::unix::fs::FileExt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -9,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use prometheus_client::metrics::counter::Counter;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 use tokio_util::sync::PollSemaphore;
 
@@ -17,21 +19,20 @@ use crate::{
     wire::BoxError,
 };
 
-/// Part of a file as a body. One chunk is read ahead while the one before is sent.
+/// Part of a file as a body. What the kernel has in memory is read at once; for the rest a thread
+/// waits for the disk.
 pub(super) struct FileBody {
     state: State,
     permits: PollSemaphore,
     read_bytes: Counter,
-    /// Bytes not yet asked from the file.
-    unread: u64,
-    /// Bytes not yet given to the reader.
-    unsent: u64,
+    position: u64,
+    end: u64,
 }
 
 enum State {
     Idle(File),
     Reading(JoinHandle<io::Result<(File, Bytes)>>),
-    Ended,
+    Failed,
 }
 
 impl FileBody {
@@ -42,31 +43,50 @@ impl FileBody {
         length: u64,
         threads: &Threads,
         read_bytes: Counter,
-    ) -> io::Result<Self> {
-        if first > 0 {
-            (&file).seek(SeekFrom::Start(first))?;
-        }
-        Ok(Self {
+    ) -> Self {
+        Self {
             state: State::Idle(file),
             permits: PollSemaphore::new(threads.permits()),
             read_bytes,
-            unread: length,
-            unsent: length,
-        })
+            position: first,
+            end: first + length,
+        }
     }
 
-    /// Starts reading the next chunk when there is one and a thread is free.
-    fn poll_start(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.unread == 0 || !matches!(self.state, State::Idle(_)) {
-            return Poll::Ready(());
+    fn left(&self) -> u64 {
+        self.end - self.position
+    }
+
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if let State::Idle(file) = &self.state {
+            let wanted = self.left().min(CACHED_BYTES);
+            match read_cached(file, self.position, wanted) {
+                Ok(Some(chunk)) => return Poll::Ready(Ok(chunk)),
+                Ok(None) => ready!(self.poll_start(context)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
+        let State::Reading(reading) = &mut self.state else {
+            let error = io::Error::other("the file could not be read before");
+            return Poll::Ready(Err(error));
+        };
+        let read = ready!(Pin::new(reading).poll(context));
+        let read = read.map_err(io::Error::other).flatten();
+        Poll::Ready(read.map(|(file, chunk)| {
+            self.state = State::Idle(file);
+            chunk
+        }))
+    }
+
+    /// Has a thread read the next chunk, when one is free.
+    fn poll_start(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(permit) = ready!(self.permits.poll_acquire(context)) else {
             return Poll::Ready(());
         };
-        if let State::Idle(file) = std::mem::replace(&mut self.state, State::Ended) {
-            let wanted = self.unread.min(CHUNK_BYTES);
-            self.unread -= wanted;
-            self.state = State::Reading(start_with(permit, move || read(file, wanted)));
+        if let State::Idle(file) = std::mem::replace(&mut self.state, State::Failed) {
+            let (position, wanted) = (self.position, self.left().min(CHUNK_BYTES));
+            let work = move || read(&file, position, wanted).map(|chunk| (file, chunk));
+            self.state = State::Reading(start_with(permit, work));
         }
         Poll::Ready(())
     }
@@ -80,54 +100,65 @@ impl http_body::Body for FileBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        ready!(self.poll_start(context));
-        let State::Reading(reading) = &mut self.state else {
+        if self.is_end_stream() {
             return Poll::Ready(None);
-        };
-        let read = ready!(Pin::new(reading).poll(context));
-        match read.map_err(io::Error::other).flatten() {
-            Ok((file, chunk)) => {
-                self.state = State::Idle(file);
-                self.unsent -= chunk.len() as u64;
+        }
+        let chunk = ready!(self.poll_chunk(context));
+        Poll::Ready(Some(match chunk {
+            Ok(chunk) => {
+                self.position += chunk.len() as u64;
                 self.read_bytes.inc_by(chunk.len() as u64);
-                // Whether it could start does not matter: the next poll tries again.
-                let _ = self.poll_start(context);
-                Poll::Ready(Some(Ok(Frame::data(chunk))))
+                Ok(Frame::data(chunk))
             }
             Err(error) => {
-                self.state = State::Ended;
+                self.state = State::Failed;
                 tracing::error!(error.kind = "storage", "a blob cannot be read: {error}");
-                Poll::Ready(Some(Err(error.into())))
+                Err(error.into())
             }
-        }
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.unsent == 0
+        self.left() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.unsent)
+        SizeHint::with_exact(self.left())
     }
 }
 
 impl fmt::Debug for FileBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileBody")
-            .field("unsent", &self.unsent)
+            .field("left", &self.left())
             .finish_non_exhaustive()
     }
 }
 
-fn read(file: File, wanted: u64) -> io::Result<(File, Bytes)> {
-    let mut chunk = Vec::with_capacity(usize::try_from(wanted).map_err(io::Error::other)?);
-    let mut part = file.take(wanted);
-    part.read_to_end(&mut chunk)?;
-    if chunk.len() as u64 != wanted {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+/// What can be had without waiting for the disk, at most `wanted` bytes; `None`: nothing, or the
+/// file system cannot say (preadv2(2), `RWF_NOWAIT`).
+fn read_cached(file: &File, position: u64, wanted: u64) -> io::Result<Option<Bytes>> {
+    let mut chunk = vec![0; usize::try_from(wanted).map_err(io::Error::other)?];
+    let mut parts = [IoSliceMut::new(&mut chunk)];
+    match preadv2(file, &mut parts, position, ReadWriteFlags::NOWAIT) {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => {
+            chunk.truncate(count);
+            Ok(Some(chunk.into()))
+        }
+        Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    Ok((part.into_inner(), chunk.into()))
 }
 
-/// Two of these are in memory for each reader: one being sent, one being read ahead.
+fn read(file: &File, position: u64, wanted: u64) -> io::Result<Bytes> {
+    let mut chunk = vec![0; usize::try_from(wanted).map_err(io::Error::other)?];
+    file.read_exact_at(&mut chunk, position)?;
+    Ok(chunk.into())
+}
+
+/// Read from memory at once: stays in the processor's cache until it is encrypted.
+const CACHED_BYTES: u64 = 128 * 1024;
+
+/// Read by a thread at once.
 const CHUNK_BYTES: u64 = 256 * 1024;
