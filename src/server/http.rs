@@ -76,8 +76,9 @@ where
 /// Request line and headers together. Bearer tokens are up to 8 KiB, and clients send several.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 const MAX_HEAD_BYTES_HTTP2: u32 = 64 << 10;
-/// Of a connection's read and write buffers each; more than a head, four TLS reads.
-const HTTP1_BUFFER_BYTES: usize = 256 << 10;
+/// Of a connection's read and write buffers each; more than a head. Larger ones move blobs no
+/// faster, but a slow client fills them.
+const HTTP1_BUFFER_BYTES: usize = 80 << 10;
 /// What a stream may have in flight, and what is held in memory when its reader is slower: 40 MB/s
 /// at 50 ms, and 16 MiB for eight uploads on as many connections.
 const HTTP2_STREAM_WINDOW_BYTES: u32 = 2 << 20;

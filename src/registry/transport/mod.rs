@@ -146,5 +146,6 @@ fn address(uri: &Uri) -> String {
 }
 
 /// hyper doubles a connection's read buffer up to this size while reads fill it, so small answers
-/// stay in small buffers and blobs move in few system calls.
-const MAX_BUFFER_BYTES: usize = 256 * 1024;
+/// stay in small buffers and blobs move in few system calls. Larger ones are no faster, but each
+/// slow download holds some of them.
+const MAX_BUFFER_BYTES: usize = 48 * 1024;
