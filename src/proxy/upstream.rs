@@ -29,9 +29,9 @@ impl Upstream {
         if self.is_shared {
             return self;
         }
-        // The embedded registry keeps a blob for whoever asked whether it has it.
-        let with_blobs = self.url.is_some();
-        let exchange = Cache::over(self.exchange, with_blobs, config, metrics);
+        // The embedded registry keeps for a while what somebody asked for.
+        let with_heads = self.url.is_some();
+        let exchange = Cache::over(self.exchange, with_heads, config, metrics);
         Self { exchange, ..self }
     }
 

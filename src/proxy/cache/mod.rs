@@ -7,7 +7,8 @@
 //! whoever in the gateway wants to know what the registry has asks the registry.
 //!
 //! An entry also has an age at which it ends: it bounds how long a change is overlooked that the
-//! registry makes by itself, and how far behind the registry may be with noting who asks.
+//! registry makes by itself. The embedded registry answers each HEAD itself: a client may leave a
+//! push out for what is there, which is then not garbage for a while.
 
 mod answer;
 #[cfg(test)]
@@ -46,8 +47,8 @@ pub(super) struct Cache {
     kept: sync::Cache<Key, Arc<Kept>, Weight>,
     watch: Watch,
     max_age: Duration,
-    /// Whether the registry can do without being told which blobs clients ask for.
-    with_blobs: bool,
+    /// Whether the registry need not know what clients ask for by HEAD.
+    with_heads: bool,
     metrics: Metrics,
 }
 
@@ -64,7 +65,7 @@ impl Cache {
     /// `behind` through a cache; as it is when `config` leaves no memory for one.
     pub(super) fn over(
         behind: Exchange,
-        with_blobs: bool,
+        with_heads: bool,
         config: &CacheConfig,
         metrics: Metrics,
     ) -> Exchange {
@@ -77,7 +78,7 @@ impl Cache {
             kept: sync::Cache::with_weighter(bytes / USUAL_BYTES, bytes as u64, Weight),
             watch: Watch::new(),
             max_age: config.max_age(),
-            with_blobs,
+            with_heads,
             metrics,
         });
         Exchange::new(tower::service_fn(move |request| {
@@ -100,9 +101,11 @@ impl Cache {
         request.extensions().get::<Keepable>().is_some()
             && !CONDITIONS.iter().any(|name| headers.contains_key(name))
             && match (route, request.method()) {
-                (Route::Manifest { .. }, &Method::GET | &Method::HEAD) => true,
-                (Route::Tags { .. } | Route::Referrers { .. }, _) => true,
-                (Route::Blob { .. }, &Method::HEAD) => self.with_blobs,
+                (Route::Manifest { .. } | Route::Blob { .. }, &Method::HEAD) => self.with_heads,
+                (
+                    Route::Manifest { .. } | Route::Tags { .. } | Route::Referrers { .. },
+                    &Method::GET,
+                ) => true,
                 _ => false,
             }
     }

@@ -49,8 +49,8 @@ impl Counting {
     }
 }
 
-fn cached(exchange: Exchange, with_blobs: bool, config: &CacheConfig) -> Exchange {
-    Cache::over(exchange, with_blobs, config, Metrics::new())
+fn cached(exchange: Exchange, with_heads: bool, config: &CacheConfig) -> Exchange {
+    Cache::over(exchange, with_heads, config, Metrics::new())
 }
 
 fn manifest(request: &Request<Body>) -> Response<Body> {
@@ -218,10 +218,12 @@ async fn conditions_blobs_and_the_gateway_itself_go_to_the_registry() {
         }
     }));
     let exchange = cached(plain, false, &CacheConfig::default());
-    for _ in 0..2 {
-        send(&exchange, request("HEAD", &blob)).await;
+    for target in [&*blob, TAG] {
+        for _ in 0..2 {
+            send(&exchange, request("HEAD", target)).await;
+        }
     }
-    assert_eq!(registry.asked(), 7, "the embedded one wants to know");
+    assert_eq!(registry.asked(), 9, "the embedded one wants to know");
 }
 
 #[tokio::test]
@@ -297,7 +299,7 @@ async fn memory_is_bounded_whatever_is_asked() {
         kept: sync::Cache::with_weighter(bytes / USUAL_BYTES, bytes as u64, Weight),
         watch: Watch::new(),
         max_age: Duration::from_secs(60),
-        with_blobs: true,
+        with_heads: true,
         metrics: Metrics::new(),
     };
     for n in 0..1000 {

@@ -39,15 +39,15 @@ async fn a_push_is_seen_by_the_next_pull() {
     let world = world(&stub).await;
     let alice = world.bearer("alice", &["team/app:pull,push"]);
     for _ in 0..2 {
-        world.ask("HEAD", PULL, &alice).await;
+        world.ask("GET", PULL, &alice).await;
     }
     let mut push = super::world::request("PUT", PULL, &alice, "{}".into());
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let headers = push.headers_mut();
     headers.insert("content-type", media_type.parse().unwrap());
     assert_eq!(world.send(push).await.status, 200);
-    world.ask("HEAD", PULL, &alice).await;
+    world.ask("GET", PULL, &alice).await;
     let lines = stub.lines();
-    let pull = format!("HEAD {PULL}");
+    let pull = format!("GET {PULL}");
     assert_eq!(lines, [pull.clone(), format!("PUT {PULL}"), pull]);
 }
