@@ -17,12 +17,19 @@ class Client:
 
     def __init__(self, port, certificate):
         self.port = port
+        self.certificate = certificate
         self.context = ssl.create_default_context(cafile=certificate)
         self.local = threading.local()
         self.account = None
 
     def sign_in(self, username, password):
         self.account = self.basic(username, password)
+
+    def another(self):
+        """With connections of its own, for the same account."""
+        other = Client(self.port, self.certificate)
+        other.account = self.account
+        return other
 
     @staticmethod
     def basic(username, password):
@@ -76,14 +83,30 @@ class Client:
 
     def put_blob(self, repository, digest, pieces, size, headers):
         """POST, then PUT of the whole blob."""
-        answer, _content = self.request(
-            "POST", f"/v2/{repository}/blobs/uploads/", {**headers, "Content-Length": "0"}, expect=(202,)
-        )
+        location = self.begin_upload(repository, headers)
+        self.send("PUT", self.with_digest(location, digest), pieces, size, headers, expect=201)
+
+    def begin_upload(self, repository, headers):
+        """The target of a new upload session."""
+        headers = {**headers, "Content-Length": "0"}
+        target = f"/v2/{repository}/blobs/uploads/"
+        answer, _content = self.request("POST", target, headers, expect=(202,))
+        return self.target_of(answer)
+
+    def target_of(self, answer):
+        """Where an answer's `Location` leads, at this server."""
         location = answer["Location"].removeprefix(f"https://127.0.0.1:{self.port}")
-        location = location.removeprefix(f"https://localhost:{self.port}")
+        return location.removeprefix(f"https://localhost:{self.port}")
+
+    @staticmethod
+    def with_digest(location, digest):
         separator = "&" if "?" in location else "?"
+        return f"{location}{separator}{urlencode({'digest': digest})}"
+
+    def send(self, method, target, pieces, size, headers, expect):
+        """A request with a body of blob data; the answer's headers."""
         connection = self._connection()
-        connection.putrequest("PUT", f"{location}{separator}{urlencode({'digest': digest})}")
+        connection.putrequest(method, target)
         connection.putheader("Content-Length", str(size))
         connection.putheader("Content-Type", "application/octet-stream")
         for name, value in headers.items():
@@ -93,8 +116,9 @@ class Client:
             connection.sock.sendall(piece)
         answer = connection.getresponse()
         content = answer.read()
-        if answer.status != 201:
-            raise SystemExit(f"PUT of a blob was answered {answer.status}: {content[:300]!r}")
+        if answer.status != expect:
+            raise SystemExit(f"{method} of a blob was answered {answer.status}: {content[:300]!r}")
+        return answer.headers
 
     def _connection(self):
         if getattr(self.local, "connection", None) is None:

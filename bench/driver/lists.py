@@ -99,7 +99,7 @@ class Sqlite:
 
     def fill(self, artifacts, entries):
         with sqlite3.connect(self.path, timeout=60) as connection:
-            connection.executescript(_statements("printf('%064x', {})", artifacts, entries))
+            connection.executescript(statements("printf('%064x', {})", artifacts, entries))
 
 
 class Postgres:
@@ -113,7 +113,7 @@ class Postgres:
         self.url = f"{server}{separator}options=-csearch_path%3D{schema}"
 
     def fill(self, artifacts, entries):
-        self._psql("-c", _statements("lpad(to_hex({}), 64, '0')", artifacts, entries))
+        self._psql("-c", statements("lpad(to_hex({}), 64, '0')", artifacts, entries))
 
     def transactions(self):
         return int(self._psql("-Atc", "select pg_current_xact_id()"))
@@ -123,7 +123,7 @@ class Postgres:
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _statements(hexadecimal, artifacts, entries):
+def statements(hexadecimal, artifacts, entries):
     """Half of the artifacts in one repository, the others in 2,500, eight blobs and a tag each;
     and an audit trail of 100 projects."""
     digest, blob = hexadecimal.format("i"), hexadecimal.format("1000000000 + i * 8 + n")
@@ -143,7 +143,8 @@ def _statements(hexadecimal, artifacts, entries):
         from series join repositories r
             on r.name = case when i < {half} then 'bench/large' else 'many/repository-' || (i % 2500) end;
     insert into tags (repository_id, artifact_id, name, pushed_ms)
-        select repository_id, id, 'v' || id, pushed_ms from artifacts;
+        select repository_id, id, 'v' || id, pushed_ms from artifacts where true
+        on conflict do nothing;
     insert into artifact_blobs (artifact_id, digest, size_bytes)
         with recursive layer(n) as (select 0 union all select n + 1 from layer where n < 7)
         select i, 'sha256:' || {blob}, 100000 from (select id as i from artifacts) a, layer;

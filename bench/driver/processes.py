@@ -28,7 +28,10 @@ class Process:
         return sum(_ticks(pid) for pid in self._pids()) / TICKS_PER_SECOND
 
     def peak_rss_mib(self):
-        return sum(_peak_rss_kib(pid) for pid in self._pids()) / 1024
+        return sum(_rss_kib(pid, "VmHWM:") for pid in self._pids()) / 1024
+
+    def rss_mib(self):
+        return sum(_rss_kib(pid, "VmRSS:") for pid in self._pids()) / 1024
 
     def wait_for_port(self, port, timeout_seconds=30):
         """Seconds from now until something accepts at the port."""
@@ -83,9 +86,9 @@ def _ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
-def _peak_rss_kib(pid):
+def _rss_kib(pid, field):
     with open(f"/proc/{pid}/status") as file:
         for line in file:
-            if line.startswith("VmHWM:"):
+            if line.startswith(field):
                 return int(line.split()[1])
     return 0

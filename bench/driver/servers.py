@@ -1,5 +1,6 @@
 """The servers under test, all on loopback, all below one temporary directory."""
 
+import copy
 import json
 import os
 import subprocess
@@ -93,6 +94,7 @@ http: {{addr: '127.0.0.1:{port}', secret: bench, relativeurls: true}}
         client.sign_in("admin", ADMIN_PASSWORD)
         server = Server(name, process, client, repository_prefix=f"{PROJECT}/")
         server.start_seconds = start_seconds
+        server.database = f"{self.directory}/{name}/tidegate.db"
         return server
 
     def _make_project(self, client):
@@ -129,6 +131,22 @@ class Server:
         self.repository = f"{PROJECT}/image"
         self.needs_token = bool(repository_prefix)
         self.start_seconds = None
+        self.database = None
+
+    def apart(self, suffix):
+        """The same server for another client, with a repository of its own."""
+        other = copy.copy(self)
+        other.client = self.client.another()
+        other.repository = self.repository + suffix
+        return other
+
+    def create(self, path, body):
+        """Something of the API; its id."""
+        headers = {"Authorization": self.client.basic("admin", ADMIN_PASSWORD)}
+        headers["Content-Type"] = "application/json"
+        content = json.dumps(body).encode()
+        answer, _ = self.client.request("POST", f"/api/v2.0{path}", headers, content, expect=(201,))
+        return int(answer["Location"].rsplit("/", 1)[1])
 
     def scope(self):
         return f"repository:{self.repository}:pull,push" if self.needs_token else None

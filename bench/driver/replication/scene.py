@@ -2,7 +2,6 @@
 at the end of a line with a round-trip time."""
 
 import http.client
-import json
 import os
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 
 from ..cases import MANIFEST_TYPE
 from ..processes import free_port
-from ..servers import ADMIN_PASSWORD, PROJECT
+from ..servers import PROJECT
 
 PATIENCE_SECONDS = 600
 
@@ -77,12 +76,12 @@ def requests_of(process):
 def replicate(server, targets):
     """A policy for each target that copies every push."""
     for target in targets:
-        registry = _create(server, "/registries", {
+        registry = server.create("/registries", {
             "name": target.name,
             "type": "docker-registry",
             "url": f"http://127.0.0.1:{target.far_port}",
         })
-        _create(server, "/replication/policies", {
+        server.create("/replication/policies", {
             "name": target.name,
             "dest_registry": {"id": registry},
             "trigger": {"type": "event_based"},
@@ -90,14 +89,6 @@ def replicate(server, targets):
             "enabled": True,
             "override": True,
         })
-
-
-def _create(server, path, body):
-    headers = {"Authorization": server.client.basic("admin", ADMIN_PASSWORD)}
-    headers["Content-Type"] = "application/json"
-    content = json.dumps(body).encode()
-    answer, _ = server.client.request("POST", f"/api/v2.0{path}", headers, content, expect=(201,))
-    return int(answer["Location"].rsplit("/", 1)[1])
 
 
 def skopeo(source_port, source, target_port, target):
