@@ -21,8 +21,10 @@ const TAG: &str = "/v2/team/app/manifests/v1";
 #[derive(Clone)]
 struct Counting {
     asked: Arc<AtomicU64>,
-    answer: Arc<dyn Fn(&Request<Body>) -> Response<Body> + Send + Sync>,
+    answer: Arc<Respond>,
 }
+
+type Respond = dyn Fn(&Request<Body>) -> Response<Body> + Send + Sync;
 
 impl Counting {
     fn new(answer: impl Fn(&Request<Body>) -> Response<Body> + Send + Sync + 'static) -> Self {
@@ -298,7 +300,7 @@ async fn memory_is_bounded_whatever_is_asked() {
         behind,
         kept: sync::Cache::with_weighter(bytes / USUAL_BYTES, bytes as u64, Weight),
         watch: Watch::new(),
-        max_age: Duration::from_secs(60),
+        max_age: Duration::from_mins(1),
         with_heads: true,
         metrics: Metrics::new(),
     };

@@ -106,7 +106,7 @@ impl Drop for Write<'_> {
 /// 96 KiB; of a thousand busy repositories few share one.
 const LANES: usize = 4096;
 /// As long as a registry is waited for that was sent a write.
-const DOUBT: Duration = Duration::from_secs(900);
+const DOUBT: Duration = Duration::from_mins(15);
 
 #[cfg(test)]
 mod tests {
@@ -135,9 +135,9 @@ mod tests {
     async fn a_write_without_an_end_leaves_a_doubt_that_ends() {
         let (watch, app) = (Watch::new(), name("team/app"));
         drop(watch.write(&app));
-        tokio::time::advance(DOUBT - Duration::from_millis(1)).await;
+        tokio::time::advance(DOUBT.mul_f64(0.999)).await;
         assert_eq!(watch.epoch(&app), None);
-        tokio::time::advance(Duration::from_millis(1)).await;
+        tokio::time::advance(DOUBT.mul_f64(0.001)).await;
         assert!(watch.epoch(&app).is_some());
     }
 }
