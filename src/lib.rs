@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod clock;
 pub mod failpoint;
 pub mod oci;
+pub mod rate;
 pub mod secret;
 pub mod wire;
 

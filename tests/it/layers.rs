@@ -8,7 +8,15 @@ use std::{
 
 /// Bottom line first; rooms of one line do not know each other.
 const LINES: &[&[&str]] = &[
-    &["backoff", "clock", "failpoint", "oci", "secret", "wire"],
+    &[
+        "backoff",
+        "clock",
+        "failpoint",
+        "oci",
+        "rate",
+        "secret",
+        "wire",
+    ],
     &["import", "telemetry"],
     &["store", "tls"],
     &["embedded", "jobs", "registry", "server", "settings"],
