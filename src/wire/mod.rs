@@ -7,9 +7,11 @@
 mod body;
 mod exchange;
 mod patience;
+mod throttled;
 
 pub use body::{Body, BoxError, CollectError, IdleTimeout, Watched, collect};
 pub use exchange::{
     Exchange, ExchangeError, INSTALLATION_HEADER, Looking, ORIGIN_HEADER, Peer, RequestId, looking,
 };
 pub use patience::Patience;
+pub use throttled::{Meter, Throttled};

@@ -7,7 +7,6 @@ use super::{
     download::download,
     failure::from_store,
     side_by_side::side_by_side,
-    throttle::Throttled,
 };
 use crate::{
     failpoint,
@@ -18,7 +17,7 @@ use crate::{
         metrics::{Arrival, BlobLabels},
         places::Place,
     },
-    wire::Body,
+    wire::{Body, Throttled},
 };
 
 impl Copy<'_> {

@@ -10,7 +10,6 @@ use super::{
     download::download,
     failure::{from_inner, from_store},
     portions::Portions,
-    throttle::Throttled,
 };
 use crate::{
     failpoint,
@@ -18,7 +17,7 @@ use crate::{
     oci::Descriptor,
     registry::{Error, Kind, Upload, verified},
     replication::metrics::Arrival,
-    wire::Body,
+    wire::{Body, Throttled},
 };
 
 impl Copy<'_> {

@@ -1,19 +1,15 @@
 use std::{
     collections::HashMap,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::{
     replication::{PolicyId, RegistryId},
-    wire::BoxError,
+    wire::Meter,
 };
 
 /// What a speed limit is set for: all copies of a policy in this process, or all to and from a
@@ -129,92 +125,21 @@ impl Bucket {
     }
 }
 
-/// A body that keeps to the speed of all its buckets.
-#[derive(Debug)]
-pub(super) struct Throttled<B> {
-    body: B,
-    buckets: [Arc<Bucket>; 2],
-    /// Of the frame whose first bytes have gone.
-    rest: Bytes,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
+/// The speed of all buckets together.
+impl Meter for [Arc<Bucket>; 2] {
+    fn portion(&self) -> Option<usize> {
+        self.iter().filter_map(|bucket| bucket.portion()).min()
+    }
 
-impl<B> Throttled<B> {
-    pub(super) fn new(body: B, buckets: [Arc<Bucket>; 2]) -> Self {
-        Self {
-            body,
-            buckets,
-            rest: Bytes::new(),
-            sleep: None,
+    fn pay(&mut self, bytes: usize) {
+        for bucket in self.iter() {
+            bucket.pay(bytes);
         }
     }
 
-    /// Until the next bytes may go, by the limits as they are then.
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if let Some(sleep) = &mut self.sleep {
-                ready!(sleep.as_mut().poll(context));
-                self.sleep = None;
-            }
-            let waits = self.buckets.iter().map(|bucket| bucket.wait());
-            let wait = waits.max().unwrap_or_default().min(LOOK_AGAIN);
-            if wait.is_zero() {
-                return Poll::Ready(());
-            }
-            self.sleep = Some(Box::pin(tokio::time::sleep(wait)));
-        }
-    }
-
-    /// As much of `data` as may go at once; the rest is kept.
-    fn portion(&mut self, mut data: Bytes) -> Bytes {
-        let portions = self.buckets.iter().filter_map(|bucket| bucket.portion());
-        let most = portions.min().unwrap_or(data.len());
-        self.rest = data.split_off(most.min(data.len()));
-        for bucket in &self.buckets {
-            bucket.pay(data.len());
-        }
-        data
-    }
-}
-
-impl<B> Body for Throttled<B>
-where
-    B: Body<Data = Bytes, Error = BoxError> + Unpin,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        ready!(this.poll_turn(context));
-        let mut data = std::mem::take(&mut this.rest);
-        if data.is_empty() {
-            let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
-            match frame.map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(next))) => data = next,
-                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        }
-        Poll::Ready(Some(Ok(Frame::data(this.portion(data)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (inner, rest) = (self.body.size_hint(), self.rest.len() as u64);
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower() + rest);
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint
+    fn wait(&self) -> Duration {
+        let waits = self.iter().map(|bucket| bucket.wait());
+        waits.max().unwrap_or_default()
     }
 }
 
@@ -224,14 +149,15 @@ const BYTES_PER_KILOBIT: f64 = 128.0;
 const PORTION_BYTES_PER_KBPS: u64 = 6;
 /// What may be saved up while nothing is copied, or while a timer is late.
 const SAVED_SECONDS: f64 = 0.05;
-/// How soon a changed limit is seen by who waits for long.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body::Frame;
     use http_body_util::{BodyExt, StreamBody};
 
     use super::*;
+    use crate::wire::Throttled;
 
     const POLICY: Limited = Limited::Policy(PolicyId(1));
     const OTHER_POLICY: Limited = Limited::Policy(PolicyId(2));
