@@ -4,9 +4,11 @@
 //! lines go and writes the registry out as text. It knows no other room. Read `logging.rs` first.
 
 mod exposition;
+mod log_file;
 mod logging;
 mod process;
 
 pub use exposition::{CONTENT_TYPE, exposition};
+pub use log_file::LogFile;
 pub use logging::{AccessLogFormat, Config, Error, LogFormat, init};
 pub use process::ProcessMetrics;
