@@ -10,7 +10,7 @@ use super::{Shared, error::Error};
 use crate::{
     auth::{self, Principal},
     secret::Secret,
-    server::LoggedUser,
+    server::{TooManyRequests, Visitor},
     wire::{Peer, RequestId},
 };
 
@@ -89,8 +89,8 @@ async fn identify(parts: &Parts, api: &Shared) -> Result<Caller, Error> {
             api.auth.login(peer.address, &name, &password).await?
         }
     };
-    if let Some(logged) = parts.extensions.get::<LoggedUser>() {
-        logged.set(principal.name());
+    if let Some(visitor) = parts.extensions.get::<Visitor>() {
+        visitor.is(principal.name()).await?;
     }
     Ok(Caller {
         principal,
@@ -119,9 +119,10 @@ impl From<auth::Error> for Error {
     fn from(error: auth::Error) -> Self {
         let message = error.to_string();
         match (error.kind(), error) {
-            (_, auth::Error::TooManyAttempts { retry_after }) => {
-                Self::TooManyRequests { retry_after }
-            }
+            (_, auth::Error::TooManyAttempts { retry_after }) => Self::TooManyRequests {
+                message,
+                retry_after,
+            },
             (auth::Kind::Unauthorized, _) => Self::Unauthorized(message),
             (auth::Kind::Invalid, _) => Self::BadRequest(message),
             (auth::Kind::Conflict, _) => Self::Conflict(message),
@@ -132,6 +133,15 @@ impl From<auth::Error> for Error {
                 Self::Unavailable(error.into())
             }
             (auth::Kind::Internal, error) => Self::internal(error),
+        }
+    }
+}
+
+impl From<TooManyRequests> for Error {
+    fn from(error: TooManyRequests) -> Self {
+        Self::TooManyRequests {
+            message: error.to_string(),
+            retry_after: error.retry_after,
         }
     }
 }

@@ -39,8 +39,11 @@ pub(super) enum Error {
     /// A parameter is outside what the contract allows.
     #[error("{0}")]
     Unprocessable(String),
-    #[error("too many failed attempts, try again in {} s", retry_after.as_secs().max(1))]
-    TooManyRequests { retry_after: Duration },
+    #[error("{message}")]
+    TooManyRequests {
+        message: String,
+        retry_after: Duration,
+    },
     /// A part this request needs is away for the moment.
     #[error("{0}")]
     Unavailable(BoxError),
@@ -94,7 +97,7 @@ impl Error {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::TooManyRequests { retry_after } => Some(*retry_after),
+            Self::TooManyRequests { retry_after, .. } => Some(*retry_after),
             Self::Unavailable(_) => Some(RETRY_WHEN_AWAY),
             _ => None,
         }

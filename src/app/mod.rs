@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -54,7 +55,8 @@ use crate::{
     server::{AccessLog, Listener, Shutdown},
     settings::Settings,
     store::Db,
-    telemetry, tls,
+    telemetry::{self, LogFile},
+    tls,
     token::{self, Issuer, Keys},
     webhook::{self, Webhooks},
 };
@@ -561,13 +563,25 @@ async fn bind(
     tls: Option<tls::Server>,
     clock: SharedClock,
 ) -> anyhow::Result<Listener> {
-    let listener = Listener::bind(&config.server, tls).await?;
-    Ok(
-        match AccessLog::stdout(config.telemetry.access_log, clock) {
-            Some(log) => listener.with_access_log(log),
-            None => listener,
-        },
-    )
+    let listener = Listener::bind(&config.server, tls)
+        .await?
+        .with_areas(routes::area)
+        .with_limits(config.access.clone(), config.limits.clone());
+    let format = config.telemetry.access_log;
+    let log = match &config.telemetry.access_log_path {
+        Some(path) => {
+            let mut file = LogFile::new(path.clone());
+            file.append(b"")
+                .await
+                .context("telemetry.access_log_path")?;
+            AccessLog::file(format, clock, file)
+        }
+        None => AccessLog::stdout(format, clock),
+    };
+    Ok(match log {
+        Some(log) => listener.with_access_log(log),
+        None => listener,
+    })
 }
 
 /// Deletes refresh tokens that nobody used for long, now and then every hour until `stop`.

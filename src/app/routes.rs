@@ -14,6 +14,7 @@ use crate::{
     api, notification,
     oci::ErrorCode,
     proxy::Proxy,
+    server::Area,
     token,
     wire::{Body, INSTALLATION_HEADER},
 };
@@ -42,28 +43,28 @@ impl Routes {
 impl Rooms {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
-        if path == "/v2" || path.starts_with("/v2/") {
-            let is_ping = path.len() <= "/v2/".len();
-            let mut response = self.proxy.handle(request).await;
-            if is_ping {
-                let installation = self.installation.clone();
+        match area(path) {
+            Area::Registry => {
+                let is_ping = path.len() <= "/v2/".len();
+                let mut response = self.proxy.handle(request).await;
+                if is_ping {
+                    let installation = self.installation.clone();
+                    response
+                        .headers_mut()
+                        .insert(INSTALLATION_HEADER, installation);
+                }
                 response
-                    .headers_mut()
-                    .insert(INSTALLATION_HEADER, installation);
             }
-            response
-        } else if TOKEN_PATHS.contains(&path) || path.starts_with("/service/token/") {
-            self.token.handle(request).await
-        } else if path == "/api" || path.starts_with("/api/") {
-            self.api.handle(request).await
-        } else {
-            match path {
-                "/service/notifications" => self.notifications.handle(request).await,
+            Area::Token => self.token.handle(request).await,
+            Area::Api => self.api.handle(request).await,
+            Area::Metrics => self.status.metrics(),
+            Area::Probe | Area::Other => match path {
                 "/healthz" => Status::alive(),
                 "/readyz" => self.status.ready().await,
-                "/metrics" => self.status.metrics(),
+                "/service/notifications" => self.notifications.handle(request).await,
+                _ if path.starts_with("/service/token/") => self.token.handle(request).await,
                 _ => unknown_path(),
-            }
+            },
         }
     }
 }
@@ -80,6 +81,22 @@ impl tower::Service<Request<Body>> for Routes {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let rooms = Arc::clone(&self.0);
         Box::pin(async move { Ok(rooms.answer(request).await) })
+    }
+}
+
+/// Which part of the gateway a path belongs to, for rules and limits.
+pub(super) fn area(path: &str) -> Area {
+    let is_under = |root: &str| {
+        path.strip_prefix(root)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match path {
+        "/healthz" | "/readyz" => Area::Probe,
+        "/metrics" => Area::Metrics,
+        _ if TOKEN_PATHS.contains(&path) => Area::Token,
+        _ if is_under("/v2") => Area::Registry,
+        _ if is_under("/api") => Area::Api,
+        _ => Area::Other,
     }
 }
 

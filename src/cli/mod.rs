@@ -43,8 +43,9 @@ enum Command {
     /// Runs the gateway until SIGTERM or Ctrl-C; a second signal ends it at once, with exit code
     /// 1 if work was cut.
     Serve(ConfigFile),
-    /// Says whether configuration, certificate, database and upstream are fit, and how to mend them.
-    Check(ConfigFile),
+    /// Says whether configuration, certificate, database, upstream and the proxies on the way from
+    /// clients are fit, and how to mend them.
+    Check(check::Check),
     /// Brings the database's schema up to date.
     Migrate(ConfigFile),
     /// Makes lists, counts and sizes equal to what the registry holds. Cut, it goes on where it
@@ -90,7 +91,7 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(demo) => demo.run(),
         Command::Serve(file) => serve::run(&file),
-        Command::Check(file) => check::run(&file),
+        Command::Check(check) => check.run(),
         Command::Migrate(file) => migrate::run(&file),
         Command::Sync(sync) => sync.run(),
         Command::Import(import) => import.run(),

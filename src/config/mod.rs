@@ -24,6 +24,8 @@ pub use upstream::{Upstream, UpstreamAuth};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub server: server::Config,
+    pub access: server::Access,
+    pub limits: server::Limits,
     pub tls: tls::Config,
     pub upstream: Upstream,
     pub embedded: embedded::Config,
@@ -137,6 +139,9 @@ impl Config {
                 return Err(both.to_owned());
             }
         }
+        self.limits
+            .check()
+            .map_err(|problem| format!("limits.{problem}"))?;
         self.jobs()
             .check()
             .map_err(|problem| format!("jobs.{problem}"))?;

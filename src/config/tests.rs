@@ -104,6 +104,10 @@ fn values_that_cannot_work_are_refused_by_key() {
             "[retention]\ndeletes_per_second = 0",
             "retention.deletes_per_second",
         ),
+        (
+            "[limits]\nuser_requests_per_second = -1",
+            "limits.user_requests_per_second",
+        ),
         ("[jobs]\npoll_ms = 0", "jobs.poll_ms"),
         ("[token]\nlifetime_seconds = 59", "token.lifetime_seconds"),
         (

@@ -136,8 +136,8 @@ impl Proxy {
     async fn pass(&self, asked: Asked, body: Body) -> Result<Response<Body>, Refusal> {
         let inner = &self.0;
         let caller = inner.authenticate(&asked).await?;
-        if let Some(log) = &asked.logged_user {
-            log.set(caller.principal.name());
+        if let Some(visitor) = &asked.visitor {
+            visitor.is(caller.principal.name()).await?;
         }
         let admitted = inner.authorise(asked, &caller).await?;
         inner.guard(&admitted.asked.method)?;

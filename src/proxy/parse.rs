@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, header::HOST, request};
 use super::Refusal;
 use crate::{
     oci::Route,
-    server::LoggedUser,
+    server::Visitor,
     wire::{Peer, RequestId},
 };
 
@@ -17,8 +17,8 @@ pub(super) struct Asked {
     pub(super) route: Route,
     pub(super) headers: HeaderMap,
     pub(super) peer: Peer,
-    /// Where the access log looks for the caller's name.
-    pub(super) logged_user: Option<LoggedUser>,
+    /// Wants to know who the caller is.
+    pub(super) visitor: Option<Visitor>,
     pub(super) request_id: Option<RequestId>,
 }
 
@@ -38,7 +38,7 @@ impl Asked {
             route,
             peer,
             request_id: extensions.remove(),
-            logged_user: extensions.remove(),
+            visitor: extensions.remove(),
             headers: head.headers,
         })
     }

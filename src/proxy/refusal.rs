@@ -9,6 +9,7 @@ use crate::{
     auth,
     oci::{ErrorCode, RouteError},
     quota,
+    server::TooManyRequests,
     wire::{Body, ExchangeError},
 };
 
@@ -120,6 +121,15 @@ impl From<auth::Error> for Refusal {
                     Self::new(ErrorCode::Unknown, "the request could not be decided")
                 }
             },
+        }
+    }
+}
+
+impl From<TooManyRequests> for Refusal {
+    fn from(error: TooManyRequests) -> Self {
+        Self {
+            retry_after: Some(error.retry_after),
+            ..Self::new(ErrorCode::TooManyRequests, error.to_string())
         }
     }
 }

@@ -1,25 +1,23 @@
-use std::{fmt, fmt::Write as _, io, net::IpAddr, time::Duration};
+use std::{borrow::Cow, fmt::Write as _, net::IpAddr, time::Duration};
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, Version};
 use time::{format_description::BorrowedFormatItem, macros::format_description};
-use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
-    sync::mpsc,
-};
+use tokio::{io::AsyncWrite, sync::mpsc};
 
-use super::{Metrics, redaction::Redacted};
+use super::{Metrics, log_sink::Sink, redaction::Redacted};
 use crate::{
     clock::{SharedClock, Timestamp},
-    telemetry::AccessLogFormat,
+    telemetry::{AccessLogFormat, LogFile},
 };
 
 /// Where the access log goes and in which form; give it to
 /// [`Listener::with_access_log`](super::Listener::with_access_log).
+#[derive(Debug)]
 pub struct AccessLog {
     form: Form,
     clock: SharedClock,
-    sink: Box<dyn AsyncWrite + Send + Unpin>,
+    sink: Sink,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,11 +32,25 @@ impl AccessLog {
         Self::to(format, clock, tokio::io::stdout())
     }
 
-    /// The access log on any sink; `None` when it is off.
-    pub fn to<W>(format: AccessLogFormat, clock: SharedClock, sink: W) -> Option<Self>
+    /// The access log on any stream; `None` when it is off.
+    pub fn to<W>(format: AccessLogFormat, clock: SharedClock, stream: W) -> Option<Self>
     where
         W: AsyncWrite + Send + Unpin + 'static,
     {
+        Self::over(format, clock, || Sink::Stream(Box::new(stream)))
+    }
+
+    /// The access log in a file, which is begun anew when it was moved away, and at once on
+    /// SIGHUP and SIGUSR1; `None` when it is off.
+    pub fn file(format: AccessLogFormat, clock: SharedClock, file: LogFile) -> Option<Self> {
+        Self::over(format, clock, || Sink::file(file))
+    }
+
+    fn over(
+        format: AccessLogFormat,
+        clock: SharedClock,
+        sink: impl FnOnce() -> Sink,
+    ) -> Option<Self> {
         let form = match format {
             AccessLogFormat::Json => Form::Json,
             AccessLogFormat::Combined => Form::Combined,
@@ -47,7 +59,7 @@ impl AccessLog {
         Some(Self {
             form,
             clock,
-            sink: Box::new(sink),
+            sink: sink(),
         })
     }
 
@@ -55,7 +67,7 @@ impl AccessLog {
     /// written.
     pub(super) fn start(self, queue: usize, metrics: Metrics) -> (Lines, BoxFuture<'static, ()>) {
         let (sender, receiver) = mpsc::channel(queue.max(1));
-        let writer = tokio::spawn(self.write_all(receiver));
+        let writer = tokio::spawn(self.write_all(receiver, metrics.clone()));
         let lines = Lines(Some((sender, metrics)));
         let written = async move {
             if let Err(error) = writer.await {
@@ -70,35 +82,27 @@ impl AccessLog {
         (Lines(None), Box::pin(std::future::ready(())))
     }
 
-    async fn write_all(mut self, mut lines: mpsc::Receiver<Line>) {
+    async fn write_all(mut self, mut lines: mpsc::Receiver<Line>, metrics: Metrics) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut text = String::new();
-        while lines.recv_many(&mut batch, BATCH).await > 0 {
+        loop {
+            let received = tokio::select! {
+                received = lines.recv_many(&mut batch, BATCH) => received,
+                () = self.sink.rotated() => continue,
+            };
+            if received == 0 {
+                return;
+            }
             text.clear();
             let now = self.clock.now();
             for line in batch.drain(..) {
                 self.form.append(&mut text, now, &line);
             }
-            if let Err(error) = self.put(text.as_bytes()).await {
-                // Nobody reads any more (a closed pipe): serving goes on without the log.
-                tracing::warn!("the access log ends here: {error}");
-                return;
+            if !self.sink.put(text.as_bytes()).await {
+                metrics.access_log_dropped_lines.inc_by(received as u64);
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    async fn put(&mut self, text: &[u8]) -> io::Result<()> {
-        self.sink.write_all(text).await?;
-        self.sink.flush().await
-    }
-}
-
-impl fmt::Debug for AccessLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessLog")
-            .field("form", &self.form)
-            .finish_non_exhaustive()
     }
 }
 
@@ -161,7 +165,9 @@ struct JsonLine<'a> {
     #[serde(rename = "request.id")]
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
+    user_agent: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referer: Option<String>,
 }
 
 fn append_json(text: &mut String, now: Timestamp, line: &Line) {
@@ -177,7 +183,8 @@ fn append_json(text: &mut String, now: Timestamp, line: &Line) {
         duration_ms: (line.duration.as_secs_f64() * 1e6).round() / 1e3,
         user: line.user.as_deref(),
         request_id: &line.request_id,
-        user_agent: readable(line.user_agent.as_ref()),
+        user_agent: line.user_agent.as_ref().map(readable),
+        referer: line.referer.as_ref().map(referer),
     };
     // Plain strings and numbers: there is nothing in it that JSON cannot write.
     text.push_str(&serde_json::to_string(&json).unwrap_or_default());
@@ -187,23 +194,41 @@ fn append_json(text: &mut String, now: Timestamp, line: &Line) {
 fn append_combined(text: &mut String, now: Timestamp, line: &Line) {
     let time = now.to_utc().format(LOCAL_TIME).unwrap_or_default();
     // Writing into a `String` cannot fail.
-    let _ = write!(
-        text,
-        "{} - {} [{time}] \"{} {} {}\" {} {} \"{}\" \"{}\"",
-        line.remote,
-        Quoted(line.user.as_deref().unwrap_or("-")),
-        line.method,
-        Quoted(&Redacted(&line.target).to_string()),
-        protocol(line.version),
-        line.status.as_u16(),
-        line.bytes_out,
-        Quoted(readable(line.referer.as_ref()).unwrap_or("-")),
-        Quoted(readable(line.user_agent.as_ref()).unwrap_or("-")),
-    );
+    let _ = write!(text, "{} - ", line.remote);
+    append_escaped(text, line.user.as_deref().unwrap_or("-").as_bytes());
+    let _ = write!(text, " [{time}] \"{} ", line.method);
+    append_escaped(text, Redacted(&line.target).to_string().as_bytes());
+    let (protocol, status) = (protocol(line.version), line.status.as_u16());
+    let _ = write!(text, " {protocol}\" {status} {} \"", line.bytes_out);
+    let referer = line.referer.as_ref().map(referer);
+    append_escaped(text, referer.as_deref().unwrap_or("-").as_bytes());
+    text.push_str("\" \"");
+    let agent = line.user_agent.as_ref().map(HeaderValue::as_bytes);
+    append_escaped(text, agent.unwrap_or(b"-"));
+    text.push('"');
 }
 
-fn readable(value: Option<&HeaderValue>) -> Option<&str> {
-    value?.to_str().ok()
+/// Adds a value as nginx escapes it (`ngx_http_log_escape`): what is not printable ASCII, and what
+/// ends or begins an escape.
+fn append_escaped(text: &mut String, value: &[u8]) {
+    for byte in value {
+        match byte {
+            b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
+                // As above.
+                let _ = write!(text, "\\x{byte:02X}");
+            }
+            _ => text.push(char::from(*byte)),
+        }
+    }
+}
+
+fn readable(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}
+
+/// The page a link was on, without what may open doors.
+fn referer(value: &HeaderValue) -> String {
+    Redacted(&readable(value)).to_string()
 }
 
 const fn protocol(version: Version) -> &'static str {
@@ -211,23 +236,6 @@ const fn protocol(version: Version) -> &'static str {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2.0",
         _ => "HTTP/1.1",
-    }
-}
-
-/// Text that stands between quotation marks, escaped as nginx does.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '"' | '\\' | '\0'..='\x1f' | '\x7f' => {
-                    write!(f, "\\x{:02X}", u32::from(character))?;
-                }
-                _ => f.write_char(character)?,
-            }
-        }
-        Ok(())
     }
 }
 
@@ -254,8 +262,8 @@ mod tests {
             duration: Duration::from_micros(1500),
             user: Some("robot$ci".into()),
             request_id: "r-1".into(),
-            referer: None,
-            user_agent: Some(HeaderValue::from_static("docker \"x\"")),
+            referer: Some(HeaderValue::from_static("https://r/?code=1&a=\\")),
+            user_agent: Some(HeaderValue::from_bytes("docker \"\u{e9}\"".as_bytes()).unwrap()),
         }
     }
 
@@ -273,7 +281,8 @@ mod tests {
                 r#"{"time":"2001-09-09T01:46:40Z","remote":"192.0.2.7","method":"PATCH","#,
                 r#""path":"/v2/a/b/blobs/uploads/1?_state=[redacted]&n=1","protocol":"HTTP/1.1","#,
                 r#""status":202,"bytes_in":5,"bytes_out":0,"duration_ms":1.5,"#,
-                r#""user.name":"robot$ci","request.id":"r-1","user_agent":"docker \"x\""}"#,
+                r#""user.name":"robot$ci","request.id":"r-1","user_agent":"docker \"é\"","#,
+                r#""referer":"https://r/?code=[redacted]&a=\\"}"#,
                 "\n"
             )
         );
@@ -285,8 +294,8 @@ mod tests {
             written(Form::Combined),
             concat!(
                 r#"192.0.2.7 - robot$ci [09/Sep/2001:01:46:40 +0000] "#,
-                r#""PATCH /v2/a/b/blobs/uploads/1?_state=[redacted]&n=1 HTTP/1.1" 202 0 "-" "#,
-                r#""docker \x22x\x22""#,
+                r#""PATCH /v2/a/b/blobs/uploads/1?_state=[redacted]&n=1 HTTP/1.1" 202 0 "#,
+                r#""https://r/?code=[redacted]&a=\x5C" "docker \x22\xC3\xA9\x22""#,
                 "\n"
             )
         );

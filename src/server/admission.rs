@@ -9,7 +9,7 @@ use http::{
 use super::peer::is_host;
 use crate::oci::ErrorCode;
 
-/// Why a request goes no further: a code and a sentence for the client.
+/// Why a request is malformed: a code and a sentence for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) code: ErrorCode,

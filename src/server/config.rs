@@ -6,7 +6,7 @@ use std::{
 
 use url::Url;
 
-use super::TrustedProxies;
+use super::{Networks, ResponseHeaders, TrustedProxies};
 use crate::wire::Peer;
 
 /// `[server]`: where the gateway listens and what it allows its clients.
@@ -20,6 +20,11 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Networks whose `X-Forwarded-For`, `-Proto` and `-Host` are believed.
     pub trusted_proxies: TrustedProxies,
+    /// Networks of balancers whose connections begin with a PROXY protocol header, version 1 or 2.
+    /// From them a connection without one is closed; from elsewhere one with it is malformed.
+    pub proxy_protocol_from: Networks,
+    /// Headers for every answer that has none of that name.
+    pub response_headers: ResponseHeaders,
     /// How long uploads in flight may go on after the first signal.
     pub drain_timeout_seconds: u64,
     /// A second, plain HTTP address that answers 308 to `https://`.
@@ -45,6 +50,8 @@ impl Default for Config {
             external_url: None,
             data_dir: PathBuf::from("./data"),
             trusted_proxies: TrustedProxies::default(),
+            proxy_protocol_from: Networks::default(),
+            response_headers: ResponseHeaders::default(),
             drain_timeout_seconds: 300,
             redirect_listen: None,
             max_connections: 4096,

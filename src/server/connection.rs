@@ -4,26 +4,29 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
-use futures_util::future::FutureExt;
+use futures_util::future::{BoxFuture, FutureExt};
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
 use super::{
-    Metrics, Service, Shutdown, TrustedProxies,
+    Access, Metrics, Networks, ResponseHeaders, Service, Shutdown, TrustedProxies,
     access_log::Lines,
     config::Timeouts,
+    crowd::{Crowd, Place},
     edge::Edge,
     handshake::{self, Protocol},
     http,
+    limits::Pacer,
     metrics::HandshakeFailure,
+    proxy_protocol::{self, Told},
     retirement::Retirement,
+    speed::Speed,
     stall::Stall,
 };
 
@@ -33,8 +36,44 @@ pub(super) struct Doorway {
     pub(super) timeouts: Timeouts,
     pub(super) shutdown: Shutdown,
     pub(super) trusted_proxies: TrustedProxies,
+    /// Whose connections begin with a header of the PROXY protocol.
+    pub(super) proxy_protocol: Networks,
+    pub(super) response_headers: ResponseHeaders,
+    pub(super) access: Access,
+    pub(super) crowd: Crowd,
+    pub(super) pacer: Pacer,
+    /// Of each answer; `None`: no limit.
+    pub(super) speed: Option<Speed>,
     pub(super) metrics: Metrics,
     pub(super) access_log: Lines,
+}
+
+impl Doorway {
+    /// Who has connected from `direct`, and the place that takes.
+    async fn enter(
+        &self,
+        stream: &mut TcpStream,
+        direct: IpAddr,
+    ) -> Result<(IpAddr, Place), HandshakeFailure> {
+        let direct = direct.to_canonical();
+        let remote = if self.proxy_protocol.contains(direct) {
+            match proxy_protocol::read(stream).await {
+                Ok(Told::Client(client)) => client.to_canonical(),
+                Ok(Told::Nothing) => direct,
+                Err(error) => {
+                    // Whoever configured the balancer and the gateway wants to know.
+                    tracing::warn!("a connection of {direct} was closed: {error}");
+                    return Err(HandshakeFailure::ProxyHeader);
+                }
+            }
+        } else {
+            direct
+        };
+        let place = self.crowd.enter(remote);
+        place
+            .map(|place| (remote, place))
+            .ok_or(HandshakeFailure::TooMany)
+    }
 }
 
 /// What all requests of one connection share.
@@ -83,32 +122,43 @@ impl<S: Service> Connection<S> {
 
     async fn serve(self, stream: TcpStream) {
         let door = self.edge.door().clone();
-        let timeouts = door.timeouts;
-        let limit = timeouts.handshake;
-        let greeted = if let Some(config) = self.tls.clone() {
-            in_time(limit, handshake::tls(stream, config, timeouts.body_idle))
-                .await
-                .map(|(stream, protocol)| self.speak(protocol, "https", stream).boxed())
-        } else {
-            in_time(limit, handshake::plain(&stream))
-                .await
-                .map(|protocol| {
-                    let stream = Stall::new(stream, timeouts.body_idle);
-                    self.speak(protocol, "http", stream).boxed()
-                })
-        };
-        match greeted {
-            Ok(spoken) => spoken.await,
+        match self.greet(stream).await {
+            Ok((spoken, place)) => {
+                spoken.await;
+                drop(place);
+            }
             Err(reason) => door.metrics.handshake_failed(reason),
         }
     }
 
-    async fn speak<I>(self, protocol: Protocol, scheme: &'static str, stream: I)
+    /// Everything before the first request, in the time of a handshake.
+    async fn greet(
+        self,
+        mut stream: TcpStream,
+    ) -> Result<(BoxFuture<'static, ()>, Place), HandshakeFailure> {
+        let door = self.edge.door().clone();
+        let timeouts = door.timeouts;
+        let deadline = Instant::now() + timeouts.handshake;
+        let entered = door.enter(&mut stream, self.remote.ip());
+        let (remote, place) = in_time(deadline, entered).await?;
+        let spoken = if let Some(config) = self.tls.clone() {
+            let greeting = handshake::tls(stream, config, timeouts.body_idle);
+            let (stream, protocol) = in_time(deadline, greeting).await?;
+            self.speak(remote, protocol, "https", stream).boxed()
+        } else {
+            let protocol = in_time(deadline, handshake::plain(&stream)).await?;
+            let stream = Stall::new(stream, timeouts.body_idle);
+            self.speak(remote, protocol, "http", stream).boxed()
+        };
+        Ok((spoken, place))
+    }
+
+    async fn speak<I>(self, remote: IpAddr, protocol: Protocol, scheme: &'static str, stream: I)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let link = Arc::new(Link {
-            remote: self.remote.ip().to_canonical(),
+            remote,
             scheme,
             begun: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
@@ -130,10 +180,10 @@ impl<S: Service> Connection<S> {
 }
 
 async fn in_time<T>(
-    limit: Duration,
+    deadline: Instant,
     greeting: impl Future<Output = Result<T, HandshakeFailure>>,
 ) -> Result<T, HandshakeFailure> {
-    timeout(limit, greeting)
+    timeout_at(deadline, greeting)
         .await
         .unwrap_or(Err(HandshakeFailure::Timeout))
 }

@@ -11,27 +11,30 @@ use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use super::{
-    Service,
-    admission::{self, Refusal},
+    Area, SEEN, SHOW, Seen, Service, admission,
     body::{Received, Sent},
     connection::{Doorway, Link},
     record::{REQUEST_ID, Record},
+    refusal::Refusal,
 };
-use crate::{
-    oci::ErrorCode,
-    wire::{Body, IdleTimeout, Peer, RequestId},
-};
+use crate::wire::{Body, IdleTimeout, Peer, RequestId, Throttled};
 
 /// What happens to every request, around the service that answers it.
 #[derive(Debug, Clone)]
 pub(super) struct Edge<S> {
     service: S,
+    areas: fn(&str) -> Area,
     door: Arc<Doorway>,
 }
 
 impl<S: Service> Edge<S> {
-    pub(super) fn new(service: S, door: Arc<Doorway>) -> Self {
-        Self { service, door }
+    /// `areas` says which part of the service a path belongs to.
+    pub(super) fn new(service: S, areas: fn(&str) -> Area, door: Arc<Doorway>) -> Self {
+        Self {
+            service,
+            areas,
+            door,
+        }
     }
 
     pub(super) fn door(&self) -> &Arc<Doorway> {
@@ -50,30 +53,17 @@ impl<S: Service> Edge<S> {
         if body.is_end_stream() {
             record.received.end();
         }
-        let response = match admission::admit(&mut parts) {
-            Ok(host) => {
-                self.introduce(&link, &mut parts, host, &mut record);
+        let area = (self.areas)(parts.uri.path());
+        let admitted = self.door.admit(area, &link, &mut parts, &mut record).await;
+        let response = match admitted {
+            Ok(()) => {
                 let body = self.receive(body, version, &record);
                 let request = Request::from_parts(parts, body);
                 call(self.service.clone(), request, &record.id).await
             }
-            Err(refusal) => refuse(refusal),
+            Err(refusal) => refusal.into_response(area),
         };
         self.finish(&link, response, version, record)
-    }
-
-    /// Tells the service who asks.
-    fn introduce(&self, link: &Link, parts: &mut Parts, host: String, record: &mut Record) {
-        let direct = Peer {
-            address: link.remote,
-            scheme: link.scheme,
-            host,
-        };
-        let peer = self.door.trusted_proxies.resolve(direct, &parts.headers);
-        record.remote = peer.address;
-        parts.extensions.insert(peer);
-        parts.extensions.insert(RequestId(record.id.clone()));
-        parts.extensions.insert(record.user.clone());
     }
 
     fn receive(&self, body: Incoming, version: Version, record: &Record) -> Body {
@@ -95,6 +85,12 @@ impl<S: Service> Edge<S> {
         if let Ok(id) = HeaderValue::from_str(&record.id) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
+        let seen = record.seen.take();
+        if let Some(value) = seen.and_then(|seen| seen.to_value()) {
+            response.headers_mut().insert(SEEN, value);
+        }
+        let added = &self.door.response_headers;
+        added.add_to(response.headers_mut(), record.scheme);
         // A body that nobody read to its end is not worth reading to keep the connection.
         let is_unread = !record.received.has_ended();
         if is_unread {
@@ -105,7 +101,53 @@ impl<S: Service> Edge<S> {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        response.map(|body| Sent { body, record })
+        let speed = self.door.speed.clone();
+        response.map(|body| Sent {
+            body: match speed {
+                Some(speed) => Body::boxed(Throttled::new(body, speed)),
+                None => body,
+            },
+            record,
+        })
+    }
+}
+
+impl Doorway {
+    /// Whether the service is to see the request: it is well-formed, and its client may come here,
+    /// and now.
+    async fn admit(
+        &self,
+        area: Area,
+        link: &Link,
+        parts: &mut Parts,
+        record: &mut Record,
+    ) -> Result<(), Refusal> {
+        let host = admission::admit(parts)?;
+        self.introduce(link, parts, host, record);
+        if !self.access.allows(area, record.remote) {
+            return Err(Refusal::network(record.remote));
+        }
+        self.pacer.address(area, record.remote).await?;
+        Ok(())
+    }
+
+    /// Tells the service who asks.
+    fn introduce(&self, link: &Link, parts: &mut Parts, host: String, record: &mut Record) {
+        let direct = Peer {
+            address: link.remote,
+            scheme: link.scheme,
+            host,
+        };
+        let peer = self.trusted_proxies.resolve(direct, &parts.headers);
+        record.remote = peer.address;
+        record.scheme = peer.scheme;
+        if parts.headers.contains_key(SHOW) {
+            let is_believed = self.trusted_proxies.contains(link.remote);
+            record.seen = Some(Seen::of(&peer, &parts.headers, is_believed));
+        }
+        parts.extensions.insert(peer);
+        parts.extensions.insert(RequestId(record.id.clone()));
+        parts.extensions.insert(record.visitor.clone());
     }
 }
 
@@ -117,22 +159,9 @@ async fn call<S: Service>(service: S, request: Request<Body>, id: &str) -> Respo
         Ok(Ok(response)) => response,
         Err(panic) => {
             tracing::error!(request.id = id, "a request panicked: {}", text(&*panic));
-            let message = format!("internal error; request id {id}");
-            error(ErrorCode::Unknown, &message)
+            Refusal::internal(id).into_response(Area::Registry)
         }
     }
-}
-
-fn refuse(refusal: Refusal) -> Response<Body> {
-    error(refusal.code, refusal.message)
-}
-
-fn error(code: ErrorCode, message: &str) -> Response<Body> {
-    let mut response = Response::new(Body::from(code.body(message)));
-    *response.status_mut() = code.status();
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {

@@ -4,12 +4,15 @@ use http::{Request, Response};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    AccessLog, Config, Error, Metrics, Shutdown,
+    Access, AccessLog, Area, Config, Error, Limits, Metrics, Shutdown,
     accept::Accept,
     config::Timeouts,
     connection::{Connection, Doorway},
+    crowd::Crowd,
     edge::Edge,
+    limits::Pacer,
     redirect::Redirect,
+    speed::Speed,
 };
 use crate::{tls, wire::Body};
 
@@ -46,6 +49,9 @@ pub struct Listener {
     address: SocketAddr,
     redirect: Option<Accept>,
     tls: Option<tls::Server>,
+    areas: fn(&str) -> Area,
+    access: Access,
+    limits: Limits,
     access_log: Option<AccessLog>,
     metrics: Metrics,
 }
@@ -67,6 +73,9 @@ impl Listener {
             address,
             redirect,
             tls,
+            areas: |_path| Area::Other,
+            access: Access::default(),
+            limits: Limits::default(),
             access_log: None,
             metrics: Metrics::default(),
         })
@@ -76,6 +85,20 @@ impl Listener {
     #[must_use]
     pub fn with_access_log(mut self, log: AccessLog) -> Self {
         self.access_log = Some(log);
+        self
+    }
+
+    /// Tells the parts of the service apart by path; without it all is [`Area::Other`].
+    #[must_use]
+    pub fn with_areas(mut self, areas: fn(&str) -> Area) -> Self {
+        self.areas = areas;
+        self
+    }
+
+    /// Holds clients to rules and limits; without it there are none.
+    #[must_use]
+    pub fn with_limits(mut self, access: Access, limits: Limits) -> Self {
+        (self.access, self.limits) = (access, limits);
         self
     }
 
@@ -108,18 +131,25 @@ impl Listener {
             timeouts,
             shutdown: shutdown.clone(),
             trusted_proxies: self.config.trusted_proxies.clone(),
+            proxy_protocol: self.config.proxy_protocol_from.clone(),
+            response_headers: self.config.response_headers.clone(),
+            access: self.access,
+            crowd: Crowd::new(&self.limits, self.config.trusted_proxies.clone()),
+            pacer: Pacer::new(&self.limits, &self.metrics),
+            speed: Speed::new(&self.limits),
             metrics: self.metrics.clone(),
             access_log: log,
         });
         let main = accept_all(
             self.accept,
             self.tls,
-            Edge::new(service, door.clone()),
+            Edge::new(service, self.areas, door.clone()),
             tracker.clone(),
         );
         let redirect = self.redirect.map(|accept| {
             let redirect = Redirect::new(self.config.external_url.as_ref(), self.address);
-            let edge = Edge::new(redirect, door.clone());
+            // Who is sent on is counted where it arrives.
+            let edge = Edge::new(redirect, |_path| Area::Probe, door.clone());
             accept_all(accept, None, edge, tracker.clone())
         });
         drop(door);

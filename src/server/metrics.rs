@@ -23,6 +23,7 @@ pub struct Metrics {
     request_duration_seconds: Family<MethodLabels, Histogram>,
     received_bytes: Counter,
     sent_bytes: Counter,
+    pub(super) limited_requests: Counter,
     pub(super) access_log_dropped_lines: Counter,
 }
 
@@ -41,6 +42,10 @@ pub(super) enum HandshakeFailure {
     PlainHttp,
     /// Everything the TLS library objects to, a distrusting client among it.
     Tls,
+    /// No header of the PROXY protocol, or a wrong one, where one is due.
+    ProxyHeader,
+    /// The address has as many connections as it may have.
+    TooMany,
 }
 
 impl HandshakeFailure {
@@ -50,6 +55,8 @@ impl HandshakeFailure {
             Self::Closed => "closed",
             Self::PlainHttp => "plain_http",
             Self::Tls => "tls",
+            Self::ProxyHeader => "proxy_header",
+            Self::TooMany => "too_many",
         }
     }
 }
@@ -105,6 +112,7 @@ impl Default for Metrics {
             }),
             received_bytes: Counter::default(),
             sent_bytes: Counter::default(),
+            limited_requests: Counter::default(),
             access_log_dropped_lines: Counter::default(),
         }
     }
@@ -152,6 +160,11 @@ impl Metrics {
             "sent_bytes",
             "Bytes of response bodies",
             self.sent_bytes.clone(),
+        );
+        registry.register(
+            "limited_requests",
+            "Requests refused because their address or user made too many",
+            self.limited_requests.clone(),
         );
         registry.register(
             "access_log_dropped_lines",

@@ -10,33 +10,50 @@
 //! refused upload is not even sent.
 
 mod accept;
+mod access;
 mod access_log;
 mod admission;
+mod area;
 mod body;
 mod config;
 mod connection;
+mod crowd;
 mod edge;
 mod error;
 mod handshake;
 mod http;
+mod limits;
 mod linger;
 mod listener;
+mod log_sink;
 mod metrics;
+mod networks;
 mod peer;
+mod proxy_protocol;
 mod record;
 mod redaction;
 mod redirect;
+mod refusal;
+mod response_headers;
 mod retirement;
+mod seen;
 mod shutdown;
+mod speed;
 mod stall;
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, Rules};
 pub use access_log::AccessLog;
+pub use area::Area;
 pub use config::{Config, ExternalUrl};
 pub use error::Error;
+pub use limits::{Limits, TooManyRequests};
 pub use listener::{Listener, Service};
 pub use metrics::Metrics;
+pub use networks::Networks;
 pub use peer::TrustedProxies;
-pub use record::LoggedUser;
+pub use record::Visitor;
+pub use response_headers::ResponseHeaders;
+pub use seen::{Forwarded, SEEN, SHOW, Seen};
 pub use shutdown::Shutdown;

@@ -10,20 +10,29 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request:
 use tokio::time::Instant;
 
 use super::{
+    Seen, TooManyRequests,
     access_log::Line,
     connection::{Doorway, Link},
+    limits::Pacer,
     metrics::CLIENT_CLOSED,
 };
 
-/// The name under which a request is logged; a request extension set by the listener. Whoever
-/// learns who the user is fills it in. Clones of one request share it.
-#[derive(Debug, Clone, Default)]
-pub struct LoggedUser(Arc<OnceLock<Box<str>>>);
+/// Who a request turns out to be from; a request extension set by the listener. Whoever learns
+/// it says so here, for the access log and the limits. Clones of one request share it.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    name: Arc<OnceLock<Box<str>>>,
+    pacer: Pacer,
+}
 
-impl LoggedUser {
-    /// The first name stays.
-    pub fn set(&self, name: &str) {
-        let _ = self.0.set(name.into());
+impl Visitor {
+    /// The request is from this user or robot; the first name stays, an empty one is nobody's.
+    /// Waits for the user's turn where there is a limit for users (`[limits]`).
+    pub async fn is(&self, name: &str) -> Result<(), TooManyRequests> {
+        if name.is_empty() || self.name.set(name.into()).is_err() {
+            return Ok(());
+        }
+        self.pacer.user(name).await
     }
 }
 
@@ -56,10 +65,14 @@ pub(super) struct Record {
     link: Arc<Link>,
     started: Instant,
     pub(super) id: Arc<str>,
-    pub(super) user: LoggedUser,
+    pub(super) visitor: Visitor,
     pub(super) received: Arc<Progress>,
     /// The client's address; the connection's until the request is resolved.
     pub(super) remote: IpAddr,
+    /// As the client has it, also when a proxy ends TLS.
+    pub(super) scheme: &'static str,
+    /// Told to who asked for it.
+    pub(super) seen: Option<Seen>,
     method: Method,
     target: String,
     version: Version,
@@ -77,9 +90,14 @@ impl Record {
         Self {
             started: Instant::now(),
             id: request_id(&parts.headers),
-            user: LoggedUser::default(),
+            visitor: Visitor {
+                name: Arc::default(),
+                pacer: door.pacer.clone(),
+            },
             received: Arc::default(),
             remote: link.remote,
+            scheme: link.scheme,
+            seen: None,
             method: parts.method.clone(),
             target: target.map_or_else(|| parts.uri.to_string(), ToString::to_string),
             version: parts.version,
@@ -113,7 +131,7 @@ impl Drop for Record {
             bytes_in,
             bytes_out: self.sent_bytes,
             duration,
-            user: self.user.0.get().cloned(),
+            user: self.visitor.name.get().cloned(),
             request_id: self.id.clone(),
             referer: self.referer.take(),
             user_agent: self.user_agent.take(),

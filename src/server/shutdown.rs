@@ -39,8 +39,10 @@ impl Shutdown {
     }
 
     /// Ties the first SIGTERM or SIGINT to draining and the second to aborting. Runs until the
-    /// second, so spawn it; fails when signals cannot be listened to.
+    /// second, so spawn it; fails when signals cannot be listened to. SIGHUP and SIGUSR1 ask for
+    /// files to be opened anew; where nobody hears them, they end nothing either.
     pub async fn on_signals(self) -> std::io::Result<()> {
+        let _heard = [SignalKind::hangup(), SignalKind::user_defined1()].map(signal);
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         for step in [Self::drain, Self::abort] {

@@ -1,4 +1,4 @@
-use std::io::IsTerminal;
+use std::{io::IsTerminal, path::PathBuf};
 
 use tracing_subscriber::{
     Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt,
@@ -13,6 +13,8 @@ pub struct Config {
     /// `target=level` with an optional bare level: `info,tidegate::replication=debug`.
     pub log_level: String,
     pub access_log: AccessLogFormat,
+    /// The file of the access log; `None`: standard output.
+    pub access_log_path: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -21,6 +23,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             log_level: "info".into(),
             access_log: AccessLogFormat::Json,
+            access_log_path: None,
         }
     }
 }
@@ -33,13 +36,14 @@ pub enum LogFormat {
     Json,
 }
 
-/// The form of the access log on standard output.
+/// The form of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccessLogFormat {
     /// One JSON object a line.
     Json,
     /// nginx's `combined`, for tools that read it; it has no place for request id and duration.
+    /// Times are in UTC.
     Combined,
     Off,
 }

@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use rustls::crypto::CryptoProvider;
+use rustls::{SupportedProtocolVersion, crypto::CryptoProvider, version};
 
 pub use client::{ClientTrust, client_config};
 pub use error::Error;
@@ -32,7 +32,31 @@ pub struct Config {
     pub cert: Option<PathBuf>,
     /// PEM file with the private key of the certificate.
     pub key: Option<PathBuf>,
+    /// The oldest version that clients may speak.
+    pub min_version: MinVersion,
 }
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+pub enum MinVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+impl MinVersion {
+    /// This one and all that are newer.
+    fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        match self {
+            Self::Tls12 => &FROM_TLS12,
+            Self::Tls13 => &FROM_TLS13,
+        }
+    }
+}
+
+static FROM_TLS12: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+static FROM_TLS13: [&SupportedProtocolVersion; 1] = [&version::TLS13];
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Config, Error, Mode,
+    Config, Error, MinVersion, Mode,
     files::{Fingerprint, Pair},
     provider,
     self_signed::SelfSigned,
@@ -29,6 +29,7 @@ use crate::clock::SharedClock;
 pub struct Server {
     current: Arc<ArcSwap<ServerConfig>>,
     tickets: Arc<dyn ProducesTickets>,
+    min_version: MinVersion,
     pair: Pair,
     /// What the files held when they were loaded, for [`Server::watch`] to compare with.
     loaded: Option<Fingerprint>,
@@ -63,8 +64,9 @@ impl Server {
         };
         let tickets = rustls::crypto::aws_lc_rs::Ticketer::new()?;
         let loaded = pair.fingerprint();
-        let current = server_config(pair.load()?, tickets.clone())?;
+        let current = server_config(pair.load()?, tickets.clone(), config.min_version)?;
         Ok(Some(Self {
+            min_version: config.min_version,
             current: Arc::new(ArcSwap::from_pointee(current)),
             tickets,
             pair,
@@ -88,7 +90,7 @@ impl Server {
         if let Some(own) = &self.own {
             own.ensure()?;
         }
-        let config = server_config(self.pair.load()?, self.tickets.clone())?;
+        let config = server_config(self.pair.load()?, self.tickets.clone(), self.min_version)?;
         self.current.store(Arc::new(config));
         Ok(())
     }
@@ -155,10 +157,11 @@ fn half(present: &'static str, absent: &'static str) -> Error {
 fn server_config(
     certified: Arc<CertifiedKey>,
     tickets: Arc<dyn ProducesTickets>,
+    min_version: MinVersion,
 ) -> Result<ServerConfig, Error> {
     let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(certified));
     let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_protocol_versions(min_version.versions())?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

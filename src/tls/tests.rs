@@ -1,7 +1,10 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
 use rcgen::{CertificateParams, KeyPair};
-use rustls::{ClientConnection, ServerConnection, pki_types::ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, ServerConnection,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
 
 use super::*;
 use crate::clock::{ManualClock, SystemClock, Timestamp};
@@ -61,8 +64,15 @@ impl Place {
 
 /// Lets a client and the server shake hands in memory.
 fn shake_hands(server: &Server, trust: &ClientTrust, name: &str) -> Result<(), rustls::Error> {
+    shake_hands_with(server, client_config(trust).unwrap(), name)
+}
+
+fn shake_hands_with(
+    server: &Server,
+    config: ClientConfig,
+    name: &str,
+) -> Result<(), rustls::Error> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    let config = client_config(trust).unwrap();
     let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut server = ServerConnection::new(server.config()).unwrap();
     while client.is_handshaking() || server.is_handshaking() {
@@ -194,6 +204,35 @@ fn an_insecure_client_believes_anybody() {
         insecure: true,
     };
     shake_hands(&server, &trust, "y.example").unwrap();
+}
+
+#[test]
+fn clients_of_old_versions_can_be_left_out() {
+    for (least, old, new) in [
+        (MinVersion::Tls12, true, true),
+        (MinVersion::Tls13, false, true),
+    ] {
+        let mut place = Place::new();
+        place.config.min_version = least;
+        let server = place.load(&[]).unwrap().unwrap();
+        // A certificate that is taken up later keeps to it.
+        server.reload().unwrap();
+        for (version, is_served) in [(&version::TLS12, old), (&version::TLS13, new)] {
+            let builder = ClientConfig::builder_with_provider(provider());
+            let builder = builder.with_protocol_versions(&[version]).unwrap();
+            let mut roots = rustls::RootCertStore::empty();
+            let pem = trust_of(&server).ca_certificate.unwrap();
+            let ca = CertificateDer::from_pem_slice(pem.as_bytes());
+            roots.add(ca.unwrap()).unwrap();
+            let client = builder.with_root_certificates(roots).with_no_client_auth();
+            let shaken = shake_hands_with(&server, client, "localhost");
+            assert_eq!(
+                shaken.is_ok(),
+                is_served,
+                "{least:?} {version:?} {shaken:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::{
     auth::{Auth, Principal},
     clock::Timestamp,
     secret::Secret,
-    server::LoggedUser,
+    server::Visitor,
     wire::{Body, CollectError, Peer, collect},
 };
 
@@ -117,8 +117,8 @@ impl Inner {
             .get::<Peer>()
             .map_or(UNKNOWN_SOURCE, |peer| peer.address);
         let principal = self.identify(source, &asked.credentials).await?;
-        if let Some(logged) = head.extensions.get::<LoggedUser>() {
-            logged.set(principal.name());
+        if let Some(visitor) = head.extensions.get::<Visitor>() {
+            visitor.is(principal.name()).await?;
         }
         let grants = grants(&self.auth, &principal, asked.scopes).await?;
         let token = self.issuer.issue(principal.name(), &grants)?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{
     auth,
     oci::{ErrorCode, OneError},
+    server::TooManyRequests,
     wire::Body,
 };
 
@@ -144,6 +145,16 @@ impl From<auth::Error> for Refusal {
                 tracing::error!(%error, "a token could not be decided");
                 Self::internal()
             }
+        }
+    }
+}
+
+impl From<TooManyRequests> for Refusal {
+    fn from(error: TooManyRequests) -> Self {
+        Self {
+            code: ErrorCode::TooManyRequests,
+            retry_after: Some(error.retry_after),
+            ..Self::oauth(OauthError::TemporarilyUnavailable, error.to_string())
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The listener over real sockets on the loopback address.
 
+mod attacks;
 mod connections;
 mod drain;
+mod limits;
+mod proxy_protocol;
 mod requests;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
@@ -15,7 +18,9 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{AccessLog, Config, Listener, LoggedUser, Metrics, Shutdown};
+use super::{
+    Access, AccessLog, Area, Config, Limits, Listener, Metrics, Shutdown, TooManyRequests, Visitor,
+};
 use crate::{
     clock::SystemClock,
     telemetry::AccessLogFormat,
@@ -44,7 +49,11 @@ impl Gateway {
         Self::start(config, tls::Mode::Off).await
     }
 
-    async fn start(mut config: Config, mode: tls::Mode) -> Self {
+    async fn start(config: Config, mode: tls::Mode) -> Self {
+        Self::limited(config, mode, Access::default(), Limits::default()).await
+    }
+
+    async fn limited(mut config: Config, mode: tls::Mode, access: Access, limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let certificate = tls::Config {
             mode,
@@ -54,7 +63,11 @@ impl Gateway {
         let tls = tls::Server::load(&certificate, directory.path(), &[], clock.clone()).unwrap();
         config.listen = ([127, 0, 0, 1], 0).into();
         let (log, sink) = tokio::io::duplex(1 << 20);
-        let listener = Listener::bind(&config, tls.clone()).await.unwrap();
+        let listener = Listener::bind(&config, tls.clone())
+            .await
+            .unwrap()
+            .with_areas(area)
+            .with_limits(access, limits);
         let shutdown = Shutdown::default();
         Self {
             address: listener.local_addr(),
@@ -120,12 +133,30 @@ async fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
 /// More than all buffers between the gateway and its client take.
 const LARGE: usize = 32 << 20;
 
+fn area(path: &str) -> Area {
+    match path {
+        "/token" => Area::Token,
+        "/api" => Area::Api,
+        "/metrics" => Area::Metrics,
+        "/healthz" => Area::Probe,
+        _ => Area::Registry,
+    }
+}
+
 /// Tells the client what the service was told, after reading the whole request body.
 async fn answer(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().unwrap().clone();
     let id = parts.extensions.get::<RequestId>().unwrap().clone();
-    parts.extensions.get::<LoggedUser>().unwrap().set("mary");
+    let visitor = parts.extensions.get::<Visitor>().unwrap().clone();
+    let name = parts
+        .headers
+        .get("user")
+        .map_or("mary", |name| name.to_str().unwrap());
+    if let Err(TooManyRequests { .. }) = visitor.is(name).await {
+        let refused = Response::builder().status(429).body(Body::Empty);
+        return Ok(refused.unwrap());
+    }
     assert!(parts.uri.path() != "/panic", "asked to");
     if parts.uri.path() == "/refuse" {
         return Ok(Response::builder()

@@ -251,6 +251,51 @@ async fn a_client_that_gives_up_is_logged_as_499() {
 }
 
 #[tokio::test]
+async fn answers_have_the_headers_of_the_configuration() {
+    let lines = [
+        "X-Frame-Options: DENY",
+        "Strict-Transport-Security: max-age=1",
+    ];
+    let config = Config {
+        response_headers: lines.map(str::to_owned).to_vec().try_into().unwrap(),
+        ..Config::default()
+    };
+    let gateway = Gateway::start(config.clone(), tls::Mode::Auto).await;
+    let mut stream = gateway.connect_tls(&["http/1.1"]).await;
+    let request = format!("GET / HTTP/1.1\r\n{CLOSE}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("x-frame-options: DENY\r\n"), "{answer}");
+    assert!(
+        answer.contains("strict-transport-security: max-age=1\r\n"),
+        "{answer}"
+    );
+
+    let answer = Gateway::plain(config).await.send(request).await;
+    assert!(answer.contains("x-frame-options: DENY\r\n"), "{answer}");
+    assert!(!answer.contains("strict-transport-security"), "{answer}");
+}
+
+#[tokio::test]
+async fn who_checks_is_told_how_a_request_arrives() {
+    let config = Config {
+        trusted_proxies: vec!["127.0.0.1".to_owned()].try_into().unwrap(),
+        ..Config::default()
+    };
+    let gateway = Gateway::plain(config).await;
+    let asked =
+        format!("GET / HTTP/1.1\r\nTidegate-Check: 1\r\nX-Forwarded-Proto: https\r\n{CLOSE}");
+    let answer = gateway.send(asked).await;
+    assert!(
+        answer.contains("tidegate-seen: https://r; forwarded=believed\r\n"),
+        "{answer}"
+    );
+    let answer = gateway.send(format!("GET / HTTP/1.1\r\n{CLOSE}")).await;
+    assert!(!answer.contains("tidegate-seen"), "{answer}");
+}
+
+#[tokio::test]
 async fn the_redirecting_socket_keeps_path_and_query() {
     let external = Config {
         external_url: Some("https://r.example.com".to_owned().try_into().unwrap()),

@@ -1,4 +1,8 @@
 //! `tidegate check`: is every part fit to serve? It only looks: nothing is made or migrated.
+//! `outside.rs` looks from where clients are.
+
+mod client;
+mod outside;
 
 use std::sync::Arc;
 
@@ -12,6 +16,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::{Config, UpstreamAuth},
     registry::{self, Client, Remote},
+    server::ExternalUrl,
     settings,
     store::Db,
     tls,
@@ -29,13 +34,40 @@ pub struct Finding {
 /// Looks at each part without serving, also beside a running gateway.
 pub async fn all(config: &Config) -> Vec<Finding> {
     tls::install_crypto();
-    let part = |part, outcome| Finding { part, outcome };
-    vec![
+    let mut findings = vec![
         part("data directory", data_dir(config)),
         part("certificate", certificate(config)),
         part("database", database(config).await),
         part("upstream", upstream(config).await),
-    ]
+    ];
+    match &config.server.external_url {
+        Some(url) if is_served(config) => {
+            let own = config.server.data_dir.join("tls/ca.crt");
+            let own = std::fs::read_to_string(own).ok();
+            findings.extend(outside::all(url, own).await);
+        }
+        Some(_) => {
+            let later = "to be looked at once a gateway runs on the data directory";
+            findings.push(part("external address", Ok(later.to_owned())));
+        }
+        None => {}
+    }
+    findings
+}
+
+/// Looks at the way to a gateway that runs somewhere, by the address that clients use.
+pub async fn the_way_to(url: &ExternalUrl) -> Vec<Finding> {
+    tls::install_crypto();
+    outside::all(url, None).await
+}
+
+fn part(part: &'static str, outcome: anyhow::Result<String>) -> Finding {
+    Finding { part, outcome }
+}
+
+fn is_served(config: &Config) -> bool {
+    let path = &config.server.data_dir;
+    path.exists() && matches!(DataDir::open(path), Err(Error::InUse { .. }))
 }
 
 fn data_dir(config: &Config) -> anyhow::Result<String> {
