@@ -15,6 +15,7 @@ async fn gateway(database: Database, upstream: Option<String>) -> (Gateway, [Ima
         database: Some(database),
         upstream,
         extra: AT_ONCE.to_owned(),
+        ..Options::default()
     })
     .await;
     gateway.create_project("team").await;

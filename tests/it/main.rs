@@ -16,6 +16,8 @@
 
 mod harness;
 
+mod access_log;
+mod behind;
 mod bidirectional;
 mod clients;
 mod contents;
@@ -35,6 +37,7 @@ mod parity;
 mod pulling;
 mod quotas;
 mod refusals;
+mod renegotiation;
 mod rest;
 mod resume;
 mod retention;

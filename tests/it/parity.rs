@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command};
 
 use crate::harness::{
-    Distribution, Gateway, Options, PASSWORD, Process, Succeeds, free_port, until,
+    Distribution, Gateway, Options, PASSWORD, Process, Succeeds, free_port, until_listens,
 };
 
 #[tokio::test]
@@ -29,8 +29,9 @@ async fn nothing_differs_from_nginx_but_what_is_listed() {
         .succeeds();
 }
 
-/// nginx with the reference configuration, its addresses and its certificate aside; and its port.
-async fn nginx(directory: &Path, registry: &Distribution, gateway: &Gateway) -> (u16, Process) {
+/// nginx with the reference configuration, its addresses and its certificate aside, and another
+/// access log, `combined.log`; and its port.
+pub async fn nginx(directory: &Path, registry: &Distribution, gateway: &Gateway) -> (u16, Process) {
     let (port, plain_port) = (free_port(), free_port());
     let certificates = gateway.directory().join("data/tls");
     let mut config = include_str!("../../nginx-compat/nginx.conf").to_owned();
@@ -38,6 +39,10 @@ async fn nginx(directory: &Path, registry: &Distribution, gateway: &Gateway) -> 
         ("127.0.0.1:5000", registry.host()),
         ("127.0.0.1:8443", format!("127.0.0.1:{port}")),
         ("127.0.0.1:8080", format!("127.0.0.1:{plain_port}")),
+        (
+            "access_log access.log",
+            "access_log combined.log combined; access_log access.log".to_owned(),
+        ),
         (
             "tls.crt",
             certificates.join("tls.crt").display().to_string(),
@@ -58,11 +63,6 @@ async fn nginx(directory: &Path, registry: &Distribution, gateway: &Gateway) -> 
     // One process, or its workers would outlive it.
     command.args(["-g", "master_process off;"]);
     let process = Process::start(command, &directory.join("output.log"));
-    until("nginx listens", async || {
-        tokio::net::TcpStream::connect(("127.0.0.1", port))
-            .await
-            .ok()
-    })
-    .await;
+    until_listens(port).await;
     (port, process)
 }

@@ -28,6 +28,7 @@ impl Limited {
             database: Some(database),
             upstream: behind.as_ref().map(Distribution::url),
             extra: format!("{}{gc}", Receiver::ALLOWED),
+            ..Options::default()
         })
         .await;
         let project = json!({"project_name": "team", "storage_limit": LIMIT});

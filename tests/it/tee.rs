@@ -13,6 +13,7 @@ async fn three_mirrors_get_a_push_and_its_registry_is_asked_for_no_blob() {
             upstream: Some(source.url()),
             // However slow the machine is: what is slow is left to the job.
             extra: "[replication]\ntee_idle_seconds = 600\n".to_owned(),
+            ..Options::default()
         })
         .await;
         gateway.create_project("team").await;

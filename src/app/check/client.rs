@@ -123,12 +123,14 @@ where
 async fn send(stream: &mut (impl AsyncWrite + Unpin), head: &str, sent: Sent) -> io::Result<()> {
     stream.write_all(head.as_bytes()).await?;
     stream.flush().await?;
-    while sent == Sent::EndlessBody {
+    if sent == Sent::Nothing {
+        return Ok(());
+    }
+    loop {
         stream.write_all(&PIECE).await?;
         stream.flush().await?;
         tokio::time::sleep(BETWEEN_PIECES).await;
     }
-    Ok(())
 }
 
 async fn receive(mut stream: impl AsyncRead + Unpin) -> anyhow::Result<Answer> {

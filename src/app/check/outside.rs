@@ -200,5 +200,5 @@ const HEADERS: &str = "nginx: proxy_set_header Host $http_host, X-Forwarded-Host
      server.trusted_proxies";
 /// More than any limit that somebody would set for layers on purpose.
 const LAYER_BYTES: u64 = 64 << 30;
-/// More than nginx takes unless it is told to, less than HAProxy does.
+/// More than nginx takes unless it is told to, less than `HAProxy` does.
 const TOKEN_BYTES: usize = 12 << 10;

@@ -81,7 +81,16 @@ async fn no_second_request_can_be_smuggled() {
         let answered = statuses(&gateway, sent).await;
         assert_eq!(answered, ["400"], "{what}");
     }
-    // The gateway reads these as one request; what is left over is a body, or closes.
+    others_are_served(&gateway).await;
+    let log = gateway.log().await;
+    assert!(!log.contains("/second"), "{log}");
+}
+
+/// Each is read as one request at most; what is left over is its body, or closes the connection.
+#[tokio::test]
+async fn what_follows_a_strange_chunk_is_no_request() {
+    let gateway = Gateway::plain(Config::default()).await;
+    let head = "POST / HTTP/1.1\r\nHost: r\r\n";
     for (what, sent) in [
         (
             "a chunk's size with a bare LF",

@@ -23,6 +23,14 @@ impl Skopeo {
         }
     }
 
+    /// Trusting what is in a directory of certificates.
+    pub fn trusting(certificates: &std::path::Path, user: &str, password: &str) -> Self {
+        Self {
+            certificates: certificates.into(),
+            credentials: format!("{user}:{password}"),
+        }
+    }
+
     /// Pushes an image and returns what skopeo said; the test asks whether it went well.
     pub fn push(&self, image: &Image, name: &str) -> Output {
         let mut command = Command::new("skopeo");

@@ -24,6 +24,10 @@ pub struct Options {
     pub database: Option<Database>,
     /// URL of the registry behind; `None`: the embedded one.
     pub upstream: Option<String>,
+    /// Without TLS, for behind something that ends it.
+    pub plain: bool,
+    /// More keys of `[server]`, as TOML.
+    pub server: String,
     /// More configuration, as TOML.
     pub extra: String,
 }
@@ -33,6 +37,7 @@ pub struct Gateway {
     process: Process,
     directory: tempfile::TempDir,
     port: u16,
+    plain: bool,
 }
 
 pub const PASSWORD: &str = "Harbor12345";
@@ -51,6 +56,7 @@ impl Gateway {
             process,
             directory,
             port,
+            plain: options.plain,
         };
         gateway.until_ready().await;
         gateway
@@ -66,6 +72,7 @@ impl Gateway {
             process,
             directory,
             port,
+            plain: options.plain,
         };
         gateway.until_answers("/healthz").await;
         gateway
@@ -94,7 +101,7 @@ impl Gateway {
     }
 
     async fn answers(&self, path: &str) -> bool {
-        if !self.ca().exists() {
+        if !self.plain && !self.ca().exists() {
             return false;
         }
         let http = self.http();
@@ -165,7 +172,8 @@ impl Gateway {
     }
 
     pub fn url(&self) -> String {
-        format!("https://{}", self.host())
+        let scheme = if self.plain { "http" } else { "https" };
+        format!("{scheme}://{}", self.host())
     }
 
     pub fn ca(&self) -> PathBuf {
@@ -182,7 +190,11 @@ impl Gateway {
 
     /// Nobody in particular, on the gateway's listener.
     pub fn http(&self) -> Http {
-        Http::trusting(&self.url(), &self.ca())
+        if self.plain {
+            Http::plain(&self.url())
+        } else {
+            Http::trusting(&self.url(), &self.ca())
+        }
     }
 
     /// The administrator.
@@ -305,10 +317,15 @@ async fn write_config(directory: &Path, port: u16, options: &Options) {
         Some(Database::Postgres) => format!("[database]\nurl = \"{}\"\n", postgres_schema().await),
         Some(Database::Sqlite) | None => String::new(),
     };
+    let tls = if options.plain {
+        "[tls]\nmode = \"off\"\n"
+    } else {
+        ""
+    };
     let text = format!(
-        "[server]\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"data\"\n\
-         [auth]\nadmin_password = \"{PASSWORD}\"\n{upstream}{database}{}",
-        options.extra
+        "[server]\nlisten = \"127.0.0.1:{port}\"\ndata_dir = \"data\"\n{}\n\
+         [auth]\nadmin_password = \"{PASSWORD}\"\n{tls}{upstream}{database}{}",
+        options.server, options.extra
     );
     std::fs::write(directory.join("tidegate.toml"), text).unwrap();
 }

@@ -20,7 +20,7 @@ pub use gateway::{Database, Gateway, Options, PASSWORD};
 pub use http::{Answer, Http};
 pub use image::Image;
 pub use postgres::Postgres;
-pub use process::{Process, free_port, until};
+pub use process::{Process, free_port, until, until_listens};
 pub use python::Python;
 pub use receiver::Receiver;
 pub use rules::rule_for_tags;

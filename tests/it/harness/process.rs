@@ -78,6 +78,16 @@ pub fn free_port() -> u16 {
         .port()
 }
 
+/// Waits until somebody listens on this port of the loopback address.
+pub async fn until_listens(port: u16) {
+    until("somebody listens", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .ok()
+    })
+    .await;
+}
+
 /// Asks again and again until there is an answer; panics after 60 s.
 pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
