@@ -375,9 +375,8 @@ async fn the_check_finds_what_a_proxy_does_wrong() {
             location.join("; "),
         )
     });
-    let config = servers.collect::<String>();
     front.port = ports[0];
-    nginx(&mut front, HTTP, config).await;
+    nginx(&mut front, HTTP, servers.collect()).await;
     let ca = front.certificates.join("ca.crt");
     std::thread::scope(|scope| {
         for ((_, line, said), port) in mistakes.iter().zip(&ports) {
