@@ -37,9 +37,6 @@ pub(super) struct Draft {
 impl Draft {
     /// Sets a key; the directive is translated into it.
     pub(super) fn set(&mut self, by: &Directive, key: &'static str, value: Value) {
-        if MISSING.iter().any(|missing| key.starts_with(missing)) {
-            return self.not_translated(by, "there is no key for it");
-        }
         self.put(key, value);
         self.translated(by, key);
     }
@@ -182,15 +179,6 @@ fn quoted(text: &str) -> String {
     quoted.push('"');
     quoted
 }
-
-/// Keys, or the beginnings of keys, that directives would become and that do not exist.
-const MISSING: [&str; 5] = [
-    "access.",
-    "limits.",
-    "server.proxy_protocol_from",
-    "server.response_headers",
-    "tls.min_version",
-];
 
 const SECTIONS: [&str; 6] = ["server", "tls", "upstream", "access", "limits", "telemetry"];
 

@@ -272,39 +272,49 @@ fn https_registries_stay_verified_unless_the_file_says_no() {
 }
 
 #[test]
-fn an_access_log_keeps_its_form() {
-    for (log, form) in [
-        ("/var/log/nginx/a.log", "combined"),
-        ("/var/log/nginx/a.log mine buffer=1k", "json"),
-        ("logs/a.log combined", "combined"),
-        ("syslog:server=a", "combined"),
-        ("off", "off"),
+fn an_access_log_is_a_file_where_its_path_is_fixed() {
+    for (log, form, path) in [
+        (
+            "/var/log/nginx/a.log",
+            Some("combined"),
+            Some("/var/log/nginx/a.log"),
+        ),
+        (
+            "/var/log/nginx/a.log mine buffer=1k",
+            Some("json"),
+            Some("/var/log/nginx/a.log"),
+        ),
+        ("logs/a.log combined", Some("combined"), None),
+        ("/dev/stdout", Some("combined"), None),
+        ("/var/log/$host.log", Some("combined"), None),
+        ("syslog:server=a", Some("combined"), None),
+        ("off", Some("off"), None),
     ] {
         let text = format!(
             "log_format mine escape=json '{{\"a\":1}}'; access_log {log};
              server {{ listen 80; location /v2/ {{ proxy_pass http://a; }} }}"
         );
-        let written = value(&import_text(&text).unwrap(), "telemetry", "access_log");
-        assert_eq!(written, Some(toml::Value::String(form.to_owned())), "{log}");
+        let imported = import_text(&text).unwrap();
+        let written = |key| value(&imported, "telemetry", key);
+        let text = |text: Option<&str>| text.map(|text| toml::Value::String(text.to_owned()));
+        assert_eq!(written("access_log"), text(form), "{log}");
+        assert_eq!(written("access_log_path"), text(path), "{log}");
     }
 }
 
 #[test]
-fn what_has_no_key_is_not_translated() {
+fn headers_with_fixed_values_are_added() {
     let imported = site(
-        "ssl_protocols TLSv1.3; add_header X-Frame-Options DENY; add_header X-Host $host;
-         add_header Docker-Distribution-Api-Version registry/2.0 always; deny 10.0.0.1;",
-        "limit_rate 1m;",
+        "add_header X-Frame-Options DENY; add_header X-Host $host; add_header \"a b\" c;
+         add_header Docker-Distribution-Api-Version registry/2.0 always; add_header Upgrade h2;",
+        "",
     );
+    let headers = value(&imported, "server", "response_headers").unwrap();
+    let expected = toml::Value::Array(vec![toml::Value::String("X-Frame-Options: DENY".into())]);
+    assert_eq!(headers, expected);
     assert!(line(&imported, "add_header Docker").contains("not needed"));
-    for left in [
-        "ssl_protocols",
-        "X-Frame-Options",
-        "X-Host",
-        "deny",
-        "limit_rate",
-    ] {
-        assert!(line(&imported, left).contains("not translated"), "{left}");
+    for left in ["add_header X-Host", "add_header a b", "add_header Upgrade"] {
+        assert!(line(&imported, left).contains("not translated"));
     }
 }
 

@@ -20,7 +20,8 @@ pub(super) fn judge(draft: &mut Draft, directive: &Directive) {
     } else if directive.arg(0) == "off" && listed(NOT_TRANSLATED).is_some() {
         draft.not_needed(directive, "it is off");
     } else {
-        let unknown = "this import does not know it; see what it is for";
+        let unknown = "this import does not know it; docs/reference/nginx-directives.md tells \
+                       what there is";
         draft.not_translated(directive, listed(NOT_TRANSLATED).unwrap_or(unknown));
     }
 }
@@ -315,7 +316,7 @@ const NOT_TRANSLATED: &[(&[&str], &str)] = &[
             "more_set_input_headers",
             "add_trailer",
         ],
-        "Tidegate adds no headers of your own",
+        "headers with fixed values can be in server.response_headers",
     ),
     (&["error_page"], "errors are the registry API's JSON"),
     (

@@ -100,11 +100,32 @@ fn redirect(translation: &mut Translation<'_>, plain: &[&Listen<'_>]) {
     }
 }
 
-/// The PROXY protocol is not spoken; whoever needs it must know.
+/// The balancers that speak the PROXY protocol, where they are known.
 fn proxy_protocol(translation: &mut Translation<'_>, listen: &Directive) {
-    let text = "the PROXY protocol is not translated: connections with its header are refused; let \
-                the balancer speak HTTP and X-Forwarded-For";
-    translation.draft.note(listen, text);
+    let balancers = real_ip_networks(translation);
+    if balancers.is_empty() {
+        let text = "the PROXY protocol is not translated: write the balancers' networks to \
+                    server.proxy_protocol_from, or their connections are refused";
+        translation.draft.note(listen, text);
+        return;
+    }
+    for network in balancers {
+        let draft = &mut translation.draft;
+        draft.add(listen, "server.proxy_protocol_from", network);
+    }
+}
+
+/// What `set_real_ip_from` says, if it is about the PROXY protocol.
+fn real_ip_networks(translation: &Translation<'_>) -> Vec<String> {
+    let levels = translation.site.levels().into_iter().rev();
+    let networks = levels
+        .map(|level| level.iter().filter(|one| one.is("set_real_ip_from")))
+        .map(|given| given.filter_map(|one| network(one.arg(0))).collect())
+        .find(|networks: &Vec<String>| !networks.is_empty());
+    match translation.nearest("real_ip_header") {
+        Some(header) if header.arg(0) == "proxy_protocol" => networks.unwrap_or_default(),
+        _ => Vec::new(),
+    }
 }
 
 /// `server_name`: the first that is a name becomes the gateway's URL.

@@ -105,7 +105,8 @@ fn other(location: &Directive, translation: &Translation<'_>) -> Verdict {
             Verdict::NotNeeded("a registry has nothing outside of /v2/".into())
         }
         None => Verdict::NotTranslated(
-            "Tidegate serves the registry alone; let nginx serve this at another name, or stay in front"
+            "Tidegate serves the registry alone; let nginx serve this at another name, or stay in \
+             front (docs/how-to/behind-nginx.md)"
                 .into(),
         ),
     }

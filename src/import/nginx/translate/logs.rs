@@ -3,7 +3,7 @@ use super::{
     Translation,
 };
 
-/// `access_log`: off, or nginx's own format, or JSON where the format is one.
+/// `access_log`: off, or a file in nginx's own format, or JSON where the format is one.
 pub(super) fn access_log<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
     for (index, by) in given.iter().enumerate() {
         if index > 0 {
@@ -28,7 +28,14 @@ pub(super) fn access_log<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
         let chosen = if is_json { "json" } else { "combined" };
         let draft = &mut translation.draft;
         draft.set(by, KEY, Value::Text(chosen.to_owned()));
-        draft.note(by, "it is written to standard output");
+        let path = by.arg(0);
+        // Relative ones begin where nginx was built to have them.
+        if path.starts_with('/') && !path.starts_with("/dev/") && !path.contains('$') {
+            let path = Value::Text(path.to_owned());
+            draft.set(by, "telemetry.access_log_path", path);
+        } else {
+            draft.note(by, "it is written to standard output");
+        }
     }
 }
 
