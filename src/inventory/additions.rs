@@ -101,6 +101,8 @@ impl Inventory {
         let Some(layer) = self.chart_layer(artifact).await? else {
             return Ok(None);
         };
+        // Never closed.
+        let _turn = self.0.charts.acquire().await.ok();
         let Some(archive) = self.read_blob(artifact, &layer, MAX_CHART_BYTES).await? else {
             return Ok(None);
         };

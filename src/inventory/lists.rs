@@ -93,6 +93,11 @@ pub enum Scope {
 }
 
 impl Inventory {
+    /// Whether the registry, not the index, has repositories under the name of a project.
+    pub async fn registry_has_below(&self, project: &str) -> Result<bool, Error> {
+        Ok(self.0.registry.has_below(project).await?)
+    }
+
     /// Repositories by fields `repository_id`, `project_id`, `name`, `description`, `pull_count`,
     /// `creation_time`, `update_time`; of all projects, or of those in `projects`.
     pub async fn repositories(

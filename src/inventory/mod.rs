@@ -34,6 +34,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -70,6 +71,8 @@ struct Inner {
     journal: Journal,
     looks: looks::Looks,
     pulls: pulls::Counters,
+    /// Charts that may be unpacked.
+    charts: Semaphore,
     /// A change could not be written down, and no look has succeeded since.
     is_away: AtomicBool,
     tasks: TaskTracker,
@@ -101,6 +104,7 @@ impl Inventory {
             journal,
             looks: looks::Looks::default(),
             pulls: pulls::Counters::default(),
+            charts: Semaphore::new(CHARTS_AT_ONCE),
             is_away: AtomicBool::new(false),
             tasks: tasks.clone(),
             stop,
@@ -112,3 +116,6 @@ impl Inventory {
         Ok(inventory)
     }
 }
+
+/// Each takes some tens of MiB.
+const CHARTS_AT_ONCE: usize = 4;

@@ -28,6 +28,7 @@ use crate::{
         Resource, Verb,
         projects::{Metadata, NewProject, Scope},
     },
+    inventory,
     store::{Page, Test},
 };
 
@@ -184,6 +185,9 @@ async fn create(
         metadata: settings,
         storage_limit: request.storage_limit.filter(|_| is_admin),
     };
+    if !is_admin && api.auth.may_create_projects(&caller.principal) {
+        refuse_what_is_there(&api, &name).await?;
+    }
     let id = api.auth.create_project(&caller.principal, new).await?;
     let description = format!("created project {name}");
     record(&api, &caller, Operation::Create, &name, description);
@@ -194,6 +198,22 @@ async fn create(
         }
         _ => Created::at("/projects", id),
     })
+}
+
+/// A registry may have content from before the gateway. Whoever creates a project may do
+/// everything with what lies under its name, so that is not for everybody.
+async fn refuse_what_is_there(api: &Api, name: &str) -> Result<(), Error> {
+    let reason = match api.inventory.registry_has_below(name).await {
+        Ok(false) => return Ok(()),
+        Ok(true) => "the registry behind already has",
+        Err(inventory::Error::Registry(error)) if !error.retryable() => {
+            "the registry behind does not say whether it has"
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Err(Error::Forbidden(format!(
+        "{reason} repositories under {name}/; ask a system administrator to create the project"
+    )))
 }
 
 async fn read(

@@ -87,6 +87,25 @@ async fn a_project_is_not_deleted_before_the_registry_was_looked_through() {
 }
 
 #[tokio::test]
+async fn only_administrators_take_a_name_that_the_registry_has_content_under() {
+    on_each_database(async |api| {
+        api.user(ALICE).await;
+        api.behind.push("legacy/app", "v1", "one").await;
+        let named = |name: &str| json!({"project_name": name});
+        api.post("/projects", ALICE, named("legacy"))
+            .await
+            .refused(403, "FORBIDDEN");
+        for free in ["legac", "legacy2"] {
+            let answer = api.post("/projects", ALICE, named(free)).await;
+            assert_eq!(answer.status, 201, "{free}");
+        }
+        let answer = api.post("/projects", ADMIN, named("legacy")).await;
+        assert_eq!(answer.status, 201);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn bad_projects_are_refused() {
     on_each_database(async |api| {
         api.project("team", "false").await;

@@ -67,6 +67,22 @@ impl Client {
         }
     }
 
+    /// Whether there is a repository whose name begins with `prefix` and a slash; many registries
+    /// do not say.
+    pub async fn has_below(&self, prefix: &str) -> Result<bool, Error> {
+        let folder = format!("{prefix}/");
+        let first = |page| Route::Catalog {
+            page: Page {
+                last: Some(folder.clone()),
+                ..page
+            },
+        };
+        let page = PageOf::First { items: 1 };
+        let (answer, _next): (RepositoryList, _) = self.list(&page, first).await?;
+        let names = answer.repositories.unwrap_or_default();
+        Ok(names.iter().any(|name| name.starts_with(&folder)))
+    }
+
     /// Repositories of the registry; many registries refuse this.
     pub async fn catalog(&self, page: &PageOf) -> Result<Listing<RepositoryName>, Error> {
         let first = |page| Route::Catalog { page };

@@ -405,6 +405,16 @@ async fn a_late_push_from_a_mirror_brings_back_no_deleted_tag() {
         // A deletion that is heard of late was made before all the same.
         rig.happen(&made(deletion_of("v1"), "elsewhere", before(200)))
             .await;
+        // One of tomorrow was made now.
+        let tomorrow = now.plus(Duration::from_hours(24));
+        rig.happen(&made(deletion_of("v3"), "elsewhere", tomorrow))
+            .await;
+        let next = made(
+            push("a/b", "v3"),
+            "elsewhere",
+            now.plus(Duration::from_mins(1)),
+        );
+        assert!(rig.replication.intend(&next).await.is_ok());
         let late = made(push("a/b", "v1"), "elsewhere", before(150));
         let unknown = Change {
             origin: Origin::parse("elsewhere"),

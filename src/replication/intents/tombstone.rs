@@ -14,7 +14,8 @@ use crate::{
 pub(super) async fn bury(tx: &mut Tx, wishes: &[&Wish], now: Timestamp) -> Result<(), Error> {
     for wish in wishes {
         if let (Operation::Deletion, Reference::Tag(tag)) = (wish.operation, &wish.reference) {
-            let at = wish.origin.at().unwrap_or(now);
+            // A time to come would keep out pushes that are yet to be made.
+            let at = wish.origin.at().map_or(now, |at| at.min(now));
             queries::bury(tx, &wish.repository, tag, at).await?;
         }
     }
