@@ -36,12 +36,11 @@ fn every_key_is_in_the_example() {
             .unwrap_err()
             .to_string();
         let (_, expected) = error.split_once("expected").unwrap();
-        let keys = expected
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .filter(|key| *key != "connections");
-        let documented = |key: &str| example.contains(&format!("\n# {key} = "));
+        let keys = expected.split('`').skip(1).step_by(2);
+        let documented = |key: &str| {
+            example.contains(&format!("\n# {key} = "))
+                || example.contains(&format!("\n[{section}.{key}]"))
+        };
         missing.extend(
             keys.filter(|key| *key != section && !documented(key))
                 .map(str::to_owned),
