@@ -5,7 +5,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response, Version, header, request::Parts};
+use http::{HeaderValue, Method, Request, Response, Version, header, request::Parts};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::ServiceExt;
@@ -48,7 +48,7 @@ impl<S: Service> Edge<S> {
         request: Request<Incoming>,
     ) -> Response<Sent> {
         let (mut parts, body) = request.into_parts();
-        let version = parts.version;
+        let (version, is_head) = (parts.version, parts.method == Method::HEAD);
         let mut record = Record::begin(self.door.clone(), link.clone(), &parts);
         if body.is_end_stream() {
             record.received.end();
@@ -62,6 +62,11 @@ impl<S: Service> Edge<S> {
                 call(self.service.clone(), request, &record.id).await
             }
             Err(refusal) => refusal.into_response(area),
+        };
+        let response = if is_head {
+            without_body(response)
+        } else {
+            response
         };
         self.finish(&link, response, version, record)
     }
@@ -149,6 +154,17 @@ impl Doorway {
         parts.extensions.insert(RequestId(record.id.clone()));
         parts.extensions.insert(record.visitor.clone());
     }
+}
+
+/// The answer to a HEAD: it says of its body what the answer to a GET would, and has none (RFC 9110
+/// §9.3.2). On HTTP/1 hyper sees to it, on HTTP/2 it does not.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        let value = HeaderValue::from(length);
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(value);
+    }
+    Response::from_parts(head, Body::Empty)
 }
 
 async fn call<S: Service>(service: S, request: Request<Body>, id: &str) -> Response<Body> {

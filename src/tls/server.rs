@@ -164,7 +164,10 @@ fn server_config(
         .with_protocol_versions(min_version.versions())?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Some clients of HTTP/1.0 name it, and go away when nobody knows it.
+    config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"]
+        .map(<[u8]>::to_vec)
+        .into();
     // dockerd opens a connection for each request; tickets make all but the first cheap, and
     // outlive a new certificate and a full session cache. One ticket a handshake is enough for
     // clients that come back one connection at a time.

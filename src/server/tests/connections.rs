@@ -46,6 +46,37 @@ async fn http2_is_spoken_when_offered() {
 }
 
 #[tokio::test]
+async fn a_head_over_http2_has_no_body() {
+    let gateway = Gateway::tls().await;
+    let stream = TokioIo::new(gateway.connect_tls(&["h2"]).await);
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
+            .await
+            .unwrap();
+    let driver = tokio::spawn(connection);
+    let request = Request::head("https://r/v2/").body(Body::Empty).unwrap();
+    let response = client.send_request(request).await.unwrap();
+    let length = response.headers()["content-length"].to_str().unwrap();
+    assert!(length.parse::<u64>().unwrap() > 0, "what a GET would have");
+    // The client would refuse the frames of a body.
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.is_empty());
+    drop(client);
+    driver.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn http1_0_is_an_old_name_of_what_is_spoken() {
+    let gateway = Gateway::tls().await;
+    let mut stream = gateway.connect_tls(&["http/1.0"]).await;
+    let request = b"GET / HTTP/1.0\r\nHost: r\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn http2_is_understood_on_a_plain_socket() {
     let gateway = Gateway::plain(Config::default()).await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
