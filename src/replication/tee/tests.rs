@@ -261,14 +261,20 @@ async fn a_target_that_takes_nothing_for_some_time_rests() {
     rig.policy(|_| {}).await;
     rig.remote
         .script(|ask| ask.is_upload_of_data().then_some(Reply::Silence));
-    let teed = begin(&rig, "library/app").unwrap();
+    // Together they hold enough for the memory to be short.
+    let uploads: Vec<_> = (0..4)
+        .map(|_| begin(&rig, "library/app").unwrap())
+        .collect();
     eventually(async || {
-        teed.take(&blob(PIECE_BYTES).into());
-        (count(&rig, TeeOutcome::Slow) == 1).then_some(())
+        for teed in &uploads {
+            teed.take(&blob(PIECE_BYTES).into());
+        }
+        (count(&rig, TeeOutcome::Slow) > 0).then_some(())
     })
     .await;
+    let before = count(&rig, TeeOutcome::Slow);
     assert!(begin(&rig, "library/app").is_none());
-    assert_eq!(count(&rig, TeeOutcome::Slow), 2);
+    assert!(count(&rig, TeeOutcome::Slow) > before);
 }
 
 #[tokio::test]
