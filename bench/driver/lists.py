@@ -128,6 +128,8 @@ def statements(hexadecimal, artifacts, entries):
     and an audit trail of 100 projects."""
     digest, blob = hexadecimal.format("i"), hexadecimal.format("1000000000 + i * 8 + n")
     half = artifacts // 2
+    # Young enough not to be swept meanwhile.
+    first_entry_ms = int(time.time() * 1000) - entries
     return f"""
     insert into repositories (project_id, name, pull_count, created_ms, updated_ms)
         select id, 'bench/large', 0, 0, 0 from projects where name = 'bench';
@@ -151,7 +153,7 @@ def statements(hexadecimal, artifacts, entries):
     insert into audit_log (at_ms, user_name, operation, resource_type, resource, project, succeeded,
             description)
         with recursive series(i) as (select 0 union all select i + 1 from series where i < {entries - 1})
-        select 1700000000000 + i, 'user-' || (i % 100), 'create', 'artifact',
+        select {first_entry_ms} + i, 'user-' || (i % 100), 'create', 'artifact',
             'bench/large:v' || i, case when i % 10 = 0 then 'bench' else 'project-' || (i % 100) end,
             true, '' from series;
     delete from audit_counts;

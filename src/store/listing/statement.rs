@@ -39,10 +39,11 @@ impl Statement {
         };
         let page =
             format!("{condition}{begin} order by {order}{key} limit {limit} offset {offset}");
-        let rows = if offset == 0 {
+        let rows = if offset == 0 || !columns.contains("(select") {
             page
         } else {
-            // PostgreSQL computes the columns of the rows that it leaves out, too.
+            // PostgreSQL asks what the columns ask of the rows that it leaves out, too. SQLite does
+            // not, and would look at every row for the keys.
             let id = selection.key_column();
             format!("{id} in (select {id} from {from} where {page}) order by {order}{key}")
         };
