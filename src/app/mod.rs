@@ -571,7 +571,7 @@ async fn bind(
     let log = match &config.telemetry.access_log_path {
         Some(path) => {
             let mut file = LogFile::new(path.clone());
-            file.append(b"")
+            file.append(Vec::new())
                 .await
                 .context("telemetry.access_log_path")?;
             AccessLog::file(format, clock, file)

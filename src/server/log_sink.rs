@@ -50,7 +50,7 @@ impl Sink {
         }
         file.close();
         // An error is found again, and told, with the next lines.
-        let _ = file.append(b"").await;
+        let _ = file.append(Vec::new()).await;
     }
 
     /// Writes whole lines; false when they are lost.
@@ -67,7 +67,7 @@ impl Sink {
                 file, is_failing, ..
             } => {
                 let was_failing = *is_failing;
-                let written = file.append(lines).await;
+                let written = file.append(lines.to_vec()).await;
                 *is_failing = written.is_err();
                 tell_change(was_failing, &written);
                 written.is_ok()

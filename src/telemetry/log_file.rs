@@ -1,13 +1,11 @@
 use std::{
-    io,
-    os::unix::fs::MetadataExt,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use tokio::{
-    fs::{self, File, OpenOptions},
-    io::AsyncWriteExt,
-};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// A file that lines are added to; begun anew when it was moved away, as logrotate does.
 #[derive(Debug)]
@@ -15,6 +13,9 @@ pub struct LogFile {
     path: PathBuf,
     file: Option<File>,
 }
+
+/// The file to go on with, and how it went.
+pub type Appended = (LogFile, io::Result<()>);
 
 impl LogFile {
     /// It is opened, or made, when something is added.
@@ -27,10 +28,24 @@ impl LogFile {
     }
 
     /// Adds whole lines; on an error, which names the file, none of them.
-    pub async fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let written = self.try_append(lines).await;
-        written.map_err(|error| {
-            io::Error::other(format!("cannot write {}: {error}", self.path.display()))
+    pub async fn append(&mut self, lines: Vec<u8>) -> io::Result<()> {
+        let (file, written) = self.begin(lines).await.map_err(io::Error::other)?;
+        *self = file;
+        written
+    }
+
+    /// As [`Self::append`], on a thread: who stops waiting for it has not undone it. The open file
+    /// goes along; the one that comes back is to take this one's place.
+    pub fn begin(&mut self, lines: Vec<u8>) -> JoinHandle<Appended> {
+        let mut file = Self {
+            path: self.path.clone(),
+            file: self.file.take(),
+        };
+        spawn_blocking(move || {
+            let written = file.write(&lines).map_err(|error| {
+                io::Error::other(format!("cannot write {}: {error}", file.path.display()))
+            });
+            (file, written)
         })
     }
 
@@ -39,40 +54,33 @@ impl LogFile {
         self.file = None;
     }
 
-    async fn try_append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let file = self.file().await?;
-        let before = file.metadata().await?.len();
-        let written = match file.write_all(lines).await {
-            Ok(()) => file.flush().await,
-            Err(error) => Err(error),
-        };
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let file = self.file()?;
+        let before = file.metadata()?.len();
+        let written = file.write_all(lines);
         if written.is_err() {
             // Half a line would spoil the next one.
-            let _ = file.set_len(before).await;
+            let _ = file.set_len(before);
         }
         written
     }
 
     /// The file at the path, also when another one lies there than a moment ago.
-    async fn file(&mut self) -> io::Result<&mut File> {
+    fn file(&mut self) -> io::Result<&mut File> {
         let held = match self.file.take() {
-            Some(file) if self.is_at_path(&file).await? => file,
+            Some(file) if self.is_at_path(&file)? => file,
             _ => {
-                OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .mode(MODE)
-                    .open(&self.path)
-                    .await?
+                let mut options = OpenOptions::new();
+                options.create(true).append(true).mode(MODE);
+                options.open(&self.path)?
             }
         };
         Ok(self.file.insert(held))
     }
 
-    async fn is_at_path(&self, file: &File) -> io::Result<bool> {
-        let held = file.metadata().await?;
+    fn is_at_path(&self, file: &File) -> io::Result<bool> {
+        let held = file.metadata()?;
         Ok(fs::metadata(&self.path)
-            .await
             .is_ok_and(|found| (found.dev(), found.ino()) == (held.dev(), held.ino())))
     }
 }

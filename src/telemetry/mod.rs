@@ -9,6 +9,6 @@ mod logging;
 mod process;
 
 pub use exposition::{CONTENT_TYPE, exposition};
-pub use log_file::LogFile;
+pub use log_file::{Appended, LogFile};
 pub use logging::{AccessLogFormat, Config, Error, LogFormat, init};
 pub use process::ProcessMetrics;

@@ -1,65 +1,43 @@
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use super::{Sink, message};
-use crate::audit::recorder::Noted;
+use crate::{
+    audit::recorder::Noted,
+    telemetry::{Appended, LogFile},
+};
 
 /// A file with a line of JSON for each event.
 #[derive(Debug)]
 pub(super) struct Lines {
-    path: PathBuf,
-    file: Option<File>,
+    file: LogFile,
     /// Of the first so many events. Whoever gave up waiting for it has not undone it.
-    writing: Option<(usize, JoinHandle<Written>)>,
+    writing: Option<(usize, JoinHandle<Appended>)>,
 }
-
-/// The file to go on with, and how it went.
-type Written = (Option<File>, io::Result<()>);
 
 impl Lines {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
-            path,
-            file: None,
+            file: LogFile::new(path),
             writing: None,
         }
-    }
-
-    fn write(&mut self, events: &[Arc<Noted>]) -> JoinHandle<Written> {
-        let (path, held) = (self.path.clone(), self.file.take());
-        let lines = events.iter().flat_map(|noted| message::line(noted));
-        let lines: Vec<u8> = lines.collect();
-        spawn_blocking(move || match file_at(&path, held) {
-            Ok(mut file) => {
-                let written = append(&mut file, &lines);
-                (Some(file), written)
-            }
-            Err(error) => (None, Err(error)),
-        })
     }
 }
 
 impl Sink for Lines {
     async fn send(&mut self, events: &mut Vec<Arc<Noted>>) -> io::Result<bool> {
-        let writing = match self.writing.take() {
-            Some(writing) => writing,
-            None => (events.len(), self.write(events)),
-        };
+        let writing = self.writing.take().unwrap_or_else(|| {
+            let lines = events.iter().flat_map(|noted| message::line(noted));
+            (events.len(), self.file.begin(lines.collect()))
+        });
         // Dropped here, it would be forgotten while the thread goes on.
         let (count, task) = self.writing.insert(writing);
         let (count, done) = (*count, task.await);
         self.writing = None;
         let (file, written) = done.map_err(io::Error::other)?;
         self.file = file;
-        let path = self.path.display();
-        written.map_err(|error| io::Error::other(format!("cannot write {path}: {error}")))?;
+        written?;
         events.drain(..count);
         Ok(true)
     }
@@ -69,36 +47,9 @@ impl Sink for Lines {
     }
 }
 
-/// The file at the path, also when another one lies there than a moment ago.
-fn file_at(path: &Path, held: Option<File>) -> io::Result<File> {
-    if let Some(file) = held {
-        let own = file.metadata()?;
-        let is_there = fs::metadata(path)
-            .is_ok_and(|found| (found.dev(), found.ino()) == (own.dev(), own.ino()));
-        if is_there {
-            return Ok(file);
-        }
-    }
-    let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(MODE).open(path)
-}
-
-fn append(file: &mut File, lines: &[u8]) -> io::Result<()> {
-    let before = file.metadata()?.len();
-    let written = file.write_all(lines);
-    if written.is_err() {
-        // Half a line would spoil the next one.
-        let _ = file.set_len(before);
-    }
-    written
-}
-
-/// Readable for the group, as log shippers need it.
-const MODE: u32 = 0o640;
-
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, pin::pin, task::Poll};
+    use std::{fs, future::poll_fn, pin::pin, task::Poll};
 
     use super::*;
     use crate::{
