@@ -69,22 +69,26 @@ impl Cache {
         config: &CacheConfig,
         metrics: Metrics,
     ) -> Exchange {
-        let bytes = config.memory_bytes();
-        if bytes == 0 {
+        if config.memory_bytes() == 0 {
             return behind;
         }
-        let cache = Arc::new(Self {
+        let cache = Arc::new(Self::new(behind, with_heads, config, metrics));
+        Exchange::new(tower::service_fn(move |request| {
+            let cache = Arc::clone(&cache);
+            async move { cache.send(request).await }
+        }))
+    }
+
+    fn new(behind: Exchange, with_heads: bool, config: &CacheConfig, metrics: Metrics) -> Self {
+        let bytes = config.memory_bytes();
+        Self {
             behind,
             kept: sync::Cache::with_weighter(bytes / USUAL_BYTES, bytes as u64, Weight),
             watch: Watch::new(),
             max_age: config.max_age(),
             with_heads,
             metrics,
-        });
-        Exchange::new(tower::service_fn(move |request| {
-            let cache = Arc::clone(&cache);
-            async move { cache.send(request).await }
-        }))
+        }
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, ExchangeError> {

@@ -34,16 +34,19 @@ impl Counting {
         }
     }
 
-    fn cached(&self) -> Exchange {
+    fn exchange(&self) -> Exchange {
         let registry = self.clone();
-        let exchange = Exchange::new(tower::service_fn(move |request: Request<Body>| {
+        Exchange::new(tower::service_fn(move |request: Request<Body>| {
             let registry = registry.clone();
             async move {
                 registry.asked.fetch_add(1, Ordering::Relaxed);
                 Ok((registry.answer)(&request))
             }
-        }));
-        cached(exchange, true, &CacheConfig::default())
+        }))
+    }
+
+    fn cached(&self) -> Exchange {
+        cached(self.exchange(), true, &CacheConfig::default())
     }
 
     fn asked(&self) -> u64 {
@@ -211,15 +214,7 @@ async fn conditions_blobs_and_the_gateway_itself_go_to_the_registry() {
         send(&exchange, request("HEAD", &blob)).await;
     }
     assert_eq!(registry.asked(), 5);
-    let without = registry.clone();
-    let plain = Exchange::new(tower::service_fn(move |request: Request<Body>| {
-        let without = without.clone();
-        async move {
-            without.asked.fetch_add(1, Ordering::Relaxed);
-            Ok((without.answer)(&request))
-        }
-    }));
-    let exchange = cached(plain, false, &CacheConfig::default());
+    let exchange = cached(registry.exchange(), false, &CacheConfig::default());
     for target in [&*blob, TAG] {
         for _ in 0..2 {
             send(&exchange, request("HEAD", target)).await;
@@ -295,19 +290,16 @@ async fn memory_is_bounded_whatever_is_asked() {
     let behind = Exchange::new(tower::service_fn(|_: Request<Body>| async {
         Ok(Response::new(vec![b'x'; 10_000].into()))
     }));
-    let bytes = 1 << 20;
-    let cache = Cache {
-        behind,
-        kept: sync::Cache::with_weighter(bytes / USUAL_BYTES, bytes as u64, Weight),
-        watch: Watch::new(),
-        max_age: Duration::from_mins(1),
-        with_heads: true,
-        metrics: Metrics::new(),
+    let bytes: u64 = 1 << 20;
+    let config = CacheConfig {
+        memory_mib: 1,
+        ..CacheConfig::default()
     };
+    let cache = Cache::new(behind, true, &config, Metrics::new());
     for n in 0..1000 {
         let target = format!("/v2/team/app/manifests/v{n}");
         cache.send(request("GET", &target)).await.unwrap();
-        assert!(cache.kept.weight() <= bytes as u64);
+        assert!(cache.kept.weight() <= bytes);
     }
     assert!(cache.kept.len() > 20, "and it is used");
 }
