@@ -233,12 +233,10 @@ class Idle:
     """Connections that have made one request and stay."""
 
     def __init__(self, server, count):
-        context = ssl.create_default_context(cafile=server.client.certificate)
         request = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n"
         self.connections = []
         for _ in range(count):
-            plain = socket.create_connection(("127.0.0.1", server.client.port))
-            tls = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            tls = server.client.connect()
             tls.sendall(request)
             tls.recv(4096)
             self.connections.append(tls)
@@ -253,11 +251,9 @@ def slow_downloads(server, content, count, seconds):
     headers = server.client.authorization(server)
     target = f"/v2/{server.repository}/blobs/{content.digest}"
     until = time.monotonic() + seconds
-    context = ssl.create_default_context(cafile=server.client.certificate)
 
     def download():
-        plain = socket.create_connection(("127.0.0.1", server.client.port))
-        with context.wrap_socket(plain, server_hostname="127.0.0.1") as tls:
+        with server.client.connect() as tls:
             lines = [f"GET {target} HTTP/1.1", "Host: x"]
             lines += [f"{name}: {value}" for name, value in headers.items()]
             tls.sendall("\r\n".join([*lines, "", ""]).encode())
