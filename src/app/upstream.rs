@@ -137,7 +137,7 @@ impl TokenSource for OwnTokens {
     fn issue<'a>(&'a self, scopes: &'a [Scope]) -> BoxFuture<'a, Result<IssuedToken, BoxError>> {
         Box::pin(async move {
             let grants: Vec<Grant> = scopes.iter().map(grant).collect();
-            let token = self.0.issue(SUBJECT, &grants)?;
+            let token = self.0.issue_for_gateway(SUBJECT, &grants)?;
             let lifetime = Duration::from_secs(token.expires_in_seconds);
             Ok(IssuedToken {
                 token: Secret::new(token.text),

@@ -97,6 +97,7 @@ impl UserAccount {
             id: self.id,
             name: Arc::clone(&self.name),
             system_admin: self.system_admin,
+            credential_version: self.credential_version,
         }
     }
 }
@@ -116,6 +117,7 @@ impl RobotAccount {
             name: Arc::clone(&self.name),
             project: self.project,
             grants: Arc::clone(&self.grants),
+            credential_version: self.credential_version,
         }
     }
 }

@@ -158,15 +158,18 @@ impl Auth {
         Ok(account.and_then(|account| account.principal(self.now())))
     }
 
-    /// Like [`Auth::principal`]; also `None` when the token is older than the account that now
-    /// has its subject's name, and so was made for another.
+    /// Like [`Auth::principal`]; also `None` when the account has another password or secret than
+    /// the token was made with, or is younger than the token, which so was made for another.
     pub async fn principal_of(&self, claims: &Claims) -> Result<Option<Principal>, Error> {
         if claims.sub.is_empty() {
             return Ok(Some(Principal::Anonymous));
         }
         let account = self.account(&claims.sub).await?;
         Ok(account
-            .filter(|account| claims.iat >= account.created_at().seconds())
+            .filter(|account| {
+                claims.credential_version == Some(account.credential_version())
+                    && claims.iat >= account.created_at().seconds()
+            })
             .and_then(|account| account.principal(self.now())))
     }
 

@@ -10,6 +10,8 @@ pub enum Principal {
         id: UserId,
         name: Arc<str>,
         system_admin: bool,
+        /// Counts the user's passwords.
+        credential_version: i64,
     },
     Robot {
         id: RobotId,
@@ -18,6 +20,8 @@ pub enum Principal {
         /// The project a project robot belongs to; `None` for a system robot.
         project: Option<ProjectId>,
         grants: Arc<Grants>,
+        /// Counts the robot's secrets.
+        credential_version: i64,
     },
 }
 
@@ -42,6 +46,19 @@ impl Principal {
 
     pub const fn is_anonymous(&self) -> bool {
         matches!(self, Self::Anonymous)
+    }
+
+    /// Which of its passwords or secrets the account has; `None` when anonymous.
+    pub const fn credential_version(&self) -> Option<i64> {
+        match self {
+            Self::Anonymous => None,
+            Self::User {
+                credential_version, ..
+            }
+            | Self::Robot {
+                credential_version, ..
+            } => Some(*credential_version),
+        }
     }
 
     pub const fn user_id(&self) -> Option<UserId> {

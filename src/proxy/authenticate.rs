@@ -66,7 +66,8 @@ impl Inner {
             Err(error) => return Err(invalid(&error.to_string())),
         };
         let principal = self.parts.auth.principal_of(&claims).await?;
-        let principal = principal.ok_or_else(|| invalid("the token's account is gone"))?;
+        let principal = principal
+            .ok_or_else(|| invalid("the token's account is gone or has another password"))?;
         Ok(Caller {
             principal,
             proof: Proof::Token(claims),

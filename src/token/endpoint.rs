@@ -121,7 +121,7 @@ impl Inner {
             visitor.is(principal.name()).await?;
         }
         let grants = grants(&self.auth, &principal, asked.scopes).await?;
-        let token = self.issuer.issue(principal.name(), &grants)?;
+        let token = self.issuer.issue(&principal, &grants)?;
         let refresh = match asked.credentials {
             Credentials::Refresh(token) => Some(token),
             _ if asked.offline => self.refresh_token(&principal).await,

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Config, Error, KeyReference, Keys};
 use crate::{
+    auth::Principal,
     clock::{SharedClock, Timestamp},
     oci::{Action, ActionSet, Scope},
     secret::random_bytes,
@@ -89,8 +90,23 @@ impl Issuer {
         &self.0.keys
     }
 
-    /// Signs what `subject` was granted; the empty subject is anonymous.
-    pub fn issue(&self, subject: &str, access: &[Grant]) -> Result<Token, Error> {
+    /// Signs what a principal was granted.
+    pub fn issue(&self, principal: &Principal, access: &[Grant]) -> Result<Token, Error> {
+        self.sign(principal.name(), principal.credential_version(), access)
+    }
+
+    /// Signs a token of the gateway's own, for a registry behind it that verifies them. No
+    /// account has it, so it opens nothing here.
+    pub fn issue_for_gateway(&self, subject: &str, access: &[Grant]) -> Result<Token, Error> {
+        self.sign(subject, None, access)
+    }
+
+    fn sign(
+        &self,
+        subject: &str,
+        credential_version: Option<i64>,
+        access: &[Grant],
+    ) -> Result<Token, Error> {
         let inner = &*self.0;
         let issued_at = inner.clock.now();
         let lifetime = inner.config.lifetime(&inner.settings.values()).as_secs();
@@ -104,6 +120,7 @@ impl Issuer {
             nbf: now,
             iat: now,
             jti: URL_SAFE_NO_PAD.encode(jti),
+            credential_version,
             access,
         };
         let json = serde_json::to_vec(&claims).map_err(|_unwritable| Error::Sign)?;
@@ -173,5 +190,7 @@ struct Claims<'a> {
     nbf: i64,
     iat: i64,
     jti: String,
+    #[serde(rename = "cv", skip_serializing_if = "Option::is_none")]
+    credential_version: Option<i64>,
     access: &'a [Grant],
 }

@@ -13,6 +13,9 @@ pub struct Claims {
     pub nbf: i64,
     pub iat: i64,
     pub jti: String,
+    /// Which of its passwords or secrets the principal had; `None` when anonymous. A claim of ours.
+    #[serde(rename = "cv")]
+    pub credential_version: Option<i64>,
     #[serde(default)]
     pub access: Vec<Access>,
 }

@@ -6,8 +6,9 @@ use crate::{
         Auth, Config, Error, Principal, Resource, Role, Verb, bearer::Claims, projects::Metadata,
         robots::Level,
     },
-    clock::Clock,
+    clock::{Clock, Timestamp},
     oci::ActionSet,
+    secret::Secret,
     store::Db,
 };
 
@@ -144,28 +145,65 @@ async fn a_change_takes_access_away_within_a_second_on_every_instance() {
 async fn a_token_of_an_earlier_account_of_that_name_is_nobodys() {
     for fixture in fixtures().await {
         let auth = &fixture.auth;
-        let claims = |subject: &str| Claims {
-            iss: String::new(),
-            sub: subject.to_owned(),
-            aud: String::new(),
-            exp: i64::MAX,
-            nbf: 0,
-            iat: fixture.clock.now().seconds(),
-            jti: String::new(),
-            access: Vec::new(),
-        };
+        let claims = |principal: &Principal| claims(principal, fixture.clock.now());
         let (id, alice) = fixture.user("alice").await;
-        let token = claims("alice");
+        let token = claims(&alice);
         assert_eq!(auth.principal_of(&token).await.unwrap(), Some(alice));
-        let nobody = auth.principal_of(&claims("")).await.unwrap();
+        let nobody = auth
+            .principal_of(&claims(&Principal::Anonymous))
+            .await
+            .unwrap();
         assert_eq!(nobody, Some(Principal::Anonymous));
         auth.delete_user(id).await.unwrap();
         assert_eq!(auth.principal_of(&token).await.unwrap(), None);
         fixture.clock.advance(Duration::from_secs(1));
         let (_, second) = fixture.user("alice").await;
         assert_eq!(auth.principal_of(&token).await.unwrap(), None);
-        let fresh = auth.principal_of(&claims("alice")).await.unwrap();
+        let fresh = auth.principal_of(&claims(&second)).await.unwrap();
         assert_eq!(fresh, Some(second));
+    }
+}
+
+#[tokio::test]
+async fn a_token_ends_with_the_password_or_secret_that_it_was_made_with() {
+    for fixture in fixtures().await {
+        let auth = &fixture.auth;
+        let (id, alice) = fixture.user("alice").await;
+        fixture.project("team", false).await;
+        let ci = fixture
+            .robot(Level::Project, vec![in_project("team", &[Verb::Pull])])
+            .await
+            .robot;
+        let robot = auth.principal(&ci.name).await.unwrap().unwrap();
+        for (principal, subject) in [(alice, "alice"), (robot, ci.name.as_str())] {
+            let token = claims(&principal, fixture.clock.now());
+            assert_eq!(auth.principal_of(&token).await.unwrap(), Some(principal));
+            if subject == "alice" {
+                let changed = Secret::new("Changed12345");
+                auth.set_password(id, &changed).await.unwrap();
+            } else {
+                auth.refresh_robot_secret(ci.id, None).await.unwrap();
+            }
+            assert_eq!(auth.principal_of(&token).await.unwrap(), None, "{subject}");
+            let now = auth.principal(subject).await.unwrap().unwrap();
+            let token = claims(&now, fixture.clock.now());
+            assert_eq!(auth.principal_of(&token).await.unwrap(), Some(now));
+        }
+    }
+}
+
+/// What a token of the principal's says.
+fn claims(principal: &Principal, now: Timestamp) -> Claims {
+    Claims {
+        iss: String::new(),
+        sub: principal.name().to_owned(),
+        aud: String::new(),
+        exp: i64::MAX,
+        nbf: 0,
+        iat: now.seconds(),
+        jti: String::new(),
+        credential_version: principal.credential_version(),
+        access: Vec::new(),
     }
 }
 

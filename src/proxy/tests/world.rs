@@ -164,6 +164,7 @@ impl World {
             nbf: now,
             iat: now,
             jti: "j".into(),
+            credential_version: (!subject.is_empty()).then_some(1),
             access: access.iter().map(|text| access_of(text)).collect(),
         };
         let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);

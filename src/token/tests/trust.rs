@@ -40,7 +40,7 @@ async fn a_registry_with_our_certificate_accepts_our_tokens() {
         let (address, _process) = start(directory.path()).await;
         let token = |actions| {
             let grant = Grant::repository("team/app", actions);
-            issuer.issue("alice", &[grant]).unwrap().text
+            issuer.issue_for_gateway("alice", &[grant]).unwrap().text
         };
         let case = format!("{algorithm:?} {reference:?}");
         let status = tags(&address, &token(ActionSet::PULL)).await;
