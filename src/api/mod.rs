@@ -103,7 +103,6 @@ struct Api {
     parts: Parts,
     /// The OpenAPI document, as JSON.
     document: bytes::Bytes,
-    last_health: health::LastHealth,
 }
 
 impl std::ops::Deref for Api {

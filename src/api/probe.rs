@@ -8,5 +8,6 @@ pub trait Probe: fmt::Debug + Send + Sync {
     fn component(&self) -> &'static str;
 
     /// Whether it works; the error is one sentence for people, without secrets or addresses.
+    /// Anybody may have it asked for at any time, so it must be cheap and come soon.
     fn check(&self) -> BoxFuture<'_, Result<(), String>>;
 }

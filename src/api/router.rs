@@ -9,9 +9,7 @@ use tower::ServiceExt;
 use super::{
     Api, Parts, ROOT, Shared, adapters, artifacts, audit_logs, configurations,
     error::{Error, Fault},
-    executions, groups,
-    health::{self, LastHealth},
-    immutable, jobs, jobservice, labels, members, metadata,
+    executions, groups, health, immutable, jobs, jobservice, labels, members, metadata,
     openapi::{self, Routes, page},
     permissions, policies, projects, quotas, registries, replication, repositories, retentions,
     robots, schedules, search, system, system_jobs, users, webhooks,
@@ -40,11 +38,7 @@ impl Router {
         let routes = served
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
-            .with_state(Shared::new(Api {
-                parts,
-                document,
-                last_health: LastHealth::default(),
-            }));
+            .with_state(Shared::new(Api { parts, document }));
         Self { routes, settings }
     }
 

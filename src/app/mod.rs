@@ -66,7 +66,7 @@ use behalf::Behalf;
 use data_dir::DataDir;
 use events::Events;
 use routes::{Rooms, Routes};
-use status::{DatabaseProbe, RegistryProbe, Status};
+use status::{DatabaseProbe, Recent, RegistryProbe, Status};
 use tee::Tee;
 use upstream::Behind;
 use watcher::Watcher;
@@ -326,8 +326,8 @@ impl Shared {
         ca_certificate: Option<PathBuf>,
     ) -> anyhow::Result<Rooms> {
         let probes: Vec<Arc<dyn Probe>> = vec![
-            Arc::new(DatabaseProbe(background.db.clone())),
-            Arc::new(RegistryProbe(self.behind.exchange())),
+            Arc::new(Recent::of(DatabaseProbe(background.db.clone()))),
+            Arc::new(Recent::of(RegistryProbe(self.behind.exchange()))),
         ];
         let tokens = token::Metrics::default();
         tokens.register(&mut metrics);

@@ -5,6 +5,10 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::{BoxFuture, join_all};
 use http::{HeaderValue, Response, StatusCode, header};
 use prometheus_client::registry::Registry;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 use crate::{
     api::Probe,
@@ -75,12 +79,10 @@ impl Probe for DatabaseProbe {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(in_time(async {
-            self.0
-                .ping()
-                .await
-                .map_err(|_inner| "the database does not answer".to_owned())
-        }))
+        Box::pin(async {
+            let answer = self.0.ping().await;
+            answer.map_err(|_inner| "the database does not answer".to_owned())
+        })
     }
 }
 
@@ -94,21 +96,93 @@ impl Probe for RegistryProbe {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(in_time(async {
-            let client = Client::new(self.0.clone());
-            client
-                .ping()
-                .await
-                .map(drop)
-                .map_err(|_inner| "the registry does not answer".to_owned())
-        }))
+        Box::pin(async {
+            let answer = Client::new(self.0.clone()).ping().await;
+            let answer = answer.map(drop);
+            answer.map_err(|_inner| "the registry does not answer".to_owned())
+        })
     }
 }
 
-async fn in_time(check: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    let waited = tokio::time::timeout(PATIENCE, check).await;
-    waited.unwrap_or_else(|_elapsed| Err(format!("no answer within {} s", PATIENCE.as_secs())))
+/// A part that is asked once a second at most, however many want to know how it is: anybody may.
+#[derive(Debug)]
+pub(super) struct Recent<P> {
+    probe: P,
+    last: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
+impl<P> Recent<P> {
+    pub(super) fn of(probe: P) -> Self {
+        let last = Mutex::default();
+        Self { probe, last }
+    }
+}
+
+impl<P: Probe> Probe for Recent<P> {
+    fn component(&self) -> &'static str {
+        self.probe.component()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async {
+            // Whoever comes while the part is asked waits for that answer.
+            let mut last = self.last.lock().await;
+            if let Some((since, outcome)) = &*last
+                && since.elapsed() < FRESH
+            {
+                return outcome.clone();
+            }
+            let answer = timeout(PATIENCE, self.probe.check()).await;
+            let outcome = answer.unwrap_or_else(|_elapsed| {
+                Err(format!("no answer within {} s", PATIENCE.as_secs()))
+            });
+            *last = Some((Instant::now(), outcome.clone()));
+            outcome
+        })
+    }
+}
+
+/// Less than any balancer's interval.
+const FRESH: Duration = Duration::from_secs(1);
 /// How long a health check may take: less than the time-outs of those who ask.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Answers the first time, and never again.
+    #[derive(Debug, Default)]
+    struct Once(AtomicUsize);
+
+    impl Probe for Once {
+        fn component(&self) -> &'static str {
+            "registry"
+        }
+
+        fn check(&self) -> BoxFuture<'_, Result<(), String>> {
+            let is_first = self.0.fetch_add(1, Ordering::SeqCst) == 0;
+            Box::pin(async move {
+                if !is_first {
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_is_asked_once_a_second_however_many_want_to_know() {
+        let probe = Recent::of(Once::default());
+        let asked = || probe.probe.0.load(Ordering::SeqCst);
+        let all = async || join_all((0..100).map(|_| probe.check())).await;
+        assert!(all().await.iter().all(Result::is_ok));
+        assert_eq!(asked(), 1);
+        tokio::time::advance(FRESH).await;
+        let silent = Err("no answer within 3 s".to_owned());
+        assert!(all().await.iter().all(|outcome| *outcome == silent));
+        assert_eq!(asked(), 2, "and all of them learnt that it is silent");
+    }
+}

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http::Request;
 use serde_json::json;
 
@@ -26,12 +24,7 @@ async fn health_names_the_part_that_is_ill() {
         assert_eq!(health, json!({"status": "healthy", "components": well}));
 
         *api.probe.0.lock().unwrap() = Some("no answer".to_owned());
-        let remembered = api.get("/health", NOBODY).await.json();
-        assert_eq!(remembered["status"], "healthy");
-        tokio::time::pause();
-        tokio::time::advance(Duration::from_secs(3)).await;
         let health = api.get("/health", NOBODY).await.json();
-        tokio::time::resume();
         let ill = json!([{"name": "registry", "status": "unhealthy", "error": "no answer"}]);
         assert_eq!(health, json!({"status": "unhealthy", "components": ill}));
     }
