@@ -104,17 +104,20 @@ def repeat(server, method, target, count):
     headers = {**server.client.authorization(server), "Accept": MANIFEST_TYPE}
     if method == "GET":
         return _load(server, target, headers, count)
-    client = server.client
-    share = count // CONNECTIONS
-
     # h2load waits for the body that a HEAD has not.
-    def requests(_n):
-        for _ in range(share):
-            client.request(method, target, headers)
-        client.close()
+    lines = [f"{method} {target} HTTP/1.1", "Host: x", *(f"{k}: {v}" for k, v in headers.items())]
+    request = "\r\n".join([*lines, "", ""]).encode()
+    work = (_repeat_on_one_connection, (server, request, count // CONNECTIONS))
+    _in_processes(server, [work] * CONNECTIONS)
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        list(pool.map(requests, range(CONNECTIONS)))
+
+def _repeat_on_one_connection(server, request, count):
+    with server.client.connect() as tls:
+        for _ in range(count):
+            tls.sendall(request)
+            answer = tls.recv(64 * 1024)
+            if not answer.startswith(b"HTTP/1.1 200") or not answer.endswith(b"\r\n\r\n"):
+                raise SystemExit(f"{server.name} answered {answer[:300]!r}")
 
 
 def tokens(server, count):
@@ -195,17 +198,21 @@ def _pull(server, image):
 
 
 def _at_once(work, server, images):
-    """In processes, so that Python's lock does not make the clients one."""
-    fork = multiprocessing.get_context("fork")
     start = time.monotonic()
-    clients = [fork.Process(target=work, args=(server.apart(i.suffix), i)) for i in images]
+    _in_processes(server, [(work, (server.apart(i.suffix), i)) for i in images])
+    return time.monotonic() - start
+
+
+def _in_processes(server, calls):
+    """All at once; in processes, so that Python's lock does not make the clients one."""
+    fork = multiprocessing.get_context("fork")
+    clients = [fork.Process(target=work, args=arguments) for work, arguments in calls]
     for client in clients:
         client.start()
     for client in clients:
         client.join()
         if client.exitcode != 0:
             raise SystemExit(f"{server.name}: a client failed")
-    return time.monotonic() - start
 
 
 def handshakes(server, count, version, is_resumed):
