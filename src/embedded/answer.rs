@@ -82,6 +82,8 @@ impl Failure {
     pub(super) fn into_response(self) -> Response<Body> {
         let (code, message) = if self.is_full_disk() {
             (ErrorCode::Unavailable, FULL)
+        } else if self.is_out_of_files() {
+            (ErrorCode::Unavailable, BUSY)
         } else {
             (ErrorCode::Unknown, BROKEN)
         };
@@ -108,4 +110,26 @@ impl Failure {
 
 const FULL: &str = "the registry's storage is full; nothing was stored. Free space or enlarge the \
                     volume, then push again";
+const BUSY: &str = "the registry has as many files open as it may; try again in a moment";
 const BROKEN: &str = "the registry's storage failed; its log says how";
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_is_broken() {
+        let cases = [
+            (rustix::io::Errno::NOSPC, StatusCode::SERVICE_UNAVAILABLE),
+            (rustix::io::Errno::MFILE, StatusCode::SERVICE_UNAVAILABLE),
+            (rustix::io::Errno::NFILE, StatusCode::SERVICE_UNAVAILABLE),
+            (rustix::io::Errno::IO, StatusCode::INTERNAL_SERVER_ERROR),
+        ];
+        for (code, status) in cases {
+            let failure = Failure::storage("open", Path::new("blob"), io::Error::from(code));
+            assert_eq!(failure.into_response().status(), status, "{code}");
+        }
+    }
+}

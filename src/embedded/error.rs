@@ -4,6 +4,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
+use rustix::io::Errno;
 
 use crate::oci::{ErrorCode, RouteError};
 
@@ -77,6 +78,15 @@ impl Failure {
             source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         )
+    }
+
+    /// Whether no more files can be opened until others are closed.
+    pub(super) fn is_out_of_files(&self) -> bool {
+        let Self::Storage { source, .. } = self else {
+            return false;
+        };
+        let code = Errno::from_io_error(source);
+        matches!(code, Some(Errno::MFILE | Errno::NFILE))
     }
 
     pub(super) fn is_storage(&self) -> bool {

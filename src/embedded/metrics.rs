@@ -25,6 +25,7 @@ struct FailureLabels {
 #[expect(non_camel_case_types, reason = "the names are the label values")]
 enum Reason {
     full,
+    files,
     other,
 }
 
@@ -62,6 +63,8 @@ impl Metrics {
         if let Failure::Storage { .. } = failure {
             let reason = if failure.is_full_disk() {
                 Reason::full
+            } else if failure.is_out_of_files() {
+                Reason::files
             } else {
                 Reason::other
             };
