@@ -73,8 +73,9 @@ fn passes(refusal: &dyn DatabaseError) -> bool {
     }
 }
 
-/// SQLite: busy, locked, an I/O error, disk full (<https://www.sqlite.org/rescode.html>).
-const PASSING_RESULT_CODES: [i32; 4] = [5, 6, 10, 13];
+/// SQLite: busy, locked, an I/O error, disk full, no file could be opened, as when the process has
+/// too many open (<https://www.sqlite.org/rescode.html>).
+const PASSING_RESULT_CODES: [i32; 5] = [5, 6, 10, 13, 14];
 
 /// PostgreSQL: connection lost, transaction rolled back, out of resources, shutting down or
 /// starting (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
@@ -116,6 +117,9 @@ mod tests {
         refused.unwrap_err().into()
     }
 
+    /// A folder that is not there stands for a file that cannot be opened: the same code.
+    const UNOPENED: &str = "attach database '/nowhere/at/all.db' as other";
+
     const FULL: &str = "create table t (b blob); pragma max_page_count = 1; \
                         insert into t values (zeroblob(1000000))";
 
@@ -137,6 +141,7 @@ mod tests {
         for db in testing::databases().await {
             assert!(!refusal(&db, "select nothing").await.retryable());
             if matches!(*db, Db::Lite { .. }) {
+                assert!(refusal(&db, UNOPENED).await.retryable());
                 assert!(refusal(&db, FULL).await.retryable());
                 continue;
             }
