@@ -10,6 +10,7 @@ pub struct Distribution {
     process: Process,
     directory: tempfile::TempDir,
     port: u16,
+    trusted: Option<PathBuf>,
 }
 
 impl Distribution {
@@ -51,25 +52,35 @@ impl Distribution {
         );
         let path = directory.path().join("config.yml");
         std::fs::write(&path, config).unwrap();
-        let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(&path);
-        if let Some(trusted) = trusted {
-            command.env("SSL_CERT_FILE", trusted);
-        }
-        let process = Process::start(command, &directory.path().join("output.log"));
         let registry = Self {
-            process,
+            process: serve(directory.path(), trusted),
             directory,
             port,
+            trusted: trusted.map(Path::to_owned),
         };
-        let http = registry.http();
+        registry.until_answers().await;
+        registry
+    }
+
+    async fn until_answers(&self) {
+        let http = self.http();
         until("distribution answers", async || {
             http.try_send(http::Method::GET, "/v2/", &[], bytes::Bytes::new())
                 .await
                 .ok()
         })
         .await;
-        registry
+    }
+
+    /// SIGKILL.
+    pub fn die(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts again what has died, with what it has stored.
+    pub async fn come_back(&mut self) {
+        self.process = serve(self.directory.path(), self.trusted.as_deref());
+        self.until_answers().await;
     }
 
     pub fn port(&self) -> u16 {
@@ -125,4 +136,13 @@ impl Distribution {
             .await;
         (answer.status == 200).then(|| answer.header("docker-content-digest").to_owned())
     }
+}
+
+fn serve(directory: &Path, trusted: Option<&Path>) -> Process {
+    let mut command = Command::new("docker-registry");
+    command.arg("serve").arg(directory.join("config.yml"));
+    if let Some(trusted) = trusted {
+        command.env("SSL_CERT_FILE", trusted);
+    }
+    Process::start(command, &directory.join("output.log"))
 }

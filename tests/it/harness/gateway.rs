@@ -26,6 +26,10 @@ pub struct Options {
     pub upstream: Option<String>,
     /// Without TLS, for behind something that ends it.
     pub plain: bool,
+    /// What clients trust, when the certificate is configured.
+    pub ca: Option<PathBuf>,
+    /// A program that the gateway is started by, with its arguments, and becomes.
+    pub through: Vec<String>,
     /// More keys of `[server]`, as TOML.
     pub server: String,
     /// More configuration, as TOML.
@@ -38,6 +42,8 @@ pub struct Gateway {
     directory: tempfile::TempDir,
     port: u16,
     plain: bool,
+    ca: PathBuf,
+    through: Vec<String>,
 }
 
 pub const PASSWORD: &str = "Harbor12345";
@@ -48,40 +54,45 @@ impl Gateway {
     }
 
     pub async fn with(options: Options) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
-        write_config(directory.path(), port, &options).await;
-        let process = spawn(directory.path(), None);
-        let mut gateway = Self {
-            process,
-            directory,
-            port,
-            plain: options.plain,
-        };
+        Self::within(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// In a directory that was prepared.
+    pub async fn within(directory: tempfile::TempDir, options: Options) -> Self {
+        let mut gateway = Self::launch(directory, options).await;
         gateway.until_ready().await;
         gateway
     }
 
     /// In front of a registry that nobody serves, so readiness is not waited for.
     pub async fn with_upstream_away(options: Options) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let mut gateway = Self::launch(tempfile::tempdir().unwrap(), options).await;
+        gateway.until_answers("/healthz").await;
+        gateway
+    }
+
+    async fn launch(directory: tempfile::TempDir, options: Options) -> Self {
         let port = free_port();
         write_config(directory.path(), port, &options).await;
-        let process = spawn(directory.path(), None);
-        let mut gateway = Self {
+        let process = start(
+            launcher(directory.path(), &options.through),
+            directory.path(),
+        );
+        let own_ca = directory.path().join("data/tls/ca.crt");
+        Self {
             process,
+            ca: options.ca.unwrap_or(own_ca),
             directory,
             port,
             plain: options.plain,
-        };
-        gateway.until_answers("/healthz").await;
-        gateway
+            through: options.through,
+        }
     }
 
     /// The configuration is there, the process is not started; for what must fail.
     pub async fn command(directory: &Path, options: &Options) -> Command {
         write_config(directory, free_port(), options).await;
-        command(directory)
+        launcher(directory, &[])
     }
 
     pub async fn until_ready(&mut self) {
@@ -117,7 +128,8 @@ impl Gateway {
 
     /// Starts again what has ended, without failpoint.
     pub async fn restart(&mut self) {
-        self.process = spawn(self.directory.path(), None);
+        let directory = self.directory.path();
+        self.process = start(launcher(directory, &self.through), directory);
         self.until_ready().await;
     }
 
@@ -133,7 +145,9 @@ impl Gateway {
 
     /// Starts again what has ended, with a failpoint; whether it lived to become ready.
     pub async fn start_to_die_at(&mut self, failpoint: &str) -> bool {
-        self.process = spawn(self.directory.path(), Some(failpoint));
+        let mut command = launcher(self.directory.path(), &self.through);
+        command.env("TIDEGATE_FAILPOINT", failpoint);
+        self.process = start(command, self.directory.path());
         loop {
             if self.process.exited().is_some() {
                 return false;
@@ -145,13 +159,12 @@ impl Gateway {
         }
     }
 
-    /// Where its PostgreSQL schema is; `None` on SQLite.
-    pub fn postgres_url(&self) -> Option<String> {
+    /// The URL of the database, where one is configured.
+    pub fn database_url(&self) -> Option<String> {
         let config = std::fs::read_to_string(self.directory.path().join("tidegate.toml")).unwrap();
-        let url = config
-            .split('"')
-            .find(|text| text.starts_with("postgres://"));
-        url.map(str::to_owned)
+        let is_database =
+            |text: &&str| text.starts_with("postgres://") || text.starts_with("sqlite://");
+        config.split('"').find(is_database).map(str::to_owned)
     }
 
     pub fn process(&mut self) -> &mut Process {
@@ -177,7 +190,7 @@ impl Gateway {
     }
 
     pub fn ca(&self) -> PathBuf {
-        self.directory.path().join("data/tls/ca.crt")
+        self.ca.clone()
     }
 
     /// A directory with `ca.crt`, as `--cert-dir` takes it.
@@ -293,19 +306,18 @@ impl Gateway {
     }
 }
 
-fn command(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+fn launcher(directory: &Path, through: &[String]) -> Command {
+    let own = env!("CARGO_BIN_EXE_tidegate").to_owned();
+    let mut line = through.iter().chain(std::iter::once(&own));
+    let mut command = Command::new(line.next().unwrap());
     command
+        .args(line)
         .current_dir(directory)
         .args(["serve", "--config", "tidegate.toml"]);
     command
 }
 
-fn spawn(directory: &Path, failpoint: Option<&str>) -> Process {
-    let mut command = command(directory);
-    if let Some(failpoint) = failpoint {
-        command.env("TIDEGATE_FAILPOINT", failpoint);
-    }
+fn start(command: Command, directory: &Path) -> Process {
     Process::start(command, &directory.join("output.log"))
 }
 

@@ -26,26 +26,24 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// Why there is no answer, or only a part of one.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    /// Of an answer whose body broke off.
+    pub status: Option<StatusCode>,
+    pub why: String,
+}
+
 impl Http {
     pub fn plain(base: &str) -> Self {
-        Self::build(base, rustls::RootCertStore::empty())
+        Self::build(base, tls(rustls::RootCertStore::empty()))
     }
 
     pub fn trusting(base: &str, ca: &Path) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        Self::build(base, roots)
+        Self::build(base, trust(ca))
     }
 
-    fn build(base: &str, roots: rustls::RootCertStore) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    fn build(base: &str, tls: rustls::ClientConfig) -> Self {
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -75,6 +73,11 @@ impl Http {
             authorization: Some(format!("Bearer {token}")),
             ..self.clone()
         }
+    }
+
+    /// What the header of this name says.
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -113,14 +116,14 @@ impl Http {
         self.try_send(method, path, headers, body).await.unwrap()
     }
 
-    /// Like [`Http::send`]; `Err` when no answer comes.
+    /// Like [`Http::send`]; `Err` when no whole answer comes.
     pub async fn try_send(
         &self,
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
         body: Bytes,
-    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<Answer, Broken> {
         let uri = if path.contains("://") {
             path.to_owned()
         } else {
@@ -133,15 +136,58 @@ impl Http {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
-        let response = self.client.request(request.body(Full::new(body))?).await?;
+        let request = request.body(Full::new(body)).unwrap();
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| Broken::no_head(&error))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
+        let body = body.collect().await.map_err(|error| Broken {
+            status: Some(parts.status),
+            why: in_full(&error),
+        });
+        let body = body?.to_bytes();
         Ok(Answer {
             status: parts.status,
             headers: parts.headers,
             body,
         })
     }
+}
+
+/// TLS as a client that trusts the certificates in a file.
+pub(super) fn trust(ca: &Path) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).unwrap() {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    tls(roots)
+}
+
+fn tls(roots: rustls::RootCertStore) -> rustls::ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+impl Broken {
+    fn no_head(error: &hyper_util::client::legacy::Error) -> Self {
+        Self {
+            status: None,
+            why: in_full(error),
+        }
+    }
+}
+
+/// An error with its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    causes.join(": ")
 }
 
 impl Answer {

@@ -44,8 +44,17 @@ impl Postgres {
 
     /// Ends it as an administrator does, with every connection.
     pub async fn go_away(&mut self) {
+        self.end("INT").await;
+    }
+
+    /// Ends it without a word to anybody; it recovers when it comes back.
+    pub async fn crash(&mut self) {
+        self.end("QUIT").await;
+    }
+
+    async fn end(&mut self, signal: &str) {
         let mut process = self.process.take().unwrap();
-        process.signal("INT");
+        process.signal(signal);
         process.wait().await;
     }
 

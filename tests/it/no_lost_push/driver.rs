@@ -3,11 +3,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{
-    database::Ledger,
     operations::{Operation, Subject},
     report::Seen,
 };
-use crate::harness::{Database, Gateway, Http, Options, PASSWORD, until};
+use crate::harness::{Database, Gateway, Http, Ledger, Options, PASSWORD, until};
 
 /// A gateway that is killed again and again, and the registry it mirrors to.
 pub struct World {

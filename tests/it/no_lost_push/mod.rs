@@ -2,10 +2,9 @@
 //!
 //! [`POINTS`] lists every failpoint of the source with an operation that certainly reaches it.
 //! `driver.rs` kills and restarts, `operations.rs` says what is done meanwhile and when it is
-//! complete, `database.rs` looks at what must not be left, `report.rs` tells what happened.
+//! complete, `harness/ledger.rs` looks at what must not be left, `report.rs` tells what happened.
 //! `TIDEGATE_KILL_MATRIX=full` runs every failpoint with every operation.
 
-mod database;
 mod driver;
 mod operations;
 mod random;

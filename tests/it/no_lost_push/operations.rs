@@ -3,10 +3,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
-use tidegate::oci::{Digest, media_type};
 
 use super::driver::{World, digest};
-use crate::harness::Http;
+use crate::harness::{Http, Parcel};
 
 /// What is done while the process waits to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,15 +48,7 @@ pub struct Subject {
     /// a registry that dies may keep a manifest and not its tag.
     pub references: Vec<String>,
     name: String,
-    image: Image,
-}
-
-/// A manifest with its blobs.
-#[derive(Debug)]
-struct Image {
-    blobs: Vec<String>,
-    media_type: &'static str,
-    manifest: String,
+    image: Parcel,
 }
 
 type Performed = Result<(), ()>;
@@ -71,9 +62,9 @@ impl Subject {
         };
         let name = format!("case{number}{suffix}");
         let image = match operation {
-            Operation::PushIndex => Image::index(&children(&name)),
-            Operation::PushReferrer => Image::referrer(&name, &Image::new(&name)),
-            _ => Image::new(&name),
+            Operation::PushIndex => Parcel::index(&children(&name)),
+            Operation::PushReferrer => Parcel::referrer(&name, &Parcel::new(&name)),
+            _ => Parcel::new(&name),
         };
         let by_digest = image.digest();
         let references: &[&str] = match operation {
@@ -136,7 +127,7 @@ impl Operation {
         match self {
             Self::PushReferrer => {
                 let put = Put {
-                    image: &Image::new(&subject.name),
+                    image: &Parcel::new(&subject.name),
                     ..subject.put("v1")
                 };
                 put.send(&admin).await
@@ -323,7 +314,7 @@ async fn die(world: &mut World, subject: &Subject, point: &str) {
 struct Put<'a> {
     repository: &'a str,
     reference: String,
-    image: &'a Image,
+    image: &'a Parcel,
 }
 
 impl Put<'_> {
@@ -337,80 +328,21 @@ impl Put<'_> {
     }
 
     async fn blob(&self, registry: &Http, content: &str) -> Performed {
-        let path = format!("/v2/{}/blobs/uploads/", self.repository);
-        let begun = registry.try_send(Method::POST, &path, &[], Bytes::new());
-        let begun = begun.await.map_err(drop)?;
-        let location = begun.header("location");
-        let separator = if location.contains('?') { '&' } else { '?' };
-        let digest = Digest::sha256(content.as_bytes());
-        let path = format!("{location}{separator}digest={digest}");
-        let body = Bytes::from(content.to_owned());
-        let done = registry.try_send(Method::PUT, &path, &[], body).await;
-        (done.map_err(drop)?.status == 201).then_some(()).ok_or(())
+        let put = Parcel::put_blob(registry, self.repository, content).await;
+        (put.map_err(drop)?.status == 201).then_some(()).ok_or(())
     }
 
     /// The status of the manifest's PUT.
     async fn manifest(&self, registry: &Http) -> Result<u16, ()> {
-        let path = format!("/v2/{}/manifests/{}", self.repository, self.reference);
-        let headers = [("content-type", self.image.media_type)];
-        let body = Bytes::from(self.image.manifest.clone());
-        let put = registry.try_send(Method::PUT, &path, &headers, body).await;
-        Ok(put.map_err(drop)?.status.as_u16())
+        let put = self
+            .image
+            .put_manifest(registry, self.repository, &self.reference);
+        Ok(put.await.map_err(drop)?.status.as_u16())
     }
 }
 
-impl Image {
-    fn new(seed: &str) -> Self {
-        let blobs = vec![
-            format!("{{\"of\":\"{seed}\"}}"),
-            format!("a layer of {seed}"),
-        ];
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
-            "config": descriptor(media_type::OCI_CONFIG, &blobs[0]),
-            "layers": [descriptor(media_type::OCI_LAYER_GZIP, &blobs[1])],
-        });
-        Self {
-            blobs,
-            media_type: media_type::OCI_MANIFEST,
-            manifest: manifest.to_string(),
-        }
-    }
-
-    fn index(children: &[Self]) -> Self {
-        let entry = |child: &Self| descriptor(child.media_type, &child.manifest);
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": media_type::OCI_INDEX,
-            "manifests": children.iter().map(entry).collect::<Vec<_>>(),
-        });
-        Self {
-            blobs: Vec::new(),
-            media_type: media_type::OCI_INDEX,
-            manifest: manifest.to_string(),
-        }
-    }
-
-    fn referrer(seed: &str, subject: &Self) -> Self {
-        let mut image = Self::new(&format!("a signature of {seed}"));
-        let mut manifest: Value = serde_json::from_str(&image.manifest).unwrap();
-        manifest["artifactType"] = "application/x-signature".into();
-        manifest["subject"] = descriptor(subject.media_type, &subject.manifest);
-        image.manifest = manifest.to_string();
-        image
-    }
-
-    fn digest(&self) -> String {
-        Digest::sha256(self.manifest.as_bytes()).to_string()
-    }
-}
-
-fn children(name: &str) -> [Image; 2] {
-    ["one", "two"].map(|child| Image::new(&format!("{child} of {name}")))
-}
-
-fn descriptor(media_type: &str, content: &str) -> Value {
-    let digest = Digest::sha256(content.as_bytes());
-    json!({ "mediaType": media_type, "digest": digest.as_str(), "size": content.len() })
+fn children(name: &str) -> [Parcel; 2] {
+    ["one", "two"].map(|child| Parcel::new(&format!("{child} of {name}")))
 }
 
 async fn delete(registry: &Http, repository: &str, reference: &str) -> Performed {

@@ -2,7 +2,7 @@ use sqlx::{
     AssertSqlSafe, Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions,
 };
 
-use crate::harness::Gateway;
+use super::Gateway;
 
 /// The gateway's database, looked at from the side.
 pub struct Ledger {
@@ -16,10 +16,12 @@ enum Place {
 
 impl Ledger {
     pub fn of(gateway: &Gateway) -> Self {
-        let place = gateway.postgres_url().map_or_else(
-            || Place::Sqlite(gateway.directory().join("data/tidegate.db")),
-            Place::Postgres,
-        );
+        let url = gateway.database_url();
+        let url = url.unwrap_or_else(|| "sqlite://data/tidegate.db".to_owned());
+        let place = match url.strip_prefix("sqlite://") {
+            Some(path) => Place::Sqlite(gateway.directory().join(path)),
+            None => Place::Postgres(url),
+        };
         Self { place }
     }
 
