@@ -22,6 +22,7 @@ mod bidirectional;
 mod clients;
 mod contents;
 mod demo;
+mod faults;
 mod fuzz;
 mod garbage;
 mod harborapi;
