@@ -72,7 +72,8 @@ impl http_body::Body for Received {
                 if let Some(data) = frame.data_ref() {
                     self.progress.add(data.len() as u64);
                 }
-                if self.is_end_stream() {
+                // Behind trailers there is nothing, and who sends them on does not ask.
+                if frame.is_trailers() || self.is_end_stream() {
                     self.progress.end();
                 }
             }

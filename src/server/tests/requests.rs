@@ -115,6 +115,17 @@ async fn two_lengths_cannot_smuggle_a_second_request() {
 }
 
 #[tokio::test]
+async fn behind_trailers_the_connection_goes_on() {
+    let gateway = Gateway::plain(Config::default()).await;
+    let chunked = "POST /relay HTTP/1.1\r\nHost: r\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   3\r\nabc\r\n0\r\nX-Checksum: 1\r\n\r\n";
+    let answer = gateway
+        .send(format!("{chunked}GET /second HTTP/1.1\r\n{CLOSE}"))
+        .await;
+    assert!(answer.contains("GET /second "), "{answer}");
+}
+
+#[tokio::test]
 async fn headers_up_to_64_kib_are_read() {
     let gateway = Gateway::plain(Config::default()).await;
     for (bytes, status) in [(60 << 10, "200"), (70 << 10, "431")] {
