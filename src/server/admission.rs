@@ -25,14 +25,21 @@ pub(super) fn admit(parts: &mut Parts) -> Result<String, Refusal> {
             message: "CONNECT is not allowed here",
         });
     }
-    if parts.headers.contains_key(header::TRANSFER_ENCODING)
-        && parts.headers.contains_key(header::CONTENT_LENGTH)
-    {
-        return bad("a request with both Content-Length and Transfer-Encoding is ambiguous");
+    if is_coded(&parts.headers) {
+        return bad("the only transfer coding that is understood is chunked");
     }
     let host = host(parts)?;
     parts.uri = target(&parts.uri)?;
     Ok(host)
+}
+
+/// Whether there is a coding within the chunks (RFC 9112 §6.1): hyper takes off the chunks alone, and
+/// what is left would pass for the content.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let last = codings.next_back();
+    codings.next().is_some()
+        || last.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 fn host(parts: &Parts) -> Result<String, Refusal> {
@@ -139,6 +146,13 @@ mod tests {
             (
                 "/",
                 Version::HTTP_11,
+                &[("host", "r"), ("transfer-encoding", "Chunked")],
+                "r",
+                "/",
+            ),
+            (
+                "/",
+                Version::HTTP_11,
                 &[("host", "[::1]:8443")],
                 "[::1]:8443",
                 "/",
@@ -175,15 +189,15 @@ mod tests {
             let refusal = admitted(target, version, headers).unwrap_err();
             assert!(refusal.contains(why), "{target} {headers:?}: {refusal}");
         }
-        let both = [
-            ("host", "r"),
-            ("content-length", "1"),
-            ("transfer-encoding", "chunked"),
-        ];
-        assert!(
-            admitted("/", Version::HTTP_11, &both)
-                .unwrap_err()
-                .contains("ambiguous")
-        );
+        for codings in [
+            &["gzip, chunked"][..],
+            &["gzip", "chunked"],
+            &["chunked", "chunked"],
+        ] {
+            let mut headers = vec![("host", "r")];
+            headers.extend(codings.iter().map(|coding| ("transfer-encoding", *coding)));
+            let refusal = admitted("/", Version::HTTP_11, &headers).unwrap_err();
+            assert!(refusal.contains("chunked"), "{codings:?}: {refusal}");
+        }
     }
 }

@@ -57,6 +57,20 @@ async fn no_second_request_can_be_smuggled() {
             format!("{head}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{SECOND}"),
         ),
         (
+            "a coding within the chunks",
+            format!("{head}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n{SECOND}"),
+        ),
+        (
+            "a coding within the chunks on a line of its own",
+            format!(
+                "{head}Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SECOND}"
+            ),
+        ),
+        (
+            "chunks within chunks",
+            format!("{head}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n{SECOND}"),
+        ),
+        (
             "a list of lengths",
             format!("{head}Content-Length: 0, 80\r\n\r\n{SECOND}"),
         ),
