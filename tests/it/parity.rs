@@ -16,7 +16,8 @@ async fn nothing_differs_from_nginx_but_what_is_listed() {
     let gateway = Gateway::with(options).await;
     let directory = tempfile::tempdir().unwrap();
     let (port, _nginx) = nginx(directory.path(), &registry, &gateway).await;
-    Command::new("python3")
+    // Debian's, which has Debian's packages.
+    Command::new("/usr/bin/python3")
         .arg("nginx-compat/parity.py")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
