@@ -204,7 +204,7 @@ pub(super) fn may_lead_to(registry: &EndpointUrl, other: &Uri) -> Result<(), &'s
     let internal = match Host::parse(host) {
         Ok(Host::Ipv4(ip)) => is_internal(ip.into()),
         Ok(Host::Ipv6(ip)) => is_internal(ip.into()),
-        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Ok(Host::Domain(name)) => is_localhost(&name),
         Err(_malformed) => true,
     };
     if internal && !is_local(registry.host()) {
@@ -227,9 +227,16 @@ pub(super) fn is_local(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Ipv4(ip)) => ip.is_loopback(),
         Ok(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
-        Ok(Host::Domain(name)) => name == "localhost",
+        Ok(Host::Domain(name)) => is_localhost(&name),
         Err(_malformed) => false,
     }
+}
+
+/// Also with the dot that ends a name of the whole DNS; all below it is this machine, too
+/// (RFC 6761 §6.3).
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -320,6 +327,8 @@ mod tests {
             ("http://r.example", "http://169.254.169.254/latest", false),
             ("https://r.example", "https://127.0.0.1/x", false),
             ("https://r.example", "https://localhost/x", false),
+            ("https://r.example", "https://localhost./x", false),
+            ("https://r.example", "https://a.localhost./x", false),
             ("https://r.example", "https://[::1]/x", false),
             ("https://r.example", "https://[::ffff:127.0.0.1]/x", false),
             (
@@ -337,6 +346,11 @@ mod tests {
             ("https://r.example", "https://10.0.0.7/x", true),
             ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token", true),
             ("http://127.0.0.1:5000", "http://localhost:5001/token", true),
+            (
+                "http://localhost.:5000",
+                "http://127.0.0.1:5001/token",
+                true,
+            ),
         ] {
             let other: Uri = other.parse().unwrap();
             assert_eq!(
