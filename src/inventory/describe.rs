@@ -98,7 +98,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::oci::Descriptor;
 
     fn manifest(config: &str, artifact_type: Option<&str>) -> Manifest {
         let digest = Digest::sha256(b"x");
@@ -156,10 +155,8 @@ mod tests {
             media_type::OCI_EMPTY,
             Some("application/vnd.cncf.notary.signature"),
         );
-        signature.subject = plain.config.map(|config| Descriptor {
-            digest: subject.clone(),
-            ..config
-        });
+        signature.subject = plain.config;
+        signature.subject.as_mut().unwrap().digest = subject.clone();
         let expected = Attachment {
             subject,
             kind: "signature.notation",

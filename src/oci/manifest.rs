@@ -1,6 +1,9 @@
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IgnoredAny, MapAccess, Visitor},
+};
 
 use super::Digest;
 
@@ -61,6 +64,8 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
     #[serde(default)]
     pub annotations: Option<BTreeMap<String, String>>,
+    #[serde(flatten)]
+    others: Others,
 }
 
 /// What an image runs on (OCI image-spec, "Image Index", `platform`).
@@ -172,7 +177,63 @@ struct RawManifest {
     manifests: Vec<Descriptor>,
     subject: Option<Descriptor>,
     annotations: Option<BTreeMap<String, String>>,
+    #[serde(flatten)]
+    _others: Others,
 }
+
+/// The keys that are passed over, none of which may be another spelling of one that is read:
+/// registries written in Go take `Layers` for `layers`, and hold what we would not see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Others;
+
+impl<'de> Deserialize<'de> for Others {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Others {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut others: A) -> Result<Self, A::Error> {
+        while let Some(key) = others.next_key::<Cow<'de, str>>()? {
+            if KEYS.iter().any(|known| is_other_spelling(&key, known)) {
+                let message = format!("`{key}` is another spelling of a key that has a meaning");
+                return Err(de::Error::custom(message));
+            }
+            others.next_value::<IgnoredAny>()?;
+        }
+        Ok(self)
+    }
+}
+
+/// As Go compares keys (`encoding/json`, `fold.go`): the long s and the sign of the kelvin are
+/// letters, too.
+fn is_other_spelling(key: &str, known: &str) -> bool {
+    let fold = |character| match character {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => char::to_ascii_lowercase(&other),
+    };
+    key != known && key.chars().map(fold).eq(known.chars().map(fold))
+}
+
+/// What says, in a manifest or a descriptor, what is held.
+const KEYS: [&str; 9] = [
+    "blobs",
+    "config",
+    "digest",
+    "layers",
+    "manifests",
+    "mediaType",
+    "size",
+    "subject",
+    "urls",
+];
 
 #[cfg(test)]
 mod tests {
@@ -214,6 +275,29 @@ mod tests {
             (manifest.children.len(), manifest.subject.is_some()),
             (1, true)
         );
+    }
+
+    #[test]
+    fn keys_that_others_would_read_are_refused() {
+        let layers = |key: &str, inner: &str| {
+            let json = format!(r#"{{"{key}":[{{"digest":"{A}","size":3,"{inner}":"{A}"}}]}}"#);
+            Manifest::parse(media_type::OCI_MANIFEST, json.as_bytes())
+        };
+        assert_eq!(layers("layers", "x").unwrap().blobs.len(), 1);
+        assert!(layers("history", "Digest").is_ok());
+        for (key, inner) in [
+            ("Layers", "x"),
+            ("layer\u{17f}", "x"),
+            ("BLOBS", "x"),
+            ("manifestS", "x"),
+            ("layers", "Digest"),
+            ("layers", "\u{17f}ize"),
+        ] {
+            let error = layers(key, inner).unwrap_err().to_string();
+            assert!(error.contains("another spelling"), "{key} {inner}: {error}");
+        }
+        // The first counts for one, the last for the other.
+        assert!(layers("layers", "digest").is_err());
     }
 
     #[test]
