@@ -11,7 +11,7 @@ use super::{
     sessions::Session, upstream,
 };
 use crate::{
-    oci::{Digest, Reference, Route},
+    oci::{Digest, ErrorCode, Reference, Route},
     quota::{self, Pusher, Reservation},
     webhook::Resource,
     wire::Body,
@@ -81,8 +81,8 @@ impl Drop for ReservedBlob {
 
 impl Inner {
     /// Refuses a manifest with which its project would hold more than it may, or which says other
-    /// sizes of its blobs than they have where that counts. What is returned
-    /// must be held until the change is over.
+    /// sizes of its blobs than they have, or nothing that we can read, where that counts. What is
+    /// returned must be held until the change is over.
     pub(super) async fn guard_quota(
         &self,
         change: &Change,
@@ -93,10 +93,13 @@ impl Inner {
         if !self.parts.quota.is_limited(&change.repository).await? {
             return Ok(None);
         }
-        let held = push
-            .manifest
-            .iter()
-            .flat_map(|manifest| manifest.held_blobs());
+        let Some(manifest) = &push.manifest else {
+            return Err(Refusal::new(
+                ErrorCode::ManifestInvalid,
+                "the project has a storage limit, and what this manifest holds cannot be read",
+            ));
+        };
+        let held = manifest.held_blobs().into_iter();
         let held = held.map(|blob| (blob.digest.clone(), blob.size));
         let mut blobs: Vec<(Digest, u64)> = held.collect();
         self.check_sizes(&change.repository, &blobs).await?;

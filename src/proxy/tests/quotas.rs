@@ -277,8 +277,12 @@ fn manifest(world: &World, size: u64) -> Request<Body> {
         "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "layers": [],
         "config": { "mediaType": media_type::OCI_CONFIG, "digest": config, "size": size },
     });
+    manifest_of(world, &text.to_string())
+}
+
+fn manifest_of(world: &World, text: &str) -> Request<Body> {
     let path = "/v2/team/app/manifests/v1";
-    let mut put = request("PUT", path, &token(world), Body::from(text.to_string()));
+    let mut put = request("PUT", path, &token(world), Body::from(text.to_owned()));
     let kind = media_type::OCI_MANIFEST.parse().unwrap();
     put.headers_mut().insert("content-type", kind);
     put
@@ -320,6 +324,24 @@ async fn a_manifest_that_lies_about_a_size_is_refused_where_it_counts() {
         let asked = stub.lines().into_iter();
         let asked = asked.filter(|line| line.starts_with("HEAD")).count();
         assert_eq!(asked, usize::from(status == 400), "a size is remembered");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_read_is_refused_where_it_counts() {
+    let blob = json!({ "digest": Digest::sha256(b"config"), "size": 600 });
+    for text in [
+        format!(r#"{{"layers":[],"layers":[{blob}]}}"#),
+        format!(r#"{{"Layers":[{blob}]}}"#),
+    ] {
+        for (limit, status) in [(-1, 201), (10_000, 400)] {
+            let stub = Stub::default();
+            let world = world(&stub).await;
+            world.limit_team(limit).await;
+            let answer = world.send(manifest_of(&world, &text)).await;
+            assert_eq!(answer.status, status, "{text}");
+            assert_eq!(stub.lines().is_empty(), status == 400);
+        }
     }
 }
 
