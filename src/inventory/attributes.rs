@@ -1,7 +1,7 @@
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
-use super::{Artifact, Error, Inventory, queries::writing as queries};
+use super::{Artifact, Error, Inventory, queries::writing as queries, shown::Space};
 use crate::wire::collect;
 
 impl Inventory {
@@ -27,7 +27,7 @@ impl Inventory {
 
     async fn read_attributes(&self, artifact: &Artifact) -> Result<String, Error> {
         let attributes = match self.config(artifact).await? {
-            Some(config) => attributes(&artifact.kind, config),
+            Some(config) => Space::new().members(&attributes(&artifact.kind, config)),
             None => Map::new(),
         };
         let json = Value::from(attributes).to_string();

@@ -1,5 +1,6 @@
 //! What a manifest says of the artifact that it is.
 
+use super::shown;
 use crate::oci::{Digest, Manifest, Tag, companion_subject, media_type};
 
 /// The kind of an artifact, in Harbor's words: `IMAGE`, `CHART`, `CNAB`, or what its media type
@@ -39,7 +40,7 @@ fn named(media_type: &str) -> String {
     };
     match kind {
         "" => "UNKNOWN".to_owned(),
-        kind => kind.to_uppercase(),
+        kind => shown::media_type(&kind.to_uppercase()).to_owned(),
     }
 }
 

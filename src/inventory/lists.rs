@@ -211,7 +211,17 @@ impl Inventory {
         &self,
         artifacts: &[Artifact],
     ) -> Result<BTreeMap<ArtifactId, Vec<ChildReference>>, Error> {
-        let rows = queries::references_of(&self.0.db, &queries::ids(artifacts)).await?;
+        self.first_references_of(artifacts, i64::MAX).await
+    }
+
+    /// The first `limit` children of each index among some artifacts.
+    pub async fn first_references_of(
+        &self,
+        artifacts: &[Artifact],
+        limit: i64,
+    ) -> Result<BTreeMap<ArtifactId, Vec<ChildReference>>, Error> {
+        let ids = queries::ids(artifacts);
+        let rows = queries::references_of(&self.0.db, &ids, limit).await?;
         Ok(grouped(rows, |reference| reference.parent_id))
     }
 

@@ -22,6 +22,7 @@ mod looks;
 mod pulls;
 mod queries;
 mod record;
+mod shown;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     describe::{self, Attachment},
     journal::{Reach, Standing},
     queries::writing::{self as queries, ArtifactRow, OwnedArtifact},
+    shown::{self, Space},
     usage::{Gained, discount},
 };
 use crate::{
@@ -192,6 +193,7 @@ fn row(pushed: &Pushed) -> ArtifactRow<'_> {
     let manifest = pushed.manifest.as_deref();
     let config = manifest.and_then(|manifest| manifest.config.as_ref());
     let attachment = manifest.and_then(|manifest| describe::attachment(manifest, &pushed.tags));
+    let annotations = manifest.map(|manifest| Space::new().members(&manifest.annotations));
     let parts = manifest.map_or(0, |manifest| {
         let children = manifest.children.iter();
         children.fold(manifest.blob_bytes(), |sum, child| {
@@ -204,14 +206,16 @@ fn row(pushed: &Pushed) -> ArtifactRow<'_> {
     ArtifactRow {
         digest: &pushed.digest,
         kind: manifest.map_or_else(|| "UNKNOWN".to_owned(), describe::kind),
-        media_type: &pushed.media_type,
-        config_media_type: config.map_or(&pushed.media_type, |config| &config.media_type),
+        media_type: shown::media_type(&pushed.media_type),
+        config_media_type: shown::media_type(
+            config.map_or(&pushed.media_type, |config| &config.media_type),
+        ),
         artifact_type: manifest
             .and_then(|manifest| manifest.artifact_type.as_deref())
-            .unwrap_or_default(),
+            .map_or("", shown::media_type),
         config_digest: config.map(|config| &config.digest),
         size_bytes: bigint(pushed.size_bytes.saturating_add(parts)),
-        annotations: json!(manifest.map(|manifest| &manifest.annotations)).to_string(),
+        annotations: json!(annotations).to_string(),
         subject,
         accessory_type,
         manifest_bytes: bigint(pushed.size_bytes),
@@ -222,21 +226,28 @@ fn blobs_json(blobs: &[&crate::oci::Descriptor]) -> String {
     let blobs = blobs
         .iter()
         .map(|blob| json!({ "digest": blob.digest, "size": bigint(blob.size) }));
-    blobs.collect::<serde_json::Value>().to_string()
+    blobs.collect::<Value>().to_string()
 }
 
 /// Platform, annotations and URLs are texts of JSON, so that both databases give them back as
 /// they were.
 fn references_json(manifest: &Manifest) -> String {
+    let mut space = Space::new();
     let children = manifest.children.iter().map(|child| {
+        let platform = child.platform.as_ref().map(|platform| json!(platform));
+        let annotations = child
+            .annotations
+            .as_ref()
+            .map(|annotations| json!(annotations));
+        let mut text = |json: Value| space.text(json.to_string());
         json!({
             "digest": child.digest,
-            "platform": child.platform.as_ref().map(|platform| json!(platform).to_string()),
-            "annotations": child.annotations.as_ref().map(|map| json!(map).to_string()),
-            "urls": json!(child.urls).to_string(),
+            "platform": platform.and_then(&mut text),
+            "annotations": annotations.and_then(&mut text),
+            "urls": text(json!(child.urls)).unwrap_or_else(|| "[]".to_owned()),
         })
     });
-    children.collect::<serde_json::Value>().to_string()
+    children.collect::<Value>().to_string()
 }
 
 /// A size as the database holds it; no registry holds more.

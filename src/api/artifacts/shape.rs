@@ -143,7 +143,9 @@ pub(super) async fn shapes(
     let inventory = &api.inventory;
     inventory.fill_attributes(&mut artifacts).await;
     let mut beside = Beside {
-        references: inventory.references_of(&artifacts).await?,
+        references: inventory
+            .first_references_of(&artifacts, SHOWN_CHILDREN)
+            .await?,
         tags: BTreeMap::new(),
         labels: BTreeMap::new(),
         accessories: BTreeMap::new(),
@@ -278,4 +280,6 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
+/// An image for every platform has some dozens.
+const SHOWN_CHILDREN: i64 = 256;
 const NEVER_MS: i64 = -62_135_596_800_000;

@@ -62,13 +62,14 @@ sqls! {
     REFERENCES_OF = ("select ", reference_columns!(), " from artifact_references r \
             join artifacts p on p.id = r.parent_id left join artifacts c \
             on c.repository_id = p.repository_id and c.digest = r.child_digest \
-            where r.parent_id in (select value from json_each($1)) \
+            where r.parent_id in (select value from json_each($1)) and r.position < $2 \
             order by r.parent_id, r.position")
         | ("select ", reference_columns!(), " from artifact_references r \
             join artifacts p on p.id = r.parent_id left join artifacts c \
             on c.repository_id = p.repository_id and c.digest = r.child_digest \
             where r.parent_id in (select value::bigint \
-            from jsonb_array_elements_text($1::jsonb)) order by r.parent_id, r.position");
+            from jsonb_array_elements_text($1::jsonb)) and r.position < $2 \
+            order by r.parent_id, r.position");
     ACCESSORIES_OF = ("select ", artifact_columns!(), " \
             from artifacts s join artifacts a on a.repository_id = s.repository_id \
             and a.subject_digest = s.digest \
@@ -289,12 +290,15 @@ pub(in crate::inventory) async fn tags_of(
         .await)?)
 }
 
+/// The first `limit` of each.
 pub(in crate::inventory) async fn references_of(
     db: &Db,
     artifacts: &str,
+    limit: i64,
 ) -> Result<Vec<ChildReference>, store::Error> {
     Ok(read!(db, |pool, sql = REFERENCES_OF| sqlx::query_as(sql)
         .bind(artifacts)
+        .bind(limit)
         .fetch_all(pool)
         .await)?)
 }

@@ -195,6 +195,16 @@ async fn a_change_of_unknown_outcome_is_looked_at() {
 }
 
 async fn push_index(shelf: &Shelf, repository: &str, tag: &str) -> (Digest, Vec<Digest>) {
+    push_annotated_index(shelf, repository, tag, "").await
+}
+
+/// With a text in the annotations of the index and of its first child.
+async fn push_annotated_index(
+    shelf: &Shelf,
+    repository: &str,
+    tag: &str,
+    text: &str,
+) -> (Digest, Vec<Digest>) {
     let mut children = Vec::new();
     let mut listed = Vec::new();
     for architecture in ["amd64", "arm64"] {
@@ -209,13 +219,35 @@ async fn push_index(shelf: &Shelf, repository: &str, tag: &str) -> (Digest, Vec<
         listed.push(json!({
             "mediaType": media_type::OCI_MANIFEST, "digest": digest, "size": 100,
             "platform": { "architecture": architecture, "os": "linux" },
-            "annotations": { "built": "today" },
+            "annotations": { "built": "today", "text": if children.is_empty() { text } else { "" } },
         }));
         children.push(digest);
     }
     let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX,
-        "manifests": listed, "annotations": { "team": "a" } });
+        "manifests": listed, "annotations": { "team": "a", "text": text } });
     (shelf.push(repository, tag, &index).await, children)
+}
+
+#[tokio::test]
+async fn texts_that_are_too_long_are_left_out_of_lists() {
+    for shelf in shelves().await {
+        let text = "x".repeat(100 * 1024);
+        push_annotated_index(&shelf, "team/app", "v1", &text).await;
+        look(&shelf, "team/app", "v1").await;
+        let artifacts = listed(&shelf, "team/app", &Listing::default()).await;
+        let annotations: Value = serde_json::from_str(&artifacts[0].annotations).unwrap();
+        assert_eq!(annotations, json!({ "team": "a" }));
+        let inventory = &shelf.inventory;
+        let references = inventory.references_of(&artifacts).await.unwrap();
+        let [first, second] = references[&artifacts[0].id].as_slice() else {
+            panic!("{references:?}");
+        };
+        assert_eq!(first.annotations, None);
+        assert!(first.platform.is_some() && second.platform.is_some());
+        assert!(second.annotations.is_some());
+        let some = inventory.first_references_of(&artifacts, 1).await.unwrap();
+        assert_eq!(some[&artifacts[0].id].len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -227,7 +259,7 @@ async fn an_index_hides_its_untagged_parts() {
         assert_eq!(artifacts.len(), 1);
         assert!(artifacts[0].size_bytes > 200);
         let annotations: Value = serde_json::from_str(&artifacts[0].annotations).unwrap();
-        assert_eq!(annotations, json!({ "team": "a" }));
+        assert_eq!(annotations, json!({ "team": "a", "text": "" }));
         let references = shelf.inventory.references_of(&artifacts).await.unwrap();
         let references = &references[&artifacts[0].id];
         let found: Vec<&str> = references.iter().map(|r| r.child_digest.as_str()).collect();
