@@ -33,7 +33,7 @@ store::row! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum View {
     Everything,
-    /// Entries of these projects, by name.
+    /// Entries of these projects, by name; those of earlier projects of the names are not theirs.
     Projects(Vec<String>),
 }
 
@@ -49,25 +49,28 @@ impl Log {
         view: &View,
         listing: &Listing,
     ) -> Result<Page<Entry>, store::Error> {
+        let (selection, names) = match view {
+            View::Everything => (&queries::ENTRIES, None),
+            View::Projects(names) => (&queries::ENTRIES_OF_PROJECTS, Some(names)),
+        };
         let mut narrowed = listing.clone();
-        if let View::Projects(names) = view {
-            narrowed.filters.push(Filter {
-                field: "project".to_owned(),
-                test: Test::AnyOf(names.clone()),
-            });
+        narrowed.filters.extend(names.map(|names| Filter {
+            field: "project".to_owned(),
+            test: Test::AnyOf(names.clone()),
+        }));
+        let names = names.map(|names| serde_json::json!(names).to_string());
+        let is_counted = match &names {
+            _ if !listing.filters.is_empty() => false,
+            Some(names) => !queries::have_namesakes(&self.db, names).await?,
+            None => true,
+        };
+        if !is_counted {
+            return self.db.page(selection, Vec::new(), &narrowed).await;
         }
-        if !listing.filters.is_empty() {
-            return self.db.page(&queries::ENTRIES, Vec::new(), &narrowed).await;
-        }
-        let items = self
-            .db
-            .rows(&queries::ENTRIES, Vec::new(), &narrowed)
-            .await?;
-        let total = match view {
-            View::Everything => queries::total(&self.db).await?,
-            View::Projects(names) => {
-                queries::total_of(&self.db, &serde_json::json!(names).to_string()).await?
-            }
+        let items = self.db.rows(selection, Vec::new(), &narrowed).await?;
+        let total = match names {
+            Some(names) => queries::total_of(&self.db, &names).await?,
+            None => queries::total(&self.db).await?,
         };
         Ok(Page { items, total })
     }

@@ -34,6 +34,15 @@ sqls! {
             where project in (select value from json_each($1))"
         | "select coalesce(sum(entries), 0)::bigint from audit_counts \
             where project in (select jsonb_array_elements_text($1::jsonb))";
+    // The entry with the least id is the oldest.
+    HAVE_NAMESAKES = "select count(*) from projects p \
+            where p.name in (select value from json_each($1)) and p.deleted_ms is null \
+            and p.created_ms > (select at_ms from audit_log \
+                where project = p.name order by id limit 1)"
+        | "select count(*) from projects p \
+            where p.name in (select jsonb_array_elements_text($1::jsonb)) \
+            and p.deleted_ms is null and p.created_ms > (select at_ms from audit_log \
+                where project = p.name order by id limit 1)";
 }
 
 row! {
@@ -41,24 +50,35 @@ row! {
     pub(super) Looked { id: i64, at_ms: i64, operation: String, resource_type: String }
 }
 
-pub(super) const ENTRIES: Selection = Selection {
-    columns: "id, at_ms, user_name, operation, resource_type, resource, project, succeeded, \
+pub(super) const ENTRIES: Selection = entries_where("1 = 1");
+/// Without those of an earlier project with the name of one that there is now.
+pub(super) const ENTRIES_OF_PROJECTS: Selection = entries_where(
+    "not exists (select 1 from projects p where p.name = audit_log.project and p.deleted_ms is null \
+        and p.created_ms > audit_log.at_ms)",
+);
+
+const fn entries_where(condition: &'static str) -> Selection {
+    Selection {
+        columns: "id, at_ms, user_name, operation, resource_type, resource, project, succeeded, \
               description, source, request_id",
-    from: "audit_log",
-    condition: "1 = 1",
-    fields: &[
-        Field::integer("id", "id"),
-        Field::text("username", "user_name"),
-        Field::text("operation", "operation"),
-        Field::text("resource_type", "resource_type"),
-        Field::text("resource", "resource"),
-        Field::text("project", "project"),
-        Field::boolean("operation_result", "succeeded"),
-        Field::text("operation_description", "description"),
-        Field::time("op_time", "at_ms"),
-    ],
-    key: "id desc",
-};
+        from: "audit_log",
+        condition,
+        fields: FIELDS,
+        key: "id desc",
+    }
+}
+
+const FIELDS: &[Field] = &[
+    Field::integer("id", "id"),
+    Field::text("username", "user_name"),
+    Field::text("operation", "operation"),
+    Field::text("resource_type", "resource_type"),
+    Field::text("resource", "resource"),
+    Field::text("project", "project"),
+    Field::boolean("operation_result", "succeeded"),
+    Field::text("operation_description", "description"),
+    Field::time("op_time", "at_ms"),
+];
 
 /// All in one statement: each costs SQLite a turn of its thread.
 pub(super) async fn insert(tx: &mut Tx, batch: &[Arc<Noted>]) -> Result<(), store::Error> {
@@ -149,6 +169,15 @@ pub(super) async fn total(db: &Db) -> Result<i64, store::Error> {
         db,
         |pool, sql = TOTAL| sqlx::query_scalar(sql).fetch_one(pool).await
     )?)
+}
+
+/// Whether there are entries of earlier projects of these names. `projects`: a JSON list of names.
+pub(super) async fn have_namesakes(db: &Db, projects: &str) -> Result<bool, store::Error> {
+    let count: i64 = read!(db, |pool, sql = HAVE_NAMESAKES| sqlx::query_scalar(sql)
+        .bind(projects)
+        .fetch_one(pool)
+        .await)?;
+    Ok(count > 0)
 }
 
 /// `projects`: a JSON list of names.

@@ -51,6 +51,39 @@ async fn everybody_reads_what_was_done_in_their_own_projects() {
 }
 
 #[tokio::test]
+async fn what_was_done_in_an_earlier_project_of_the_name_is_not_shown() {
+    on_each_database(async |api| {
+        api.user(ALICE).await;
+        api.user(BOB).await;
+        api.behind.walk().await;
+        let body = json!({"project_name": "crew"});
+        api.post("/projects", ADMIN, body.clone()).await;
+        assert_eq!(api.delete("/projects/crew", ADMIN).await.status, 200);
+        api.acts(4).await;
+        assert_eq!(api.post("/projects", ALICE, body).await.status, 201);
+        api.member("crew", BOB, 1).await;
+        api.acts(6).await;
+        for (path, who, expected) in [
+            ("/audit-logs?sort=id", ALICE, 2),
+            ("/audit-logs?q=operation=create", ALICE, 2),
+            ("/audit-logs?q=operation=delete", ALICE, 0),
+            ("/projects/crew/logs", ALICE, 2),
+            ("/projects/crew/auditlog-exts", ADMIN, 2),
+            ("/audit-logs?q=project=crew", ADMIN, 4),
+        ] {
+            let found = api.get(path, who).await;
+            assert_eq!(found.column("id").len(), expected, "{path}");
+            assert_eq!(
+                found.header("x-total-count"),
+                expected.to_string(),
+                "{path}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn entries_are_found_by_what_they_say_and_paged_behind_the_last() {
     on_each_database(async |api| {
         for name in ["a", "b", "c"] {
