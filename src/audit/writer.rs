@@ -55,6 +55,10 @@ impl Writer {
                 return self.drain(batch).await;
             }
             self.write(&batch, &stop).await;
+            // A transaction for a few events costs nearly as much as one for many.
+            if batch.len() < size {
+                stop.run_until_cancelled(sleep(PAUSE)).await;
+            }
             batch.clear();
         }
     }
@@ -129,6 +133,9 @@ impl Writer {
         }
     }
 }
+
+/// What is collected for one transaction after another when there is much.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long to wait for a database that is away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
