@@ -47,6 +47,7 @@ use crate::{
     wire::Body,
 };
 
+use cache::Cache;
 pub use challenge::PublicAddress;
 pub use config::{CacheConfig, Config};
 pub use follow::{Follower, Following, NewUpload};
@@ -90,6 +91,8 @@ struct Inner {
     sessions: Sessions,
     sizes: Sizes,
     turns: Turns,
+    /// What `parts.upstream` keeps.
+    cache: Option<Arc<Cache>>,
     /// KiB that manifests in flight may still take.
     manifest_memory: Arc<tokio::sync::Semaphore>,
 }
@@ -97,12 +100,13 @@ struct Inner {
 impl Proxy {
     pub fn new(mut parts: Parts) -> Self {
         let (config, metrics) = (&parts.config.cache, parts.metrics.clone());
-        parts.upstream = parts.upstream.cached(config, metrics);
+        let cache = parts.upstream.keep(config, metrics);
         let kib = parts.config.manifest_memory_kib();
         Self(Arc::new(Inner {
             sessions: Sessions::new(parts.config.upload_sessions),
             sizes: Sizes::new(parts.config.blob_sizes),
             turns: Turns::default(),
+            cache,
             manifest_memory: Arc::new(tokio::sync::Semaphore::new(kib)),
             parts,
         }))

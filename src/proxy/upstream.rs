@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT, CONTENT_LENGTH},
@@ -24,15 +26,16 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// The same, with answers kept where they can be.
-    pub(super) fn cached(self, config: &CacheConfig, metrics: Metrics) -> Self {
+    /// Has answers kept from now on, where they can be; the memory of them.
+    pub(super) fn keep(&mut self, config: &CacheConfig, metrics: Metrics) -> Option<Arc<Cache>> {
         if self.is_shared {
-            return self;
+            return None;
         }
         // The embedded registry keeps for a while what somebody asked for.
         let with_heads = self.url.is_some();
-        let exchange = Cache::over(self.exchange, with_heads, config, metrics);
-        Self { exchange, ..self }
+        let cache = Cache::over(self.exchange.clone(), with_heads, config, metrics)?;
+        self.exchange = cache.exchange();
+        Some(cache)
     }
 
     pub(super) async fn send(

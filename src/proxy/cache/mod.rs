@@ -3,7 +3,7 @@
 //! A manifest under a digest never changes; tags, and what exists at all, change only by writes.
 //! All writes pass here, those of the gateway itself too, and a write to a repository makes
 //! everything worthless that was read of it before (`watch.rs`): no answer is older than a write
-//! whose end somebody knows. Only what clients ask for is answered from here ([`Keepable`]);
+//! whose end somebody knows. Only what clients ask for is answered from here ([`Cache::kept`]);
 //! whoever in the gateway wants to know what the registry has asks the registry.
 //!
 //! An entry also has an age at which it ends: it bounds how long a change is overlooked that the
@@ -18,7 +18,7 @@ mod watch;
 use std::{sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderName, Method, Request, Response, StatusCode,
     header::{
         ACCEPT, ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
         IF_UNMODIFIED_SINCE, RANGE,
@@ -30,14 +30,14 @@ use tower::ServiceExt;
 
 use super::{CacheConfig, Metrics};
 use crate::{
-    oci::{RepositoryName, Route},
+    oci::Route,
     wire::{Body, Exchange, ExchangeError},
 };
 
 use answer::Answer;
 use watch::{Epoch, Watch};
 
-/// A request whose answer may be one that was kept; a request extension.
+/// A request of a client, whose answer may be kept; a request extension.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keepable;
 
@@ -62,49 +62,72 @@ struct Kept {
 }
 
 impl Cache {
-    /// `behind` through a cache; as it is when `config` leaves no memory for one.
+    /// A memory of `behind`; `None` when `config` has no room for one.
     pub(super) fn over(
         behind: Exchange,
         with_heads: bool,
         config: &CacheConfig,
         metrics: Metrics,
-    ) -> Exchange {
-        if config.memory_bytes() == 0 {
-            return behind;
-        }
-        let cache = Arc::new(Self::new(behind, with_heads, config, metrics));
+    ) -> Option<Arc<Self>> {
+        let bytes = config.memory_bytes();
+        (bytes > 0).then(|| {
+            Arc::new(Self {
+                behind,
+                kept: sync::Cache::with_weighter(bytes / USUAL_BYTES, bytes as u64, Weight),
+                watch: Watch::new(),
+                max_age: config.max_age(),
+                with_heads,
+                metrics,
+            })
+        })
+    }
+
+    /// The registry behind, through the memory.
+    pub(super) fn exchange(self: &Arc<Self>) -> Exchange {
+        let cache = Arc::clone(self);
         Exchange::new(tower::service_fn(move |request| {
             let cache = Arc::clone(&cache);
             async move { cache.send(request).await }
         }))
     }
 
-    fn new(behind: Exchange, with_heads: bool, config: &CacheConfig, metrics: Metrics) -> Self {
-        let bytes = config.memory_bytes();
-        Self {
-            behind,
-            kept: sync::Cache::with_weighter(bytes / USUAL_BYTES, bytes as u64, Weight),
-            watch: Watch::new(),
-            max_age: config.max_age(),
-            with_heads,
-            metrics,
+    /// The answer to a client's request if it is here, so that none to the registry need be made.
+    pub(super) fn kept(
+        &self,
+        method: &Method,
+        route: &Route,
+        headers: &HeaderMap,
+    ) -> Option<Response<Body>> {
+        if !self.is_kept(method, route, headers) {
+            return None;
         }
+        let key = key(&route.path_and_query(), headers);
+        let kept = self.kept.get(&key)?;
+        let is_current = self.watch.is_current(route.repository()?, kept.epoch)
+            && kept.since.elapsed() < self.max_age;
+        let answer = is_current.then_some(&kept.answer)?;
+        let response = answer.response(method == Method::HEAD)?;
+        self.metrics.cache.hits.inc();
+        Some(response)
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, ExchangeError> {
         let (method, uri) = (request.method(), request.uri());
         match Route::parse(method, uri.path(), uri.query()) {
-            Ok(route) if self.is_kept(&route, &request) => self.read(&route, request).await,
+            Ok(route)
+                if request.extensions().get::<Keepable>().is_some()
+                    && self.is_kept(method, &route, request.headers()) =>
+            {
+                self.fetch(&route, request).await
+            }
             Ok(route) if writes(&route, method) => self.write(&route, request).await,
             _ => self.pass(request).await,
         }
     }
 
-    fn is_kept(&self, route: &Route, request: &Request<Body>) -> bool {
-        let headers = request.headers();
-        request.extensions().get::<Keepable>().is_some()
-            && !CONDITIONS.iter().any(|name| headers.contains_key(name))
-            && match (route, request.method()) {
+    fn is_kept(&self, method: &Method, route: &Route, headers: &HeaderMap) -> bool {
+        !CONDITIONS.iter().any(|name| headers.contains_key(name))
+            && match (route, method) {
                 (Route::Manifest { .. } | Route::Blob { .. }, &Method::HEAD) => self.with_heads,
                 (
                     Route::Manifest { .. } | Route::Tags { .. } | Route::Referrers { .. },
@@ -114,7 +137,7 @@ impl Cache {
             }
     }
 
-    async fn read(
+    async fn fetch(
         &self,
         route: &Route,
         request: Request<Body>,
@@ -122,13 +145,9 @@ impl Cache {
         let Some(name) = route.repository() else {
             return self.pass(request).await;
         };
-        let is_head = request.method() == Method::HEAD;
-        let key = key(request.uri(), request.headers());
-        if let Some(response) = self.recall(name, &key, is_head) {
-            self.metrics.cache.hits.inc();
-            return Ok(response);
-        }
         self.metrics.cache.misses.inc();
+        let is_head = request.method() == Method::HEAD;
+        let key = key(&route.path_and_query(), request.headers());
         let epoch = self.watch.epoch(name);
         let since = Instant::now();
         let response = self.pass(request).await?;
@@ -145,14 +164,6 @@ impl Cache {
             self.kept.insert(key, Arc::new(kept));
         }
         Ok(response)
-    }
-
-    fn recall(&self, name: &RepositoryName, key: &[u8], is_head: bool) -> Option<Response<Body>> {
-        let kept = self.kept.get(key)?;
-        let is_current = self.watch.is_current(name, kept.epoch);
-        (is_current && kept.since.elapsed() < self.max_age)
-            .then(|| kept.answer.response(is_head))
-            .flatten()
     }
 
     async fn write(
@@ -186,13 +197,9 @@ fn writes(route: &Route, method: &Method) -> bool {
     }
 }
 
-fn key(uri: &Uri, headers: &HeaderMap) -> Key {
+fn key(target: &str, headers: &HeaderMap) -> Key {
     let mut key = Vec::with_capacity(512);
-    key.extend_from_slice(uri.path().as_bytes());
-    if let Some(query) = uri.query() {
-        key.push(b'?');
-        key.extend_from_slice(query.as_bytes());
-    }
+    key.extend_from_slice(target.as_bytes());
     for name in [ACCEPT, ACCEPT_ENCODING] {
         for value in headers.get_all(name) {
             // No value of a header has a line break.

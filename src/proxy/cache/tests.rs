@@ -54,8 +54,27 @@ impl Counting {
     }
 }
 
+/// As the proxy does: what is not here is asked for.
 fn cached(exchange: Exchange, with_heads: bool, config: &CacheConfig) -> Exchange {
-    Cache::over(exchange, with_heads, config, Metrics::new())
+    let Some(cache) = Cache::over(exchange.clone(), with_heads, config, Metrics::new()) else {
+        return exchange;
+    };
+    Exchange::new(tower::service_fn(move |request: Request<Body>| {
+        let cache = Arc::clone(&cache);
+        async move {
+            match kept(&cache, &request) {
+                Some(answer) => Ok(answer),
+                None => cache.exchange().oneshot(request).await,
+            }
+        }
+    }))
+}
+
+fn kept(cache: &Cache, request: &Request<Body>) -> Option<Response<Body>> {
+    request.extensions().get::<Keepable>()?;
+    let (method, uri) = (request.method(), request.uri());
+    let route = Route::parse(method, uri.path(), uri.query()).ok()?;
+    cache.kept(method, &route, request.headers())
 }
 
 fn manifest(request: &Request<Body>) -> Response<Body> {
@@ -295,7 +314,7 @@ async fn memory_is_bounded_whatever_is_asked() {
         memory_mib: 1,
         ..CacheConfig::default()
     };
-    let cache = Cache::new(behind, true, &config, Metrics::new());
+    let cache = Cache::over(behind, true, &config, Metrics::new()).unwrap();
     for n in 0..1000 {
         let target = format!("/v2/team/app/manifests/v{n}");
         cache.send(request("GET", &target)).await.unwrap();

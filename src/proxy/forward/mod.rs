@@ -24,6 +24,11 @@ impl Inner {
         mut admitted: Admitted,
         body: Body,
     ) -> Result<Response<Body>, Refusal> {
+        if let Some(answer) = self.kept(&admitted.asked) {
+            let response = self.relay(&admitted, answer)?;
+            self.note_pull(&admitted, &response);
+            return Ok(response);
+        }
         let bytes = body.size_hint().exact().unwrap_or_default();
         let reserved = self.reserve_blob(&mut admitted, bytes).await?;
         let asked = &admitted.asked;
@@ -51,6 +56,11 @@ impl Inner {
         self.note_session(&admitted, &response);
         self.note_pull(&admitted, &response);
         Ok(response)
+    }
+
+    fn kept(&self, asked: &Asked) -> Option<Response<Body>> {
+        let cache = self.cache.as_ref()?;
+        cache.kept(&asked.method, &asked.route, &asked.headers)
     }
 
     /// The request of a change: its user agent ends with the gateway's mark, by which the
