@@ -7,7 +7,7 @@ import statistics
 import tempfile
 from functools import cached_property
 
-from . import cases, full
+from . import build, cases, full
 from .processes import Together
 from .servers import Bench, Server
 
@@ -82,6 +82,9 @@ class Stage:
 
     def per_requests(self, servers, work, count=None):
         count = count or self.options.requests
+        for server in servers:
+            # Not measured: a process that has just started.
+            work(server, count // 10)
         return self.cpu(servers, lambda server: work(server, count), 10_000 / count, PER_REQUESTS)
 
 
@@ -195,6 +198,10 @@ def start(stage):
     yield "start to listening, existing database", "ms", ["", f"{stage.tidegate.start_seconds * 1000:.0f}"]
 
 
+def building(stage):
+    return build.rows(stage.bench.directory)
+
+
 CASES = {
     "get": get,
     "put": put,
@@ -207,6 +214,7 @@ CASES = {
     "memory": memory,
     "large": large,
     "start": start,
+    "build": building,
 }
 PER_GIB = "CPU s per GiB"
 PER_REQUESTS = "CPU s per 10,000"
