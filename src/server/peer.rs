@@ -86,10 +86,17 @@ pub(super) fn is_host(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else {
         return false;
     };
-    !authority.host().is_empty()
-        && !text.contains('@')
-        && (authority.port_u16().is_some() || authority.port().is_none())
-        && authority.host().bytes().all(|byte| {
+    let host = authority.host();
+    // `Authority` itself takes what is no port for none.
+    let is_port = |text: &str| {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.is_empty() || (is_number && text.parse::<u16>().is_ok())
+    };
+    let port = text.strip_prefix(host);
+    let port = port.map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+    !host.is_empty()
+        && port.is_some_and(is_port)
+        && host.bytes().all(|byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
         })
 }
@@ -174,6 +181,9 @@ mod tests {
             ("x-forwarded-host", "a b"),
             ("x-forwarded-host", "u@host"),
             ("x-forwarded-host", "host/path"),
+            ("x-forwarded-host", "host:8$b"),
+            ("x-forwarded-host", "[::]:8$b"),
+            ("x-forwarded-host", "host:65536"),
             ("x-forwarded-host", ""),
             ("x-forwarded-proto", "gopher"),
         ] {
