@@ -172,11 +172,15 @@ impl FromStr for EndpointUrl {
             .map_err(|_malformed| invalid("the host is malformed"))?;
         let host_header = HeaderValue::from_str(authority.as_str())
             .map_err(|_malformed| invalid("the host is malformed"))?;
-        let prefix = url.path().trim_end_matches('/');
+        let mut prefix = url.path().trim_end_matches('/');
+        // However often: the URL as it is printed must be this one again.
+        while let Some(rest) = prefix.strip_suffix("/v2") {
+            prefix = rest.trim_end_matches('/');
+        }
         Ok(Self {
             scheme,
             authority,
-            prefix: prefix.strip_suffix("/v2").unwrap_or(prefix).to_owned(),
+            prefix: prefix.to_owned(),
             host_header,
         })
     }
@@ -265,8 +269,11 @@ mod tests {
                 "https://example.com/mirror",
             ),
             ("https://[::1]:5000/v2/", "https://[::1]:5000"),
+            ("https://a/mirror//v2/", "https://a/mirror"),
+            ("https://a/v2/v2", "https://a"),
         ] {
             assert_eq!(url(text).to_string(), printed, "{text}");
+            assert_eq!(url(printed), url(text), "{text}");
         }
         for bad in [
             "",
