@@ -72,9 +72,11 @@ pub fn import(file: &Path, options: &Options) -> Result<Imported, Error> {
     translation.run(&top)?;
     let draft = translation.draft;
     let name = name.map_or(String::new(), |name| format!("{name}, "));
+    // A comment of TOML ends with its line, and has no other such characters.
+    let origin = format!("{name}{place}").replace(char::is_control, " ");
     Ok(Imported {
         toml: format!(
-            "# Made by `tidegate import nginx` from the site {name}{place}.\n\
+            "# Made by `tidegate import nginx` from the site {origin}.\n\
              # `tidegate check` says whether it is fit; tidegate.example.toml has every key.\n{}",
             draft.toml()
         ),

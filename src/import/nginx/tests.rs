@@ -380,6 +380,17 @@ fn the_folder_is_where_nginx_has_its_own_file() {
     assert_eq!(cert.as_str(), folder.path().join("tls.crt").to_str());
 }
 
+#[test]
+fn no_name_breaks_out_of_the_comment() {
+    for name in ["a\u{7}b", "\"a\n[server]\nlisten = 1\""] {
+        let imported = import_text(&format!(
+            "server {{ server_name {name}; location / {{ proxy_pass http://a; }} }}"
+        ));
+        let toml = imported.unwrap().toml;
+        assert!(toml.parse::<toml::Table>().is_ok(), "{toml}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 256,
