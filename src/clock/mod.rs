@@ -1,12 +1,16 @@
 //! Time, as a value that is passed in.
 //!
-//! Nothing else in Tidegate reads the wall clock, so that tests can hold it still.
-//! Instants for timeouts come from tokio, whose clock tests pause.
+//! Nothing else in Tidegate reads the wall clock, so that tests can hold it still. It may be set
+//! back: ages in memory go by [`Clock::elapsed`], and who keeps times in the database watches for
+//! [`Setbacks`]. Instants for timeouts come from tokio, whose clock tests pause.
 
 use std::{
     fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -41,18 +45,12 @@ impl Timestamp {
 
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(millis(duration)))
     }
 
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(millis(duration)))
     }
 
     /// Time passed since `earlier`, zero if it lies ahead.
@@ -113,6 +111,10 @@ impl schemars::JsonSchema for Timestamp {
 /// Where the time comes from.
 pub trait Clock: fmt::Debug + Send + Sync {
     fn now(&self) -> Timestamp;
+
+    /// Time since a moment that stays the same while the process lives, whatever the clock is set
+    /// to.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The clock every room holds.
@@ -130,28 +132,81 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
     }
+
+    fn elapsed(&self) -> Duration {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGINNING.elapsed()
+    }
+}
+
+/// Notices that a clock was set back: what was written for later is then too far ahead.
+#[derive(Debug, Default)]
+pub struct Setbacks {
+    newest: Option<Timestamp>,
+}
+
+impl Setbacks {
+    /// More than the clocks of gateways that share a database may differ.
+    pub const SLACK: Duration = Duration::from_mins(1);
+
+    /// Whether the clock has said a later time before, by more than [`Self::SLACK`]. True at
+    /// first: who knows what it said before the start. Stays so until [`Setbacks::taken_up`].
+    pub fn is_behind(&mut self, now: Timestamp) -> bool {
+        match self.newest {
+            Some(newest) if now.plus(Self::SLACK) >= newest => {
+                self.newest = Some(newest.max(now));
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Everything goes by the clock as it was at `now`.
+    pub fn taken_up(&mut self, now: Timestamp) {
+        self.newest = Some(now);
+    }
 }
 
 /// A clock that stands still until it is moved; for tests.
 #[derive(Debug, Default)]
-pub struct ManualClock(std::sync::atomic::AtomicI64);
+pub struct ManualClock {
+    now_ms: AtomicI64,
+    /// How far it was set back in all.
+    behind_ms: AtomicI64,
+}
 
 impl ManualClock {
     pub fn at(start: Timestamp) -> Arc<Self> {
-        Arc::new(Self(std::sync::atomic::AtomicI64::new(start.0)))
+        Arc::new(Self {
+            now_ms: start.0.into(),
+            behind_ms: 0.into(),
+        })
     }
 
     pub fn advance(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.0
-            .fetch_add(millis, std::sync::atomic::Ordering::SeqCst);
+        self.now_ms.fetch_add(millis(by), Ordering::SeqCst);
+    }
+
+    /// As an administrator sets a clock back that was wrong: no time passes.
+    pub fn set_back(&self, by: Duration) {
+        self.behind_ms.fetch_add(millis(by), Ordering::SeqCst);
+        self.now_ms.fetch_sub(millis(by), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(std::sync::atomic::Ordering::SeqCst))
+        Timestamp(self.now_ms.load(Ordering::SeqCst))
     }
+
+    fn elapsed(&self) -> Duration {
+        let behind = self.behind_ms.load(Ordering::SeqCst);
+        Timestamp(self.now().0.saturating_add(behind)).since(Timestamp::default())
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// 0001-01-01 and 9999-12-31T23:59:59.999Z: the range RFC 3339 can write.
@@ -196,5 +251,34 @@ mod tests {
             clock.now().since(Timestamp::from_seconds(10)),
             Duration::from_secs(5)
         );
+    }
+
+    #[test]
+    fn no_time_passes_while_a_clock_is_set_back() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1000));
+        let before = clock.elapsed();
+        clock.set_back(Duration::from_mins(10));
+        assert_eq!(clock.now(), Timestamp::from_seconds(400));
+        assert_eq!(clock.elapsed(), before);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(
+            clock.elapsed().checked_sub(before),
+            Some(Duration::from_secs(5))
+        );
+    }
+
+    #[test]
+    fn a_setback_is_noticed_until_it_is_taken_up() {
+        let at = Timestamp::from_seconds;
+        let mut setbacks = Setbacks::default();
+        assert!(setbacks.is_behind(at(1000)), "nobody knows what was before");
+        setbacks.taken_up(at(1000));
+        for seconds in [1000, 2000, 1941, 2000] {
+            assert!(!setbacks.is_behind(at(seconds)), "{seconds}");
+        }
+        assert!(setbacks.is_behind(at(1900)));
+        assert!(setbacks.is_behind(at(1901)));
+        setbacks.taken_up(at(1901));
+        assert!(!setbacks.is_behind(at(1902)));
     }
 }
