@@ -164,13 +164,15 @@ impl Auth {
         if claims.sub.is_empty() {
             return Ok(Some(Principal::Anonymous));
         }
-        let account = self.account(&claims.sub).await?;
+        let (account, now) = (self.account(&claims.sub).await?, self.now());
         Ok(account
             .filter(|account| {
-                claims.credential_version == Some(account.credential_version())
-                    && claims.iat >= account.created_at().seconds()
+                let made = account.created_at();
+                // An account from a time that lies ahead was made before the clock was set back.
+                let is_older = claims.iat >= made.seconds() || made > now;
+                claims.credential_version == Some(account.credential_version()) && is_older
             })
-            .and_then(|account| account.principal(self.now())))
+            .and_then(|account| account.principal(now)))
     }
 
     /// What the principal may do now with a repository.

@@ -2,7 +2,7 @@ use std::{
     hash::Hash,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -10,10 +10,7 @@ use std::{
 use quick_cache::{Equivalent, sync::Cache};
 
 use super::{Config, Error};
-use crate::{
-    clock::{SharedClock, Timestamp},
-    store,
-};
+use crate::{clock::SharedClock, store};
 
 /// Values of the database that are never used when older than [`LIFETIME`], nor when
 /// [`Fresh::outdate`] was called since they were read.
@@ -41,21 +38,22 @@ pub(super) struct Fresh<K, V> {
 /// whether the database is back.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// When a reading last failed for it; 0 while the database is there.
-    failed_ms: AtomicI64,
+    /// When a reading last failed for it, by the clock's `elapsed`; 0 while the database is there.
+    failed_ms: AtomicU64,
 }
 
 impl Outage {
     const PAUSE: Duration = Duration::from_secs(2);
     const PROBE: Duration = Duration::from_millis(500);
 
-    fn failed_at(&self) -> Option<Timestamp> {
+    fn failed_at(&self) -> Option<Duration> {
         let millis = self.failed_ms.load(Ordering::Relaxed);
-        (millis != 0).then(|| Timestamp::from_millis(millis))
+        (millis != 0).then(|| Duration::from_millis(millis))
     }
 
-    fn began(&self, now: Timestamp) {
-        self.failed_ms.store(now.millis(), Ordering::Relaxed);
+    fn began(&self, now: Duration) {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.failed_ms.store(millis.max(1), Ordering::Relaxed);
     }
 
     fn ended(&self) {
@@ -66,10 +64,10 @@ impl Outage {
 #[derive(Debug, Clone)]
 struct Entry<V> {
     value: V,
-    /// When the reading began.
-    read_at: Timestamp,
+    /// When the reading began, by [`Clock::elapsed`](crate::clock::Clock::elapsed).
+    read_at: Duration,
     /// When the reading ended that found the database away; else `read_at`.
-    asked_at: Timestamp,
+    asked_at: Duration,
     generation: u64,
 }
 
@@ -105,7 +103,7 @@ where
     {
         let wanted = Wanted {
             generation: self.generation.load(Ordering::SeqCst),
-            asked_at: self.clock.now(),
+            asked_at: self.clock.elapsed(),
         };
         if let Some(entry) = self.cache.get(key)
             && wanted.accepts(&entry, wanted.asked_at)
@@ -113,7 +111,7 @@ where
             return Ok(entry.value);
         }
         loop {
-            let now = self.clock.now();
+            let now = self.clock.elapsed();
             let old = self
                 .cache
                 .remove_if(key, |entry| !wanted.accepts(entry, now))
@@ -122,7 +120,7 @@ where
                 .cache
                 .get_or_insert_async(key, self.read(&load, old))
                 .await?;
-            if wanted.accepts(&entry, self.clock.now()) {
+            if wanted.accepts(&entry, self.clock.elapsed()) {
                 return Ok(entry.value);
             }
         }
@@ -138,12 +136,13 @@ where
         F: Future<Output = Result<V, Error>> + Send,
     {
         let generation = self.generation.load(Ordering::SeqCst);
-        let asked_at = self.clock.now();
-        let old = old
-            .filter(|old| old.generation == generation && asked_at.since(old.read_at) < self.grace);
+        let asked_at = self.clock.elapsed();
+        let old = old.filter(|old| {
+            old.generation == generation && asked_at.saturating_sub(old.read_at) < self.grace
+        });
         let known = self.outage.failed_at().zip(old.as_ref());
         let loaded = match known {
-            Some((failed_at, old)) if asked_at.since(failed_at) < Outage::PAUSE => {
+            Some((failed_at, old)) if asked_at.saturating_sub(failed_at) < Outage::PAUSE => {
                 return Ok(Entry {
                     asked_at,
                     ..old.clone()
@@ -165,7 +164,7 @@ where
                 })
             }
             Err(error) if error.retryable() => {
-                let asked_at = self.clock.now();
+                let asked_at = self.clock.elapsed();
                 self.outage.began(asked_at);
                 let old = old.ok_or(error)?;
                 tracing::warn!("the database is away; going on with what it said last");
@@ -184,13 +183,13 @@ fn still_away() -> Error {
 #[derive(Clone, Copy)]
 struct Wanted {
     generation: u64,
-    asked_at: Timestamp,
+    asked_at: Duration,
 }
 
 impl Wanted {
     /// A slow reading that began after the question is good, however old it has become.
-    fn accepts<V>(self, entry: &Entry<V>, now: Timestamp) -> bool {
-        let young = entry.asked_at <= now && now.since(entry.asked_at) < LIFETIME;
+    fn accepts<V>(self, entry: &Entry<V>, now: Duration) -> bool {
+        let young = now.saturating_sub(entry.asked_at) < LIFETIME;
         entry.generation >= self.generation && (young || entry.asked_at >= self.asked_at)
     }
 }
@@ -200,7 +199,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{ManualClock, Timestamp};
 
     fn counting(counter: &AtomicUsize) -> std::future::Ready<Result<usize, Error>> {
         std::future::ready(Ok(counter.fetch_add(1, Ordering::SeqCst)))
@@ -333,5 +332,28 @@ mod tests {
         clock.advance(Outage::PAUSE);
         assert_eq!(second.value("c", || async { Ok(2) }).await.unwrap(), 2);
         assert_eq!(first.value("b", || async { Ok(2) }).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn neither_age_nor_grace_is_longer_when_the_clock_is_set_back() {
+        let clock = ManualClock::at(Timestamp::from_seconds(100_000));
+        let config = Config {
+            outage_grace_seconds: 60,
+            ..Config::default()
+        };
+        let fresh = Fresh::<String, usize>::new(&config, clock.clone(), Arc::default());
+        fresh.value("k", || async { Ok(1) }).await.unwrap();
+        clock.set_back(Duration::from_hours(24));
+        clock.advance(LIFETIME);
+        assert_eq!(fresh.value("k", || async { Ok(2) }).await.unwrap(), 2);
+        let away = || async { Err(still_away()) };
+        clock.advance(LIFETIME);
+        assert_eq!(fresh.value("k", away).await.unwrap(), 2);
+        clock.set_back(Duration::from_hours(1));
+        clock.advance(Outage::PAUSE);
+        assert_eq!(fresh.value("k", || async { Ok(3) }).await.unwrap(), 3);
+        clock.set_back(Duration::from_hours(1));
+        clock.advance(Duration::from_mins(1));
+        assert!(fresh.value("k", away).await.is_err(), "the grace is over");
     }
 }

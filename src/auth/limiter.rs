@@ -5,10 +5,7 @@ use std::{
 };
 
 use super::Config;
-use crate::{
-    clock::Timestamp,
-    rate::{self, Buckets, Rate},
-};
+use crate::rate::{self, Buckets, Rate};
 
 /// Limits failed logins per source address, and per source address and account, so that
 /// whoever guesses from one place locks out nobody elsewhere.
@@ -45,16 +42,16 @@ impl Limiter {
         }
     }
 
-    /// Whether one more failure would be allowed; else how long to wait.
-    pub(super) fn check(&self, attempt: Attempt, now: Timestamp) -> Result<(), Duration> {
-        self.sources.check(&attempt.source, since_epoch(now))?;
-        self.accounts.check(&attempt.key(), since_epoch(now))
+    /// Whether one more failure would be allowed; else how long to wait. `now` counts from any
+    /// moment that stays the same.
+    pub(super) fn check(&self, attempt: Attempt, now: Duration) -> Result<(), Duration> {
+        self.sources.check(&attempt.source, now)?;
+        self.accounts.check(&attempt.key(), now)
     }
 
     /// Counts a failure ahead of the check, so that attempts at the same time cannot slip by;
     /// [`Limiter::refund`] takes it back when the password was right.
-    pub(super) fn charge(&self, attempt: Attempt, now: Timestamp) -> Result<(), Duration> {
-        let now = since_epoch(now);
+    pub(super) fn charge(&self, attempt: Attempt, now: Duration) -> Result<(), Duration> {
         self.sources.charge(&attempt.source, now)?;
         self.accounts.charge(&attempt.key(), now).inspect_err(|_| {
             self.sources.refund(&attempt.source);
@@ -73,15 +70,11 @@ impl Attempt {
     }
 }
 
-fn since_epoch(now: Timestamp) -> Duration {
-    now.since(Timestamp::default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+    const NOW: Duration = Duration::from_secs(1_000);
 
     fn limiter(failures_per_source: u32, failures_per_account: u32) -> Limiter {
         Limiter::new(&Config {
@@ -105,7 +98,7 @@ mod tests {
         }
         assert_eq!(limiter.charge(attempt, NOW), Err(Duration::from_secs(6)));
         assert_eq!(limiter.check(attempt, NOW), Err(Duration::from_secs(6)));
-        let later = NOW.plus(Duration::from_secs(6));
+        let later = NOW + Duration::from_secs(6);
         assert_eq!(limiter.charge(attempt, later), Ok(()));
         assert_eq!(limiter.charge(attempt, later), Err(Duration::from_secs(6)));
     }

@@ -47,7 +47,7 @@ impl Auth {
     ) -> Result<Principal, Error> {
         self.parts()
             .limiter
-            .check(attempt, self.now())
+            .check(attempt, self.parts().clock.elapsed())
             .map_err(limited)?;
         if name.is_empty() || password.expose().len() > MAX_PASSWORD_BYTES {
             self.charge(attempt)?;
@@ -153,7 +153,7 @@ impl Auth {
     pub(super) fn charge(&self, attempt: Attempt) -> Result<(), Error> {
         self.parts()
             .limiter
-            .charge(attempt, self.now())
+            .charge(attempt, self.parts().clock.elapsed())
             .map_err(limited)
     }
 

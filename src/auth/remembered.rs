@@ -5,7 +5,7 @@ use quick_cache::sync::Cache;
 
 use super::{Config, Error, UserId};
 use crate::{
-    clock::{SharedClock, Timestamp},
+    clock::SharedClock,
     secret::{Secret, random_bytes},
 };
 
@@ -30,7 +30,8 @@ pub(super) struct Credentials {
 #[derive(Debug, Clone, Copy)]
 struct Login {
     credentials: Credentials,
-    at: Timestamp,
+    /// By [`Clock::elapsed`](crate::clock::Clock::elapsed).
+    at: Duration,
 }
 
 impl Remembered {
@@ -56,11 +57,9 @@ impl Remembered {
         F: Future<Output = Result<(), Error>> + Send,
     {
         let key = self.key_of(credentials.user, password);
-        let asked_at = self.clock.now();
-        let recent = |login: &Login, now: Timestamp| {
-            login.credentials == credentials
-                && login.at <= now
-                && now.since(login.at) < self.lifetime
+        let asked_at = self.clock.elapsed();
+        let recent = |login: &Login, now: Duration| {
+            login.credentials == credentials && now.saturating_sub(login.at) < self.lifetime
         };
         if self
             .cache
@@ -70,11 +69,11 @@ impl Remembered {
             return Ok(Answer::Remembered);
         }
         loop {
-            let now = self.clock.now();
+            let now = self.clock.elapsed();
             self.cache.remove_if(&key, |login| !recent(login, now));
             let attempt = async {
                 verify().await?;
-                let at = self.clock.now();
+                let at = self.clock.elapsed();
                 Ok::<_, Error>(Login { credentials, at })
             };
             let login = self.cache.get_or_insert_async(&key, attempt).await?;
@@ -99,4 +98,30 @@ impl Remembered {
 pub(super) enum Answer {
     Remembered,
     Verified,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{ManualClock, Timestamp};
+
+    #[tokio::test]
+    async fn a_clock_set_back_while_a_password_is_hashed_keeps_nobody_waiting() {
+        let clock = ManualClock::at(Timestamp::from_seconds(100_000));
+        let remembered = Remembered::new(&Config::default(), clock.clone());
+        let credentials = Credentials {
+            user: UserId(1),
+            version: 1,
+        };
+        let verify = || {
+            clock.set_back(Duration::from_hours(1));
+            std::future::ready(Ok(()))
+        };
+        let password = Secret::new("Harbor12345");
+        let answer = remembered.check(credentials, &password, verify).await;
+        assert_eq!(answer.unwrap(), Answer::Verified);
+        let unasked = || std::future::ready(Err(Error::BadCredentials));
+        let answer = remembered.check(credentials, &password, unasked).await;
+        assert_eq!(answer.unwrap(), Answer::Remembered);
+    }
 }

@@ -165,6 +165,17 @@ async fn a_token_of_an_earlier_account_of_that_name_is_nobodys() {
 }
 
 #[tokio::test]
+async fn accounts_made_before_the_clock_was_set_back_have_good_tokens() {
+    for fixture in fixtures().await {
+        let (_, alice) = fixture.user("alice").await;
+        fixture.clock.set_back(Duration::from_hours(24));
+        let token = claims(&alice, fixture.clock.now());
+        let principal = fixture.auth.principal_of(&token).await.unwrap();
+        assert_eq!(principal, Some(alice));
+    }
+}
+
+#[tokio::test]
 async fn a_token_ends_with_the_password_or_secret_that_it_was_made_with() {
     for fixture in fixtures().await {
         let auth = &fixture.auth;

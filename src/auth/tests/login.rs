@@ -119,6 +119,19 @@ async fn one_source_that_guesses_locks_out_itself_only() {
 }
 
 #[tokio::test]
+async fn failures_are_forgiven_in_time_though_the_clock_is_set_back() {
+    for fixture in fixtures().await {
+        fixture.user("alice").await;
+        let wrong = Secret::new("Wrong12345");
+        let failed = fixture.auth.login(SOURCE, "alice", &wrong).await;
+        assert!(matches!(failed, Err(Error::BadCredentials)), "{failed:?}");
+        fixture.clock.set_back(Duration::from_hours(24));
+        let right = Secret::new(PASSWORD);
+        fixture.auth.login(SOURCE, "alice", &right).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_first_start_makes_an_administrator_once() {
     for db in testing::databases().await {
         let clock = ManualClock::at(Timestamp::from_seconds(1_800_000_000));
