@@ -160,9 +160,9 @@ impl Quota {
     }
 
     fn is_fresh(&self, project: ProjectId) -> bool {
-        let now = self.0.parts.clock.now();
+        let now = self.0.parts.clock.elapsed();
         let known = self.ledger(|ledger| ledger.reading(project));
-        known.is_some_and(|known| known.at <= now && now.since(known.at) < FRESH)
+        known.is_some_and(|known| now.saturating_sub(known.at) < FRESH)
     }
 
     async fn turn(&self, project: ProjectId) -> Turn<'_> {
@@ -202,7 +202,7 @@ impl Quota {
         _turn: Turn<'_>,
     ) -> Result<BTreeSet<Digest>, Error> {
         self.0.metrics.readings.inc();
-        let at = self.0.parts.clock.now();
+        let at = self.0.parts.clock.elapsed();
         let stored = self.ledger(|ledger| ledger.stored(project));
         let blobs = wanted.blobs.iter().map(|(digest, _)| digest);
         let digests: Vec<&Digest> = stored.iter().chain(blobs).collect();
@@ -213,7 +213,7 @@ impl Quota {
                 return Err(error.into());
             }
             _away => {
-                let now = self.0.parts.clock.now();
+                let now = self.0.parts.clock.elapsed();
                 let is_known = self.ledger(|ledger| ledger.stands(project, now));
                 return is_known.then(BTreeSet::new).ok_or(Error::Unknown);
             }
@@ -225,7 +225,7 @@ impl Quota {
 
     /// Refuses when so much is held, by the project or by all, that no more can be remembered.
     fn make_room(&self, project: ProjectId) -> Result<(), Error> {
-        let (max_held, now) = (self.0.parts.config.max_held, self.0.parts.clock.now());
+        let (max_held, now) = (self.0.parts.config.max_held, self.0.parts.clock.elapsed());
         let share = (max_held / SHARES).max(1);
         let has_room = self.ledger(|ledger| {
             if ledger.entries() >= max_held {
@@ -241,7 +241,7 @@ impl Quota {
     fn refused(&self, reservation: &Reservation, exceeded: &Exceeded) {
         self.0.metrics.refused.inc();
         let (project, _) = reservation.key();
-        let now = self.0.parts.clock.now();
+        let now = self.0.parts.clock.elapsed();
         if self.ledger(|ledger| ledger.is_told(project, now)) {
             let details = exceeded.to_string();
             self.fire(EventType::QuotaExceed, reservation.pusher(), &details);

@@ -1,9 +1,13 @@
-//! What counts for projects beside their artifacts, and whether more fits. No I/O, no clock.
+//! What counts for projects beside their artifacts, and whether more fits. No I/O, no clock: times
+//! are the clock's `elapsed`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use super::Exceeded;
-use crate::{auth::ProjectId, clock::Timestamp, oci::Digest};
+use crate::{auth::ProjectId, oci::Digest};
 
 /// All projects with a limit that something was pushed to.
 #[derive(Debug, Default)]
@@ -24,7 +28,7 @@ struct Account {
     pending: HashMap<u64, Pending>,
     /// Of both together; sizes are what clients say, and their sum may pass 64 bits.
     held_bytes: u128,
-    told: Option<Timestamp>,
+    told: Option<Duration>,
 }
 
 /// What the database said.
@@ -32,14 +36,14 @@ struct Account {
 pub(super) struct Reading {
     pub used_bytes: u64,
     /// When it was asked last.
-    pub at: Timestamp,
+    pub at: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     bytes: u64,
     /// `None`: as long as it is under way.
-    until: Option<Timestamp>,
+    until: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -50,7 +54,7 @@ struct Pending {
 }
 
 impl Entry {
-    fn counts_at(&self, now: Timestamp) -> bool {
+    fn counts_at(&self, now: Duration) -> bool {
         self.until.is_none_or(|until| until > now)
     }
 }
@@ -106,7 +110,7 @@ impl Ledger {
     }
 
     /// What was read last stands, for want of anything newer; false when nothing was.
-    pub(super) fn stands(&mut self, project: ProjectId, now: Timestamp) -> bool {
+    pub(super) fn stands(&mut self, project: ProjectId, now: Duration) -> bool {
         self.change(project, |account| {
             if let Some(reading) = &mut account.reading {
                 reading.at = now;
@@ -151,7 +155,7 @@ impl Ledger {
     }
 
     /// What `id` stands for waits for its next request, and counts until then.
-    pub(super) fn rest(&mut self, (project, id): (ProjectId, u64), until: Timestamp) {
+    pub(super) fn rest(&mut self, (project, id): (ProjectId, u64), until: Duration) {
         self.change(project, |account| {
             if let Some(pending) = account.pending.get_mut(&id) {
                 pending.entry.until = Some(until);
@@ -164,7 +168,7 @@ impl Ledger {
         &mut self,
         (project, id): (ProjectId, u64),
         blobs: &[(Digest, u64)],
-        until: Timestamp,
+        until: Duration,
     ) {
         self.change(project, |account| {
             let counted = account.drop_pending(id);
@@ -188,14 +192,14 @@ impl Ledger {
     }
 
     /// Forgets what has counted long enough for the project.
-    pub(super) fn sweep_project(&mut self, project: ProjectId, now: Timestamp) {
+    pub(super) fn sweep_project(&mut self, project: ProjectId, now: Duration) {
         self.change(project, |account| {
             account.keep(|_, entry| entry.counts_at(now));
         });
     }
 
     /// Forgets what has counted long enough.
-    pub(super) fn sweep(&mut self, now: Timestamp) {
+    pub(super) fn sweep(&mut self, now: Duration) {
         for account in self.accounts.values_mut() {
             account.keep(|_, entry| entry.counts_at(now));
         }
@@ -203,11 +207,11 @@ impl Ledger {
     }
 
     /// Whether the project's webhooks are to be told of a refusal: now and then.
-    pub(super) fn is_told(&mut self, project: ProjectId, now: Timestamp) -> bool {
+    pub(super) fn is_told(&mut self, project: ProjectId, now: Duration) -> bool {
         self.change(project, |account| {
             let is_due = account
                 .told
-                .is_none_or(|told| now.since(told) >= TOLD_EVERY);
+                .is_none_or(|told| now.saturating_sub(told) >= TOLD_EVERY);
             if is_due {
                 account.told = Some(now);
             }
@@ -320,7 +324,7 @@ fn is_nearly_full(bytes: u128, limit: u64) -> bool {
 pub(super) const WARNING_PERCENT: u128 = 85;
 
 /// A client that is refused goes on with its other layers: one event says it.
-const TOLD_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
+const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
@@ -370,9 +374,9 @@ mod tests {
         #[test]
         fn sums_are_right_and_nothing_grows_past_the_limit(steps in steps()) {
             let mut ledger = Ledger::default();
-            for (number, step) in (0_i64..).zip(steps) {
-                let now = Timestamp::from_seconds(number);
-                let until = Timestamp::from_seconds(number + 10);
+            for (number, step) in (0_u64..).zip(steps) {
+                let now = Duration::from_secs(number);
+                let until = Duration::from_secs(number + 10);
                 match step {
                     Step::Take(id, bytes, blob) => take(&mut ledger, (id, bytes, blob))?,
                     Step::Rest(id) => ledger.rest((PROJECT, id), until),
@@ -446,7 +450,7 @@ mod tests {
     #[test]
     fn sizes_of_any_kind_are_added_up() {
         let mut ledger = Ledger::default();
-        let until = Timestamp::from_seconds(10);
+        let until = Duration::from_secs(10);
         let huge = [(digest(0), u64::MAX), (digest(1), u64::MAX)];
         ledger.store((PROJECT, 1), &huge, until);
         let wanted = Wanted {
@@ -469,12 +473,12 @@ mod tests {
         };
         let taken = ledger.take((PROJECT, 1), &wanted, &BTreeSet::new(), LIMIT);
         assert!(taken.is_ok());
-        ledger.sweep(Timestamp::from_seconds(1_000_000));
+        ledger.sweep(Duration::from_secs(1_000_000));
         assert_eq!(total(&ledger), LIMIT);
-        ledger.rest((PROJECT, 1), Timestamp::from_seconds(1_000_001));
-        ledger.sweep(Timestamp::from_seconds(1_000_000));
+        ledger.rest((PROJECT, 1), Duration::from_secs(1_000_001));
+        ledger.sweep(Duration::from_secs(1_000_000));
         assert_eq!(total(&ledger), LIMIT);
-        ledger.sweep_project(PROJECT, Timestamp::from_seconds(1_000_001));
+        ledger.sweep_project(PROJECT, Duration::from_secs(1_000_001));
         assert_eq!(total(&ledger), 0);
     }
 
@@ -495,7 +499,7 @@ mod tests {
             is_news: false,
         };
         assert_eq!(taken, Ok(nothing));
-        ledger.store((PROJECT, 1), &blobs, Timestamp::from_seconds(10));
+        ledger.store((PROJECT, 1), &blobs, Duration::from_secs(10));
         assert_eq!((total(&ledger), ledger.entries()), (0, 0));
     }
 
@@ -503,10 +507,7 @@ mod tests {
     fn refusals_are_told_once_a_minute() {
         let mut ledger = Ledger::default();
         for (second, told) in [(0, true), (59, false), (60, true), (61, false)] {
-            assert_eq!(
-                ledger.is_told(PROJECT, Timestamp::from_seconds(second)),
-                told
-            );
+            assert_eq!(ledger.is_told(PROJECT, Duration::from_secs(second)), told);
         }
     }
 }

@@ -1,10 +1,13 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use super::{Error, Pusher, Quota, ledger::Wanted};
-use crate::{auth::ProjectId, clock::Timestamp, oci::Digest};
+use crate::{auth::ProjectId, oci::Digest};
 
 /// Something on its way that counts for its project until the last clone is dropped; what was
 /// [stored](Self::stored) counts on. Cheap to clone.
@@ -76,9 +79,9 @@ impl Reservation {
             .ledger(|ledger| ledger.store(key, blobs, until));
     }
 
-    fn until(&self) -> Timestamp {
+    fn until(&self) -> Duration {
         let parts = &self.0.quota.0.parts;
-        parts.clock.now().plus(parts.config.hold())
+        parts.clock.elapsed().saturating_add(parts.config.hold())
     }
 
     pub(super) fn set_limit(&self, bytes: u64) {
