@@ -66,7 +66,7 @@ impl Run<'_> {
             }
         };
         let editor = self.editor();
-        let mut looked = self.parts.clock.now();
+        let mut looked = self.parts.clock.elapsed();
         for loose in &plan {
             if self.parameters.dry_run {
                 let mut spared = spared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,15 +77,20 @@ impl Run<'_> {
                 self.note(loose);
             } else {
                 let is_remote = self.parts.embedded.is_none();
-                if is_remote && self.parts.clock.now().since(looked) >= FRESH {
+                if is_remote && self.is_older(looked) {
                     self.look(repository).await?;
-                    looked = self.parts.clock.now();
+                    looked = self.parts.clock.elapsed();
                 }
                 self.delete(&editor, loose).await?;
             }
         }
         self.job.did_part();
         Ok(())
+    }
+
+    /// Whether a look at that time, by the clock's `elapsed`, is too old to go by.
+    fn is_older(&self, looked: Duration) -> bool {
+        self.parts.clock.elapsed().saturating_sub(looked) >= FRESH
     }
 
     /// Leaves what the registry itself says that something holds: the index may be behind. What
