@@ -32,6 +32,7 @@ pub(crate) mod queries;
 mod queue;
 mod runner;
 mod schedule;
+mod setback;
 mod settler;
 mod slots;
 mod state;

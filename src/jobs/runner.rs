@@ -19,7 +19,10 @@ use super::{
     wake,
     worker::Worker,
 };
-use crate::{failpoint, secret};
+use crate::{
+    clock::{Setbacks, Timestamp},
+    failpoint, secret,
+};
 
 /// Runs the jobs of this process: dispatcher, workers, leases, schedules and sweeping.
 pub struct Runner {
@@ -230,6 +233,7 @@ async fn chores(jobs: Jobs, shutdown: CancellationToken) {
     let mut seconds = ticks(inner.config.poll());
     let started = inner.clock.now();
     let (mut announced, mut measured, mut swept) = (None, None, None);
+    let mut setbacks = Setbacks::default();
     let due = |last: &mut Option<Instant>, every: Duration| {
         let due = last.is_none_or(|last| last.elapsed() >= every);
         if due {
@@ -238,6 +242,12 @@ async fn chores(jobs: Jobs, shutdown: CancellationToken) {
         due
     };
     while next_tick(&mut seconds, &shutdown).await {
+        let now = inner.clock.now();
+        if setbacks.is_behind(now) {
+            let followed = follow_setback(inner, &schedules, now).await;
+            followed.is_ok().then(|| setbacks.taken_up(now));
+            report("go by a clock that was set back", followed);
+        }
         report("read which kinds are paused", inner.read_pauses().await);
         if due(&mut announced, ANNOUNCE_EVERY) {
             report("say that this process lives", inner.announce(started).await);
@@ -255,6 +265,11 @@ async fn chores(jobs: Jobs, shutdown: CancellationToken) {
         }
     }
     report("say that this process ends", inner.leave().await);
+}
+
+async fn follow_setback(inner: &Inner, schedules: &Schedules, now: Timestamp) -> Result<(), Error> {
+    inner.follow_setback(now).await?;
+    schedules.follow_setback(now).await
 }
 
 /// Sets the depth of the queue by kind and state.

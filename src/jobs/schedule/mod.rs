@@ -198,6 +198,20 @@ impl Schedules {
         Ok(Some(enqueued.collect()))
     }
 
+    /// After the clock was set back to `now`: slots that lie ahead again are waited for again.
+    pub(super) async fn follow_setback(&self, now: Timestamp) -> Result<(), Error> {
+        let mut tx = self.jobs.inner.db.begin().await?;
+        let rows = queries::waiting(&mut tx, now).await?;
+        let earlier = rows.iter().filter_map(|row| {
+            // One that cannot be read is told of when it fires.
+            let next = Cron::parse(&row.cron).ok()?.next_after(now)?.millis();
+            (next < row.next_ms?).then_some((row.key.as_str(), next))
+        });
+        queries::bring_forward(&mut tx, &earlier.collect::<Vec<_>>()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Forgets what became of slots before `before`.
     pub(super) async fn sweep(&self, before: Timestamp) -> Result<(), Error> {
         while queries::sweep(&self.jobs.inner.db, before, BATCH).await? > 0 {}

@@ -41,6 +41,18 @@ sqls! {
         update schedules set last_ms = moved.last_ms, next_ms = moved.next_ms
           from jsonb_to_recordset($1::jsonb) as moved (key text, last_ms bigint, next_ms bigint)
          where schedules.key = moved.key";
+    SCHEDULES_WAITING = ("select ", schedule_columns!(), " from schedules where next_ms > $1")
+      | ("select ", schedule_columns!(), " from schedules where next_ms > $1 for update");
+    SCHEDULES_BRING_FORWARD = "
+        update schedules set next_ms = earlier.next_ms
+          from (select json_extract(value, '$[0]') as key, json_extract(value, '$[1]') as next_ms
+                  from json_each($1)) as earlier
+         where schedules.key = earlier.key"
+      | "
+        update schedules set next_ms = earlier.next_ms
+          from (select value->>0 as key, (value->>1)::bigint as next_ms
+                  from jsonb_array_elements($1::jsonb)) as earlier
+         where schedules.key = earlier.key";
     LIVE_JOB = "select id from jobs where kind = $1 and key = $2 and finished_ms is null";
     FIRINGS_ADD = "
         insert into schedule_firings (key, slot_ms, fired_ms, outcome, job_id)
@@ -168,6 +180,24 @@ pub(super) async fn advance(tx: &mut Tx, moved: &[Moved<'_>]) -> Result<(), Erro
             .execute(connection)
             .await
             .map(drop)?;
+    });
+    Ok(())
+}
+
+/// Holds the schedules whose next slot is after `now`.
+pub(super) async fn waiting(tx: &mut Tx, now: Timestamp) -> Result<Vec<ScheduleRow>, Error> {
+    Ok(run!(tx, |connection, sql = SCHEDULES_WAITING| {
+        let query = sqlx::query_as(sql).bind(now.millis());
+        query.fetch_all(connection).await?
+    }))
+}
+
+/// Gives schedules, by their keys, another next slot.
+pub(super) async fn bring_forward(tx: &mut Tx, slots: &[(&str, i64)]) -> Result<(), Error> {
+    let slots = json(slots);
+    run!(tx, |connection, sql = SCHEDULES_BRING_FORWARD| {
+        let query = sqlx::query(sql).bind(slots);
+        query.execute(connection).await.map(drop)?;
     });
     Ok(())
 }

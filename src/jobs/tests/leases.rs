@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use super::{claim_one, enqueue, instance, noon, settle, state, try_claim, wish};
 use crate::{
-    jobs::{JobId, State, lease::Ending, slots::Reason},
+    clock::Clock,
+    jobs::{Failure, JobId, State, lease::Ending, slots::Reason},
     store::{Db, testing},
 };
 
@@ -69,6 +70,54 @@ async fn a_jump_of_the_clock_takes_no_job_from_its_own_instance() {
         claim_one(&jobs).await;
         clock.advance(Duration::from_hours(1));
         assert_eq!(jobs.inner.rescue().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_clock_that_was_set_back() {
+    for db in testing::databases().await {
+        let clock = noon();
+        let (gone, jobs) = (instance(&db, &clock), instance(&db, &clock));
+        enqueue(&gone, wish("held", 1)).await;
+        claim_one(&gone).await;
+        enqueue(&jobs, wish("failing", 1).for_target("down")).await;
+        let (_row, failing) = claim_one(&jobs).await;
+        let down = Failure::target_down("connection refused");
+        settle(&jobs, &failing, Ending::Failed(down)).await;
+        enqueue(&jobs, wish("ready", 1)).await;
+        clock.set_back(Duration::from_hours(24));
+        clock.advance(Duration::from_mins(5));
+        assert!(
+            try_claim(&jobs).await.is_none(),
+            "the engine has not looked"
+        );
+
+        jobs.inner.follow_setback(clock.now()).await.unwrap();
+        jobs.inner.refresh_targets().await.unwrap();
+        for _ in ["failing", "ready"] {
+            let (_row, slot) = claim_one(&jobs).await;
+            assert!(settle(&jobs, &slot, Ending::Succeeded).await.is_some());
+        }
+        clock.advance(LEASE + Duration::from_millis(1));
+        assert_eq!(jobs.inner.rescue().await.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_was_extended_since_a_setback_is_not_shortened() {
+    for db in testing::databases().await {
+        let clock = noon();
+        let (busy, other) = (instance(&db, &clock), instance(&db, &clock));
+        enqueue(&busy, wish("a", 1)).await;
+        let (_row, slot) = claim_one(&busy).await;
+        clock.set_back(Duration::from_hours(24));
+        other.inner.follow_setback(clock.now()).await.unwrap();
+        clock.advance(LEASE);
+        busy.inner.beat().await.unwrap();
+        other.inner.follow_setback(clock.now()).await.unwrap();
+        clock.advance(LEASE);
+        assert_eq!(other.inner.rescue().await.unwrap(), 0);
+        assert_eq!(slot.reason(), None);
     }
 }
 

@@ -113,4 +113,5 @@ async fn every_statement_is_valid_on_both_databases() {
     crate::store::testing::prepare(super::bulk::ALL).await;
     crate::store::testing::prepare(super::schedule::ALL).await;
     crate::store::testing::prepare(super::system::ALL).await;
+    crate::store::testing::prepare(super::setback::ALL).await;
 }

@@ -70,6 +70,26 @@ async fn of_slots_missed_while_nobody_ran_the_newest_fires() {
 }
 
 #[tokio::test]
+async fn slots_that_lie_ahead_again_are_waited_for_again() {
+    for db in testing::databases().await {
+        let clock = noon();
+        let jobs = instance(&db, &clock);
+        let schedules = put(&db, &jobs, "0 0 * * * *").await;
+        clock.advance(Duration::from_hours(24));
+        assert_eq!(schedules.fire().await.unwrap(), 1);
+        clock.set_back(Duration::from_hours(24));
+        schedules.follow_setback(clock.now()).await.unwrap();
+        let next = schedules.next("policy-1").await.unwrap().unwrap();
+        assert!(next > clock.now() && next.since(clock.now()) <= Duration::from_hours(1));
+        to_next_slot(&schedules, &clock).await;
+        assert_eq!(schedules.fire().await.unwrap(), 1);
+        let later = schedules.next("policy-1").await.unwrap();
+        schedules.follow_setback(clock.now()).await.unwrap();
+        assert_eq!(schedules.next("policy-1").await.unwrap(), later);
+    }
+}
+
+#[tokio::test]
 async fn a_changed_expression_moves_the_slot_and_an_unchanged_one_does_not() {
     for db in testing::databases().await {
         let clock = noon();
