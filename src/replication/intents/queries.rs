@@ -1,6 +1,6 @@
 use super::Wish;
 use crate::{
-    clock::Timestamp,
+    clock::{Setbacks, Timestamp},
     oci::{Digest, RepositoryName, Tag},
     replication::IntentId,
     store::{Db, Error, Tx, read, row, run, sqls, write},
@@ -17,6 +17,9 @@ sqls! {
         and boot not in (select boot from replication_boots where seen_ms > $3))) \
         order by look_ms, id limit $5";
     INTENT_LOOKED = "update replication_intents set seen = $2, look_ms = $3 where id = $1";
+    INTENTS_AGE = "update replication_intents set created_ms = $1, look_ms = 0 \
+        where created_ms > $2";
+    BOOTS_AGE = "update replication_boots set seen_ms = $1 where seen_ms > $2";
     TOMBSTONE_PUT = "insert into replication_tombstones (repository, tag, deleted_ms) \
         values ($1, $2, $3) on conflict (repository, tag) do update \
         set deleted_ms = excluded.deleted_ms \
@@ -149,6 +152,21 @@ pub(super) async fn beat(
             .execute(pool)
             .await
             .map(drop)?;
+    });
+    Ok(())
+}
+
+/// What was written down when the clock was ahead of `now`, before it was set back, is as old as
+/// can be told: written now. Gateways that live say so again.
+pub(super) async fn follow_setback(db: &Db, now: Timestamp) -> Result<(), Error> {
+    let ahead = now.plus(Setbacks::SLACK).millis();
+    write!(db, |pool, sql = INTENTS_AGE| {
+        let query = sqlx::query(sql).bind(now.millis()).bind(ahead);
+        query.execute(pool).await.map(drop)?;
+    });
+    write!(db, |pool, sql = BOOTS_AGE| {
+        let query = sqlx::query(sql).bind(now.millis()).bind(ahead);
+        query.execute(pool).await.map(drop)?;
     });
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::{
     tombstone,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Setbacks, Timestamp},
     failpoint,
     oci::{Reference, RepositoryName},
     replication::{
@@ -30,8 +30,9 @@ pub(in crate::replication) async fn resolve(shared: Arc<Shared>, stop: Cancellat
     let interval = shared.config.dead_after() / BEATS;
     let mut rounds = 0_u64;
     let mut away = false;
+    let mut setbacks = Setbacks::default();
     loop {
-        let settled = round(&shared, rounds).await;
+        let settled = round(&shared, rounds, &mut setbacks).await;
         match &settled {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "changes of unknown outcome became jobs"),
@@ -50,8 +51,12 @@ pub(in crate::replication) async fn resolve(shared: Arc<Shared>, stop: Cancellat
 }
 
 /// One pass; how many intents became jobs.
-async fn round(shared: &Shared, number: u64) -> Result<usize, Error> {
+async fn round(shared: &Shared, number: u64, setbacks: &mut Setbacks) -> Result<usize, Error> {
     let now = shared.clock.now();
+    if setbacks.is_behind(now) {
+        queries::follow_setback(&shared.db, now).await?;
+        setbacks.taken_up(now);
+    }
     let oldest_boot = now.minus(FORGET_BOOT_AFTER);
     queries::beat(&shared.db, &shared.boot, now, oldest_boot).await?;
     failpoint::hit("replication.boot_seen");
@@ -170,7 +175,7 @@ impl Findings {
 async fn adopt_spilled(shared: &Shared, now: Timestamp) -> Result<(), Error> {
     let Some(wishes) = shared
         .spill
-        .settled_before(now.minus(shared.config.unknown_after()))
+        .settled_before(now.minus(shared.config.unknown_after()), now)
         .await?
     else {
         return Ok(());

@@ -106,10 +106,12 @@ impl Spill {
     }
 
     /// The wishes in the file, once its last change came before `before` and no request of this
-    /// process that it has is under way. `None` when there is nothing to do.
+    /// process that it has is under way. `None` when there is nothing to do. A change from after
+    /// `now` is as old as the clock was ahead before it was set back.
     pub(super) async fn settled_before(
         &self,
         before: Timestamp,
+        now: Timestamp,
     ) -> Result<Option<Vec<Wish>>, Error> {
         let mut known = self.file.lock().await;
         if Arc::strong_count(&self.under_way) > 1 {
@@ -126,8 +128,9 @@ impl Spill {
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect();
-        let newest = lines.iter().map(|line| line.at_ms).max().unwrap_or(0);
-        if bytes.is_empty() || newest >= before.millis() {
+        let times = lines.iter().map(|line| line.at_ms);
+        let newest = times.filter(|at_ms| *at_ms <= now.millis()).max();
+        if bytes.is_empty() || newest.is_some_and(|at_ms| at_ms >= before.millis()) {
             return Ok(None);
         }
         known.read_bytes = bytes.len() as u64;
@@ -160,6 +163,35 @@ impl Spill {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replication::{Operation, Origin, PolicyId, RegistryId};
+
+    #[tokio::test]
+    async fn a_change_from_before_the_clock_was_set_back_does_not_wait_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let spill = Spill::new(directory.path().join("changes"), 1024);
+        let at = Timestamp::from_seconds;
+        let wish = Wish {
+            policy: PolicyId(1),
+            remote: RegistryId::LOCAL,
+            repository: "a/b".to_owned(),
+            reference: "v1".parse().unwrap(),
+            destination: "a/b".to_owned(),
+            operation: Operation::Copy,
+            expected: None,
+            blob_bytes: None,
+            origin: Origin::default(),
+        };
+        let keep = async |seconds| {
+            let kept = spill.append(std::slice::from_ref(&wish), at(seconds)).await;
+            drop(kept.unwrap());
+        };
+        keep(90_000).await;
+        let settled = spill.settled_before(at(985), at(1_000)).await.unwrap();
+        assert_eq!(settled.map(|wishes| wishes.len()), Some(1));
+        keep(990).await;
+        let settled = spill.settled_before(at(985), at(1_000)).await.unwrap();
+        assert!(settled.is_none(), "one is young");
+    }
 
     #[tokio::test]
     async fn what_the_disk_does_not_take_is_not_kept() {

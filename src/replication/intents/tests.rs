@@ -241,6 +241,26 @@ async fn a_push_that_the_registry_commits_after_the_first_look_is_mirrored() {
 }
 
 #[tokio::test]
+async fn a_push_from_before_the_clock_was_set_back_is_mirrored() {
+    for db in databases().await {
+        let rig = Rig::with(db, patient()).await;
+        rig.policy(|_| {}).await;
+        unfinished(&rig).await;
+        let digest = push_image(&rig.local, "a/b", "v1", &["one"]).await;
+        rig.work();
+        let shared = &rig.replication.shared;
+        let now = shared.clock.now().minus(Duration::from_hours(24));
+        let later = now.plus(Duration::from_secs(200));
+        let settle = async || super::resolver::settle(shared, later).await.unwrap();
+        assert_eq!(settle().await, 0);
+        queries::follow_setback(&shared.db, now).await.unwrap();
+        assert_eq!(settle().await, 1);
+        rig.settled().await;
+        assert_eq!(rig.remote.digest("a/b", "v1").await, Some(digest));
+    }
+}
+
+#[tokio::test]
 async fn a_push_that_never_comes_is_forgotten_after_a_last_look() {
     for db in databases().await {
         let rig = Rig::with(db, patient()).await;
@@ -351,9 +371,9 @@ async fn the_kept_list_is_not_settled_while_a_request_of_it_is_under_way() {
         let withdrawn = replication.intend(&push("a/b", "v2")).await.unwrap();
         replication.withdraw(withdrawn).await.unwrap();
         let later = Timestamp::from_millis(i64::MAX);
-        assert_eq!(spill.settled_before(later).await.unwrap(), None);
+        assert_eq!(spill.settled_before(later, later).await.unwrap(), None);
         drop(under_way);
-        let wishes = spill.settled_before(later).await.unwrap();
+        let wishes = spill.settled_before(later, later).await.unwrap();
         assert_eq!(wishes.map(|wishes| wishes.len()), Some(2));
     }
 }
