@@ -129,6 +129,7 @@ impl App {
         let listener = bind(&config, tls.clone(), clock.clone()).await?;
         let mut metrics = Registry::default();
         telemetry::ProcessMetrics.register(&mut metrics);
+        telemetry::RuntimeMetrics.register(&mut metrics);
         listener.metrics().register(&mut metrics);
 
         let drain_timeout = config.server.drain_timeout();

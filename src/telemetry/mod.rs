@@ -7,8 +7,10 @@ mod exposition;
 mod log_file;
 mod logging;
 mod process;
+mod runtime;
 
 pub use exposition::{CONTENT_TYPE, exposition};
 pub use log_file::{Appended, LogFile};
 pub use logging::{AccessLogFormat, Config, Error, LogFormat, init};
 pub use process::ProcessMetrics;
+pub use runtime::RuntimeMetrics;
