@@ -95,7 +95,9 @@ async fn an_artifact_shows_what_harbors_does() {
         assert_eq!(shown["tags"][0]["name"], "v1");
         assert_eq!(shown["pull_time"], "0001-01-01T00:00:00Z");
         let link = shown["addition_links"]["build_history"]["href"].as_str();
-        assert_eq!(api.get(link.unwrap(), NOBODY).await.json(), json!([]));
+        let addition = api.get(link.unwrap(), NOBODY).await;
+        assert_eq!(addition.json(), json!([]));
+        assert_eq!(addition.header("x-content-type-options"), "nosniff");
         let bare = format!("{REPOSITORY}/artifacts/{digest}?with_tag=false");
         assert_eq!(api.get(&bare, NOBODY).await.json()["tags"], Value::Null);
         for (path, status, code) in [

@@ -50,6 +50,42 @@ async fn the_document_is_well_formed() {
 }
 
 #[tokio::test]
+async fn the_page_runs_its_own_script_alone_and_in_no_frame() {
+    let api = Api::over(sqlite().await).await;
+    for (path, media_type) in [
+        ("/api/docs", "text/html"),
+        ("/api/docs/page.js", "text/javascript"),
+        ("/api/docs/page.css", "text/css"),
+    ] {
+        let file = api.get(path, NOBODY).await;
+        assert_eq!(file.status, 200, "{path}");
+        assert!(file.header("content-type").starts_with(media_type));
+        assert_eq!(file.header("x-content-type-options"), "nosniff", "{path}");
+        let policy: BTreeSet<_> = file
+            .header("content-security-policy")
+            .split(';')
+            .map(str::trim)
+            .collect();
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.contains(rule), "{path}: {policy:?}");
+        }
+        assert!(!policy.iter().any(|rule| rule.contains("unsafe")));
+    }
+    // What the policy would keep from running is not there in the first place.
+    let page = api.get("/api/docs", NOBODY).await;
+    let page = String::from_utf8_lossy(&page.body);
+    for script in page.split("<script").skip(1) {
+        assert!(script.trim_start().starts_with("src="), "{script}");
+    }
+}
+
+#[tokio::test]
 async fn every_operation_says_what_it_answers() {
     let api = Api::over(sqlite().await).await;
     let document = api.get("/api/openapi.json", NOBODY).await.json();

@@ -194,6 +194,35 @@ fn forged_and_foreign_tokens_are_refused() {
     }
 }
 
+/// A header that brings its own key, or says where to get it, is signed with that key in vain.
+#[test]
+fn a_key_in_the_token_is_not_read() {
+    let (ours, theirs) = (Signer::es256(), Signer::es256());
+    let (verifier, _) = verifier(vec![ours.public("k")]);
+    let Signer::Es256(pair) = &theirs else {
+        panic!("it was made so");
+    };
+    let point = pair.public_key().as_ref().to_vec();
+    let (x, y) = point[1..].split_at(32);
+    let jwk = json!({
+        "kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "use": "sig",
+        "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+    });
+    for (name, key) in [
+        ("jwk", jwk),
+        ("jku", json!("https://example.com/keys")),
+        ("x5u", json!("https://example.com/cert")),
+        ("x5c", json!([STANDARD.encode(&point)])),
+    ] {
+        let mut header = es256("k");
+        header[name] = key;
+        let forged = theirs.sign(&header, &claims());
+        let refusal = verifier.verify(&forged).unwrap_err();
+        assert_eq!(refusal, Error::WrongSignature, "{name}");
+        verifier.verify(&ours.sign(&header, &claims())).unwrap();
+    }
+}
+
 #[test]
 fn times_have_a_minute_of_leeway_also_from_the_cache() {
     let key = Signer::es256();

@@ -170,6 +170,23 @@ async fn a_client_comes_back_with_its_ticket() {
     );
 }
 
+/// A request sent before the handshake ends could be sent again by whoever saw it.
+#[tokio::test]
+async fn a_ticket_is_good_for_no_early_data() {
+    let gateway = Gateway::tls().await;
+    let mut config = tls::client_config(&gateway.trust()).unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let connector = TlsConnector::from(config.clone());
+    let mut stream = connector.connect(name.clone(), stream).await.unwrap();
+    round(&mut stream).await;
+    let mut again = rustls::ClientConnection::new(config, name).unwrap();
+    assert!(again.early_data().is_none());
+}
+
 #[tokio::test]
 async fn silent_clients_are_let_go() {
     let impatient = Config {

@@ -5,7 +5,7 @@ mod receiver;
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-use receiver::Receiver;
+use receiver::{ANSWER, Receiver, odd};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -192,6 +192,23 @@ impl Life {
         }
         panic!("no execution became {status}");
     }
+
+    /// The only task of the newest execution once its message has this text.
+    async fn until_told(&self, policy: PolicyId, text: &str) -> Task {
+        for _ in 0..2000 {
+            let listing = Listing::default();
+            let all = self.webhooks.executions(policy, &listing).await.unwrap();
+            if let Some(execution) = all.items.first() {
+                let tasks = self.webhooks.tasks(policy, execution.id, &listing);
+                let task = tasks.await.unwrap().items.remove(0);
+                if task.message.contains(text) {
+                    return task;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no message became {text}");
+    }
 }
 
 #[tokio::test]
@@ -271,6 +288,79 @@ async fn a_refused_delivery_is_tried_again_with_the_same_bytes() {
             "{log}"
         );
         assert!(!receiver.has_more().await);
+    })
+    .await;
+}
+
+/// A receiver may be an inner service: its status is shown, what it says is not.
+#[tokio::test]
+async fn what_a_receiver_says_is_shown_to_nobody() {
+    on_each_database(async |mut world| {
+        world.config.max_attempts = 1;
+        let life = world.start().await;
+        for (status, ended) in [(200, "Success"), (403, "Error")] {
+            let receiver = Receiver::answering(&[status]).await;
+            let mut spec = policy(vec![target(&receiver.address)]);
+            spec.name = format!("tell-{status}");
+            let made = life.webhooks.create_policy(world.project, "admin", &spec);
+            let policy = made.await.unwrap();
+            life.webhooks.fire(push("v1", "sha256:abc"));
+            let (execution, tasks) = life.until(policy, ended).await;
+            let log = life.webhooks.task_log(policy, execution.id, tasks[0].id);
+            let shown = format!("{execution:?} {tasks:?} {}", log.await.unwrap());
+            assert!(shown.contains(&format!("answered {status}")), "{shown}");
+            assert!(!shown.contains(ANSWER), "{shown}");
+            assert!(!shown.contains("elsewhere"), "{shown}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_silent_or_never_ends_is_given_up() {
+    on_each_database(async |mut world| {
+        world.config.timeout_seconds = 1;
+        let life = world.start().await;
+        let silent = odd(|stream| async move {
+            let _open = stream;
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let drop_by_drop = odd(|mut stream| async move {
+            let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        for (name, address) in [("silent", silent), ("slow", drop_by_drop)] {
+            let mut spec = policy(vec![target(&address)]);
+            spec.name = name.to_owned();
+            let made = life.webhooks.create_policy(world.project, "admin", &spec);
+            let policy = made.await.unwrap();
+            life.webhooks.fire(push("v1", "sha256:abc"));
+            life.until_told(policy, "has not answered within 1 s").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_read_so_far_only() {
+    on_each_database(async |world| {
+        let life = world.start().await;
+        let endless = odd(|mut stream| async move {
+            let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            let chunk = [&b"1000\r\n"[..], &[b'x'; 0x1000], b"\r\n"].concat();
+            while stream.write_all(&chunk).await.is_ok() {}
+        })
+        .await;
+        let policy = life.policy(&world, vec![target(&endless)]).await;
+        life.webhooks.fire(push("v1", "sha256:abc"));
+        let (_, tasks) = life.until(policy, "Success").await;
+        assert_eq!(tasks[0].run_count, 1);
     })
     .await;
 }

@@ -5,14 +5,17 @@ use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration}
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Mutex, mpsc},
 };
+
+/// What it says besides: what an inner service would show to whoever may ask it.
+pub(super) const ANSWER: &str = "credentials of the instance";
 
 /// A receiver that answers with the statuses it is given, and then with 200.
 pub(super) struct Receiver {
@@ -38,7 +41,7 @@ impl Desk {
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<Empty<Bytes>>, Infallible> {
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (parts, body) = request.into_parts();
         let heard = Heard {
             path: parts.uri.to_string(),
@@ -50,8 +53,23 @@ impl Desk {
         let answer = Response::builder()
             .status(status)
             .header("location", "http://127.0.0.1:1/elsewhere");
-        Ok(answer.body(Empty::new()).unwrap())
+        Ok(answer.body(Full::from(ANSWER)).unwrap())
     }
+}
+
+/// The address of a receiver that does with each connection what `serve` does.
+pub(super) async fn odd<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream));
+        }
+    });
+    address
 }
 
 impl Receiver {
