@@ -22,6 +22,8 @@ pub enum Trouble {
     Broken(String),
     /// The body of an answer ended too early, and this could be told.
     Cut(String),
+    /// The token is not taken any more, and it is said where to get another.
+    Challenged(String),
     /// Whatever a client cannot make sense of.
     Wrong(String),
 }
@@ -70,7 +72,9 @@ impl Book {
     /// meanwhile.
     #[track_caller]
     pub fn made_sense(&self) {
-        self.had_only(|trouble| !matches!(trouble, Trouble::Wrong(_)));
+        let is_odd =
+            |trouble: &Trouble| matches!(trouble, Trouble::Wrong(_) | Trouble::Challenged(_));
+        self.had_only(|trouble| !is_odd(trouble));
     }
 
     #[track_caller]
@@ -94,6 +98,8 @@ pub fn judge(
             let told = format!("{method} {path}: {} {}", answer.status, answer.text());
             Err(if is_clear(&answer) {
                 Trouble::Refused(told)
+            } else if is_challenge(&answer) {
+                Trouble::Challenged(told)
             } else {
                 Trouble::Wrong(told)
             })
@@ -127,6 +133,13 @@ fn is_clear(answer: &Answer) -> bool {
     let comes_back = answer.header("retry-after").parse::<u32>().is_ok();
     let text = answer.text();
     is_said && comes_back && INNER.iter().all(|inner| !text.contains(inner))
+}
+
+fn is_challenge(answer: &Answer) -> bool {
+    answer.status == 401
+        && answer
+            .header("www-authenticate")
+            .starts_with("Bearer realm=")
 }
 
 /// Too many requests; the gateway, what is behind it, or its disk cannot at the moment.

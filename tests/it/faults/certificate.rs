@@ -53,7 +53,7 @@ async fn a_certificate_replaced_under_load_breaks_no_connection() {
     load.until_well().await;
     let mut idle = Line::to(&gateway).await;
     assert_eq!(idle.certificate().as_ref(), first);
-    let mut busy = super::load::Upload::begin(&gateway).await;
+    let mut busy = super::load::Upload::begin(&gateway).await.unwrap();
 
     let second = authority.issue(gateway.directory());
     gateway.process().signal("HUP");

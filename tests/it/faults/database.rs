@@ -5,13 +5,16 @@ use super::{
     book::Work,
     load::{Load, time_until_well},
 };
-use crate::harness::{Ledger, Postgres, until};
+use crate::harness::{Ledger, Options, Postgres, until};
 
 #[tokio::test]
 async fn a_database_that_is_restarted_stops_no_pull_and_loses_no_push() {
     let mut database = Postgres::start().await;
-    let extra = format!("[database]\nurl = \"{}\"\n", database.url());
-    let scene = Mirrored::with(&extra).await;
+    let scene = Mirrored::with(Options {
+        extra: format!("[database]\nurl = \"{}\"\n", database.url()),
+        ..Options::default()
+    })
+    .await;
     let load = Load::on(&scene.gateway).await;
     load.until_well().await;
     let mut book = load.turn_over();

@@ -1,6 +1,6 @@
 //! The process may open no more files.
 
-use std::{fs, process::Command, time::Duration};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 
@@ -33,17 +33,17 @@ struct Crowd {
 }
 
 impl Crowd {
-    async fn gather(gateway: &mut Gateway) -> Self {
-        let process = gateway.process().id();
-        let limit = open_files(process) + 4;
-        allow(process, limit);
+    async fn gather(gateway: &Gateway) -> Self {
+        let vitals = gateway.vitals();
+        let limit = vitals.open_files().len() + 24;
+        vitals.allow_files(limit);
         let mut connections = Vec::new();
         for _ in 0..100 {
             let connection = TcpStream::connect(("127.0.0.1", gateway.port())).await;
             connections.push(connection.unwrap());
         }
         until("no descriptor is left", async || {
-            (open_files(process) >= limit).then_some(())
+            (vitals.open_files().len() >= limit).then_some(())
         })
         .await;
         Self {
@@ -52,11 +52,11 @@ impl Crowd {
     }
 }
 
-async fn run_out_of_files(mut gateway: Gateway) {
+async fn run_out_of_files(gateway: Gateway) {
     let load = Load::on(&gateway).await;
     load.until_well().await;
     load.turn_over().was_untroubled();
-    let crowd = Crowd::gather(&mut gateway).await;
+    let crowd = Crowd::gather(&gateway).await;
     // Those who are connected already are served.
     load.turn_over();
     load.until_done(Work::Login, 50).await;
@@ -66,41 +66,15 @@ async fn run_out_of_files(mut gateway: Gateway) {
 
     let idle = gateway.http();
     idle.get("/healthz").await.expect(200);
-    let crowd = Crowd::gather(&mut gateway).await;
-    let process = gateway.process().id();
-    let before = cpu_seconds(process);
+    let crowd = Crowd::gather(&gateway).await;
+    let vitals = gateway.vitals();
+    let before = vitals.cpu_seconds();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let used = cpu_seconds(process) - before;
+    let used = vitals.cpu_seconds() - before;
     assert!(used < 0.5, "{used} s of processor time in 2 s of waiting");
     idle.get("/healthz").await.expect(200);
     drop(crowd);
     gateway.http().get("/readyz").await.expect(200);
-}
-
-fn open_files(process: u32) -> usize {
-    fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
-}
-
-fn allow(process: u32, files: usize) {
-    let mut limit = Command::new("prlimit");
-    limit.args([
-        "--pid",
-        &process.to_string(),
-        &format!("--nofile={files}:1024"),
-    ]);
-    let output = limit.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// User and system time, as proc(5) has them: in hundredths of a second.
-fn cpu_seconds(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let (_, fields) = stat.rsplit_once(')').unwrap();
-    let fields = fields.split_whitespace().skip(11).take(2);
-    fields
-        .map(|ticks| ticks.parse::<f64>().unwrap())
-        .sum::<f64>()
-        / 100.0
 }
 
 /// Nobody is sent away for saying nothing while a test runs.

@@ -2,15 +2,17 @@
 //! nothing is lost or left behind.
 //!
 //! `load.rs` keeps clients at work, `book.rs` judges every answer they get; each of the other
-//! files is one fault.
+//! files is one fault, but for `soak.rs`, which mixes them and looks for leaks.
 
 mod book;
 mod certificate;
+mod clock;
 mod database;
 mod disk;
 mod files;
 mod load;
 mod signals;
+mod soak;
 mod upstream;
 
 use std::time::Duration;
@@ -26,12 +28,12 @@ struct Mirrored {
 }
 
 impl Mirrored {
-    async fn with(extra: &str) -> Self {
+    async fn with(options: Options) -> Self {
         let (source, mirror) = tokio::join!(Distribution::start(), Distribution::start());
         let gateway = Gateway::with(Options {
             upstream: Some(source.url()),
-            extra: format!("{QUICK}{extra}"),
-            ..Options::default()
+            extra: format!("{QUICK}{}", options.extra),
+            ..options
         })
         .await;
         gateway.mirror_to(&mirror.url()).await;

@@ -41,7 +41,7 @@ async fn what_a_terminated_gateway_has_acknowledged_is_there_afterwards() {
     load.until_well().await;
     let mut uploads = Vec::new();
     for _ in 0..8 {
-        uploads.push(Upload::begin(&gateway).await);
+        uploads.push(Upload::begin(&gateway).await.unwrap());
     }
     gateway.process().signal("TERM");
     until("no connection is taken any more", async || {

@@ -5,11 +5,11 @@ use super::{
     book::Work,
     load::{Load, time_until_well},
 };
-use crate::harness::until;
+use crate::harness::{Options, until};
 
 #[tokio::test]
 async fn a_registry_behind_that_is_killed_is_missed_while_it_is_away() {
-    let mut scene = Mirrored::with("").await;
+    let mut scene = Mirrored::with(Options::default()).await;
     let load = Load::on(&scene.gateway).await;
     load.until_well().await;
     let mut book = load.turn_over();

@@ -5,7 +5,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Http, Process, free_port, until};
+use super::{Http, Process, Vitals, free_port, until};
 
 /// The database a gateway of the tests stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +165,11 @@ impl Gateway {
         let is_database =
             |text: &&str| text.starts_with("postgres://") || text.starts_with("sqlite://");
         config.split('"').find(is_database).map(str::to_owned)
+    }
+
+    /// What the kernel knows of its process.
+    pub fn vitals(&self) -> Vitals {
+        Vitals(self.process.id())
     }
 
     pub fn process(&mut self) -> &mut Process {

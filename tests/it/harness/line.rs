@@ -41,4 +41,10 @@ impl Line {
         let length = self.0.read(&mut bytes).await.unwrap_or(0);
         String::from_utf8_lossy(&bytes[..length]).into_owned()
     }
+
+    /// Ends it with a reset, whatever is under way.
+    pub fn reset(self) {
+        let (stream, _) = self.0.get_ref();
+        stream.set_zero_linger().unwrap();
+    }
 }

@@ -15,6 +15,7 @@ mod process;
 mod python;
 mod receiver;
 mod rules;
+mod vitals;
 
 pub use clients::{Docker, Podman, Skopeo, Succeeds};
 pub use distribution::Distribution;
@@ -30,3 +31,4 @@ pub use process::{Process, free_port, until, until_listens};
 pub use python::Python;
 pub use receiver::Receiver;
 pub use rules::rule_for_tags;
+pub use vitals::Vitals;
