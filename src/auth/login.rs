@@ -55,19 +55,17 @@ impl Auth {
         }
         let account = self.account(name).await?;
         match account.as_deref() {
-            Some(Account::User(user)) => self.sign_in_user(attempt, user, password).await,
+            Some(Account::User(user)) => self.sign_in_user(attempt, name, user, password).await,
             Some(Account::Robot(robot)) => self.sign_in_robot(attempt, Some(robot), password),
             None if self.names_a_robot(name) => self.sign_in_robot(attempt, None, password),
-            None => {
-                self.verify(attempt, password, None).await?;
-                Err(Error::BadCredentials)
-            }
+            None => self.sign_in_nobody(attempt, name, password).await,
         }
     }
 
     async fn sign_in_user(
         &self,
         attempt: Attempt,
+        name: &str,
         user: &UserAccount,
         password: &Secret,
     ) -> Result<Principal, Error> {
@@ -77,11 +75,32 @@ impl Auth {
         };
         let verify = || self.verify_user(attempt, user, password);
         let remembered = &self.parts().remembered;
-        let answer = remembered.check(credentials, password, verify).await?;
+        let answer = remembered
+            .check(name, credentials, password, verify)
+            .await?;
         if answer == Answer::Remembered {
             self.metrics().count_remembered_login();
         }
         Ok(user.principal())
+    }
+
+    /// As [`Self::sign_in_user`] with a wrong password, in whatever can be measured.
+    async fn sign_in_nobody(
+        &self,
+        attempt: Attempt,
+        name: &str,
+        password: &Secret,
+    ) -> Result<Principal, Error> {
+        let verify = || self.verify_nobody(attempt, password);
+        let remembered = &self.parts().remembered;
+        remembered
+            .check(name, Credentials::NOBODYS, password, verify)
+            .await?;
+        Err(Error::BadCredentials)
+    }
+
+    async fn verify_nobody(&self, attempt: Attempt, password: &Secret) -> Result<(), Error> {
+        self.verify(attempt, password, None).await.map(drop)
     }
 
     async fn verify_user(

@@ -27,6 +27,14 @@ pub(super) struct Credentials {
     pub version: i64,
 }
 
+impl Credentials {
+    /// Of a name that nobody has; no password is right for them.
+    pub(super) const NOBODYS: Self = Self {
+        user: UserId(0),
+        version: 0,
+    };
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Login {
     credentials: Credentials,
@@ -45,10 +53,11 @@ impl Remembered {
     }
 
     /// Succeeds when this password was right for these credentials a short while ago, else as
-    /// `verify` does. The same name and password are verified once at a time; failures are not
-    /// remembered.
+    /// `verify` does. The same name and password are verified once at a time, whether somebody
+    /// has the name or not; failures are not remembered.
     pub(super) async fn check<F>(
         &self,
+        name: &str,
         credentials: Credentials,
         password: &Secret,
         verify: impl Fn() -> F + Sync,
@@ -56,7 +65,7 @@ impl Remembered {
     where
         F: Future<Output = Result<(), Error>> + Send,
     {
-        let key = self.key_of(credentials.user, password);
+        let key = self.key_of(name, password);
         let asked_at = self.clock.elapsed();
         let recent = |login: &Login, now: Duration| {
             login.credentials == credentials && now.saturating_sub(login.at) < self.lifetime
@@ -83,9 +92,10 @@ impl Remembered {
         }
     }
 
-    fn key_of(&self, user: UserId, password: &Secret) -> [u8; 32] {
+    fn key_of(&self, name: &str, password: &Secret) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
-        context.update(&user.0.to_be_bytes());
+        context.update(&name.len().to_be_bytes());
+        context.update(name.as_bytes());
         context.update(password.expose().as_bytes());
         let mut key = [0; 32];
         key.copy_from_slice(context.sign().as_ref());
@@ -118,10 +128,14 @@ mod tests {
             std::future::ready(Ok(()))
         };
         let password = Secret::new("Harbor12345");
-        let answer = remembered.check(credentials, &password, verify).await;
+        let answer = remembered
+            .check("alice", credentials, &password, verify)
+            .await;
         assert_eq!(answer.unwrap(), Answer::Verified);
         let unasked = || std::future::ready(Err(Error::BadCredentials));
-        let answer = remembered.check(credentials, &password, unasked).await;
+        let answer = remembered
+            .check("alice", credentials, &password, unasked)
+            .await;
         assert_eq!(answer.unwrap(), Answer::Remembered);
     }
 }

@@ -90,6 +90,31 @@ async fn a_successful_login_is_remembered_for_a_minute_only() {
     }
 }
 
+/// Nothing is timed: who gets no turn to hash is told so, and so shows that there is a hash.
+#[tokio::test]
+async fn a_name_that_nobody_has_is_hashed_for_as_a_users_is() {
+    for fixture in fixtures().await {
+        fixture.user("alice").await;
+        let auth = fixture.with_one_turn();
+        let wrong = Secret::new("Wrong12345");
+        let names = ["alice", "nobody"];
+        let turn = auth.parts().hashing.turn().await.unwrap();
+        for name in names {
+            let refused = auth.login(SOURCE, name, &wrong).await;
+            assert!(matches!(refused, Err(Error::Busy)), "{name}");
+        }
+        drop(turn);
+        for name in names {
+            // One after the other, or the second would be told that there is no turn for it.
+            let login = || auth.login(SOURCE, name, &wrong);
+            let (first, second) = tokio::join!(login(), login());
+            for refused in [first, second] {
+                assert!(matches!(refused, Err(Error::BadCredentials)), "{name}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_source_that_guesses_locks_out_itself_only() {
     for fixture in fixtures().await {

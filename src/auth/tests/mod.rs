@@ -58,6 +58,16 @@ impl Fixture {
         Auth::new(self.db.clone(), self.clock.clone(), Config::default())
     }
 
+    /// A gateway that hashes one password at a time and lets nobody wait.
+    pub(super) fn with_one_turn(&self) -> Auth {
+        let config = Config {
+            concurrent_hashes: 1,
+            max_waiting_logins: 0,
+            ..Config::default()
+        };
+        Auth::new(self.db.clone(), self.clock.clone(), config)
+    }
+
     /// A gateway with other settings.
     pub(super) fn with_settings(&self, values: settings::Values) -> Auth {
         let reader = settings::Reader::default();
