@@ -126,10 +126,16 @@ impl Inventory {
 }
 
 /// `<chart>/<name>` of a chart's archive, whose files lie in one folder (Helm, "Charts").
+///
+/// Headers are taken as they are: long names and attributes, which stand in entries of their own
+/// that would be read whole, are passed over.
 fn root_file(archive: &[u8], name: &str) -> io::Result<Option<Bytes>> {
     let mut archive = tar::Archive::new(GzDecoder::new(archive).take(MAX_UNPACKED_BYTES));
-    for entry in archive.entries()? {
+    for entry in archive.entries()?.raw(true) {
         let entry = entry?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
         let path = entry.path()?.to_string_lossy().into_owned();
         let is_wanted = path
             .split_once('/')
@@ -167,24 +173,37 @@ const MAX_FILE_BYTES: u64 = 5 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use flate2::{Compression, write::GzEncoder};
+    use tar::EntryType;
 
     use super::*;
 
+    type Archive = tar::Builder<GzEncoder<Vec<u8>>>;
+
     fn chart(files: &[(&str, &str)]) -> Vec<u8> {
-        let mut archive = tar::Builder::new(Vec::new());
-        for (path, text) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(text.len() as u64);
-            archive
-                .append_data(&mut header, path, text.as_bytes())
-                .unwrap();
-        }
-        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-        packed.write_all(&archive.into_inner().unwrap()).unwrap();
-        packed.finish().unwrap()
+        packed(|archive| {
+            for (path, text) in files {
+                add(archive, EntryType::Regular, path, text.as_bytes());
+            }
+        })
+    }
+
+    fn packed(fill: impl FnOnce(&mut Archive)) -> Vec<u8> {
+        let packed = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut archive = tar::Builder::new(packed);
+        fill(&mut archive);
+        archive.into_inner().unwrap().finish().unwrap()
+    }
+
+    fn add(archive: &mut Archive, kind: EntryType, path: &str, content: &[u8]) {
+        add_long(archive, kind, path, content.len() as u64, content);
+    }
+
+    fn add_long(archive: &mut Archive, kind: EntryType, path: &str, size: u64, content: impl Read) {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        archive.append_data(&mut header, path, content).unwrap();
     }
 
     #[test]
@@ -197,5 +216,45 @@ mod tests {
         assert_eq!(found.as_deref(), Some("the chart's".as_bytes()));
         assert_eq!(root_file(&archive, "values.yaml").unwrap(), None);
         assert!(root_file(b"no archive", "values.yaml").is_err());
+    }
+
+    /// Zeros: a thousand bytes of them are packed into one.
+    #[test]
+    fn an_archive_that_unpacks_to_more_than_a_chart_is_read_so_far_only() {
+        let bomb = packed(|archive| {
+            let size = MAX_UNPACKED_BYTES;
+            let zeros = io::repeat(0).take(size);
+            add_long(archive, EntryType::Regular, "web/zeros", size, zeros);
+            add(archive, EntryType::Regular, "web/README.md", b"behind it");
+        });
+        assert!(bomb.len() < MAX_CHART_BYTES);
+        let found = root_file(&bomb, "readme.md");
+        assert!(!matches!(found, Ok(Some(_))), "{found:?}");
+
+        let large = packed(|archive| {
+            let size = 2 * MAX_FILE_BYTES;
+            let zeros = io::repeat(0).take(size);
+            add_long(archive, EntryType::Regular, "web/README.md", size, zeros);
+        });
+        let found = root_file(&large, "readme.md").unwrap().unwrap();
+        assert_eq!(found.len() as u64, MAX_FILE_BYTES);
+    }
+
+    /// Names and attributes in entries of their own may be as large as the archive.
+    #[test]
+    fn long_names_and_attributes_are_not_read() {
+        for kind in [
+            EntryType::GNULongName,
+            EntryType::GNULongLink,
+            EntryType::XHeader,
+            EntryType::XGlobalHeader,
+        ] {
+            let archive = packed(|archive| {
+                add(archive, kind, "meta/README.md", &vec![b'x'; 64 << 10]);
+                add(archive, EntryType::Regular, "web/README.md", b"the chart's");
+            });
+            let found = root_file(&archive, "readme.md").unwrap();
+            assert_eq!(found.as_deref(), Some("the chart's".as_bytes()), "{kind:?}");
+        }
     }
 }
