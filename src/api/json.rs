@@ -15,7 +15,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Error> {
-        check_content_type(request.headers().get(header::CONTENT_TYPE))?;
+        let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
+        if let Some(content_type) = &content_type {
+            check_content_type(content_type)?;
+        }
         let bytes = match wire::collect(request.into_body(), BODY_LIMIT_BYTES).await {
             Ok(bytes) => bytes,
             Err(CollectError::TooLarge { limit }) => return Err(Error::TooLarge { limit }),
@@ -23,6 +26,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         };
         if bytes.is_empty() {
             return Err(Error::BadRequest("the request needs a JSON body".into()));
+        }
+        if content_type.is_none() {
+            return Err(Error::UnsupportedMediaType(
+                "the request body has no content type, send application/json".into(),
+            ));
         }
         // Without this a list would be read as the fields of an object in their order.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
@@ -36,9 +44,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// Scripts that send no content type mean JSON; one that says something else means it.
-fn check_content_type(value: Option<&HeaderValue>) -> Result<(), Error> {
-    let Some(value) = value else { return Ok(()) };
+/// Another site can have a browser send bodies of other types, and of none, without being asked
+/// first (Fetch, "CORS-safelisted request-header"). Harbor refuses both, too.
+fn check_content_type(value: &HeaderValue) -> Result<(), Error> {
     let essence = value.to_str().unwrap_or_default().split(';').next();
     let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
     if essence == "application/json" || essence.ends_with("+json") {
@@ -74,27 +82,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn json_is_taken_with_and_without_a_content_type() {
+    async fn json_is_taken_when_it_says_so() {
+        for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
+            let named = parse(Some(content_type), r#"{"name":"a"}"#).await.unwrap();
+            assert_eq!(named.name, "a");
+        }
         for content_type in [
             None,
-            Some("application/json; charset=utf-8"),
-            Some("Application/JSON"),
+            Some(""),
+            Some("text/plain"),
+            Some("multipart/form-data; boundary=x"),
+            Some("application/x-www-form-urlencoded"),
         ] {
-            let named = parse(content_type, r#"{"name":"a"}"#).await.unwrap();
-            assert_eq!(named.name, "a");
+            let refused = parse(content_type, r#"{"name":"a"}"#).await;
+            assert!(
+                matches!(refused, Err(Error::UnsupportedMediaType(_))),
+                "{content_type:?}"
+            );
         }
     }
 
     #[tokio::test]
     async fn what_does_not_fit_is_named() {
-        let error = parse(None, r#"{"name":1}"#).await.unwrap_err();
+        let json = Some("application/json");
+        let error = parse(json, r#"{"name":1}"#).await.unwrap_err();
         assert!(matches!(&error, Error::BadRequest(text) if text.contains("expected a string")));
         assert!(matches!(parse(None, "").await, Err(Error::BadRequest(_))));
-        let form = parse(Some("application/x-www-form-urlencoded"), "name=a").await;
-        assert!(matches!(form, Err(Error::UnsupportedMediaType(_))));
         let large = format!(r#"{{"name":"{}"}}"#, "a".repeat(BODY_LIMIT_BYTES));
         assert!(matches!(
-            parse(None, large).await,
+            parse(json, large).await,
             Err(Error::TooLarge { .. })
         ));
     }

@@ -73,6 +73,7 @@ async fn bodies_that_do_not_fit_are_refused_with_the_reason() {
         for (body, status, code, reason) in cases {
             let request = Request::post("/api/v2.0/users")
                 .header(header::AUTHORIZATION, "Basic YWRtaW46SGFyYm9yMTIzNDU=")
+                .header(header::CONTENT_TYPE, "application/json")
                 .body(Body::from(body))
                 .unwrap();
             let message = api.ask(request).await.refused(status, code);

@@ -207,6 +207,7 @@ async fn digits_are_an_id_unless_the_client_says_they_are_a_name() {
         let body = json!({"project_name": "by-name"}).to_string();
         let create = Request::post("/api/v2.0/projects")
             .header("authorization", "Basic YWRtaW46SGFyYm9yMTIzNDU=")
+            .header("content-type", "application/json")
             .header("x-resource-name-in-location", "true");
         let created = api.ask(create.body(Body::from(body)).unwrap()).await;
         assert_eq!(created.header("location"), "/api/v2.0/projects/by-name");
