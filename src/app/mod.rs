@@ -69,7 +69,7 @@ use routes::{Rooms, Routes};
 use status::{DatabaseProbe, Recent, RegistryProbe, Status};
 use tee::Tee;
 use upstream::Behind;
-use watcher::Watcher;
+use watcher::{Ears, Watcher};
 
 /// A gateway that is ready to serve: its sockets are bound, its database is open.
 #[derive(Debug)]
@@ -332,7 +332,7 @@ impl Shared {
         ];
         let tokens = token::Metrics::default();
         tokens.register(&mut metrics);
-        let notifications = self.notifications(&background.exchanges, &mut metrics);
+        let notifications = self.notifications(&served.proxy, &background.exchanges, &mut metrics);
         let installation = self.replication.installation().parse()?;
         let api = api::Parts {
             auth: self.auth.clone(),
@@ -438,10 +438,18 @@ impl Shared {
         format!(" tidegate/{}", self.replication.installation())
     }
 
-    fn notifications(&self, tasks: &TaskTracker, metrics: &mut Registry) -> notification::Service {
+    fn notifications(
+        &self,
+        proxy: &Proxy,
+        tasks: &TaskTracker,
+        metrics: &mut Registry,
+    ) -> notification::Service {
         let counters = notification::Metrics::default();
         counters.register(metrics);
-        let observer = Arc::new(self.watcher(tasks));
+        let observer = Arc::new(Ears {
+            watcher: self.watcher(tasks),
+            proxy: proxy.clone(),
+        });
         let config = &self.config.notifications;
         notification::Service::new(config, self.mark(), observer, counters)
     }

@@ -13,7 +13,7 @@ use crate::{
     inventory::{self, Inventory, Reach},
     notification,
     oci::{ErrorCode, Reference, RepositoryName},
-    proxy::{self, Observer, Refusal, Ticket},
+    proxy::{self, Observer, Proxy, Refusal, Ticket},
     replication::{self, Origin, Replication},
     settings,
     wire::{BoxError, RequestId},
@@ -21,7 +21,7 @@ use crate::{
 
 use super::events::Events;
 
-/// The observer of the proxy and of the registry's notifications.
+/// The observer of the proxy.
 #[derive(Debug, Clone)]
 pub(super) struct Watcher {
     pub replication: Replication,
@@ -96,14 +96,23 @@ impl Observer for Watcher {
     }
 }
 
-impl notification::Observer for Watcher {
+/// The observer of the registry's notifications.
+#[derive(Debug)]
+pub(super) struct Ears {
+    pub watcher: Watcher,
+    pub proxy: Proxy,
+}
+
+impl notification::Observer for Ears {
     /// distribution tells of a push before it has set the tag: the change counts as one of
     /// unknown outcome, at which the resolver looks until it sees it made.
     fn heard(&self, change: notification::Change) -> BoxFuture<'_, Result<(), BoxError>> {
-        self.inventory.heard(indexed_notice(&change));
+        let watcher = &self.watcher;
+        self.proxy.heard(&change.repository);
+        watcher.inventory.heard(indexed_notice(&change));
         Box::pin(async move {
-            self.events.heard(&change, &self.clock);
-            match self.replication.intend(&heard(change)).await {
+            watcher.events.heard(&change, &watcher.clock);
+            match watcher.replication.intend(&heard(change)).await {
                 Ok(_) | Err(replication::Error::Superseded { .. }) => Ok(()),
                 Err(error) => Err(error.into()),
             }

@@ -40,7 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     auth::{Auth, bearer::Verifier},
     clock::SharedClock,
-    oci::Route,
+    oci::{RepositoryName, Route},
     quota::Quota,
     secret::SealingKey,
     settings,
@@ -134,6 +134,13 @@ impl Proxy {
         let version = HeaderValue::from_static("registry/2.0");
         response.headers_mut().entry(API_VERSION).or_insert(version);
         response
+    }
+
+    /// The registry behind says that this repository was changed, not by way of the proxy.
+    pub fn heard(&self, repository: &RepositoryName) {
+        if let Some(cache) = &self.0.cache {
+            cache.heard(repository);
+        }
     }
 
     /// The phases, in order.

@@ -12,7 +12,8 @@ async fn a_push_past_the_gateway_is_mirrored_and_one_through_it_only_once() {
     // The registry needs the gateway's address and CA before it starts.
     let mut gateway = Gateway::with_upstream_away(Options {
         upstream: Some(format!("http://127.0.0.1:{port}")),
-        extra: "[notifications]\nsecret = \"s3cret\"\n[replication]\nunknown_after_seconds = 1\n"
+        extra: "[notifications]\nsecret = \"s3cret\"\n[replication]\nunknown_after_seconds = 1\n\
+                [proxy.cache]\nmax_age_seconds = 3600\n"
             .to_owned(),
         ..Options::default()
     })
@@ -52,9 +53,26 @@ async fn a_push_past_the_gateway_is_mirrored_and_one_through_it_only_once() {
     let of_v1 = |task: &&serde_json::Value| task["src_resource"] == "team/app:v1";
     assert_eq!(copies.iter().filter(of_v1).count(), 1, "{copies:#?}");
 
+    let reader = gateway
+        .token(Some("admin"), &["repository:team/app:pull"])
+        .await;
+    let pull = || {
+        reader.send(
+            Method::GET,
+            "/v2/team/app/manifests/v2",
+            &accept,
+            Bytes::new(),
+        )
+    };
+    pull().await.expect(200);
+
     let path = format!("/v2/team/app/manifests/{}", image.digest);
     let deleted = registry.send(Method::DELETE, &path, &[], Bytes::new());
     deleted.await.expect(202);
+    until("the gateway has it no more, whatever it kept", async || {
+        (pull().await.status == 404).then_some(())
+    })
+    .await;
     until("the mirror has it no more", async || {
         target
             .digest("team/app", "v1")

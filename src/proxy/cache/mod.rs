@@ -6,6 +6,7 @@
 //! whose end somebody knows. Only what clients ask for is answered from here ([`Cache::kept`]);
 //! whoever in the gateway wants to know what the registry has asks the registry.
 //!
+//! What is written past the gateway ends it, too, when the registry tells ([`Cache::heard`]).
 //! An entry also has an age at which it ends: it bounds how long a change is overlooked that the
 //! registry makes by itself. The embedded registry answers each HEAD itself: a client may leave a
 //! push out for what is there, which is then not garbage for a while.
@@ -30,7 +31,7 @@ use tower::ServiceExt;
 
 use super::{CacheConfig, Metrics};
 use crate::{
-    oci::Route,
+    oci::{RepositoryName, Route},
     wire::{Body, Exchange, ExchangeError},
 };
 
@@ -109,6 +110,11 @@ impl Cache {
         let response = answer.response(method == Method::HEAD)?;
         self.metrics.cache.hits.inc();
         Some(response)
+    }
+
+    /// Somebody says that the repository was written to, not by way of this cache.
+    pub(super) fn heard(&self, name: &RepositoryName) {
+        self.watch.heard(name);
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, ExchangeError> {

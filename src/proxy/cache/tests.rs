@@ -126,6 +126,20 @@ async fn the_same_question_is_asked_once() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_wrote_is_asked_for_anew() {
+    let registry = Counting::new(manifest);
+    let config = CacheConfig::default();
+    let cache = Cache::over(registry.exchange(), true, &config, Metrics::new()).unwrap();
+    send(&cache.exchange(), request("GET", TAG)).await;
+    assert!(kept(&cache, &request("GET", TAG)).is_some());
+    cache.heard(&"team/app".parse().unwrap());
+    assert!(kept(&cache, &request("GET", TAG)).is_none());
+    // Nor is kept what was read before the write can be seen.
+    send(&cache.exchange(), request("GET", TAG)).await;
+    assert!(kept(&cache, &request("GET", TAG)).is_none());
+}
+
+#[tokio::test]
 async fn a_head_does_not_answer_a_get() {
     let registry = Counting::new(manifest);
     let exchange = registry.cached();

@@ -67,6 +67,13 @@ impl Watch {
         }
     }
 
+    /// A write was made of which nothing was known. It may be told before it takes effect.
+    pub(super) fn heard(&self, name: &RepositoryName) {
+        let write = self.write(name);
+        write.doubt(SETTLING);
+        write.settle();
+    }
+
     fn lane(&self, name: &RepositoryName) -> &Lane {
         let hash = self.hasher.hash_one(name);
         let index = usize::try_from(hash % LANES as u64).unwrap_or_default();
@@ -90,14 +97,18 @@ impl Write<'_> {
     pub(super) fn settle(mut self) {
         self.is_settled = true;
     }
+
+    fn doubt(&self, time: Duration) {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let until = self.watch.millis().saturating_add(time);
+        self.lane.doubtful_until.fetch_max(until, Ordering::SeqCst);
+    }
 }
 
 impl Drop for Write<'_> {
     fn drop(&mut self) {
         if !self.is_settled {
-            let doubt = u64::try_from(DOUBT.as_millis()).unwrap_or(u64::MAX);
-            let until = self.watch.millis().saturating_add(doubt);
-            self.lane.doubtful_until.fetch_max(until, Ordering::SeqCst);
+            self.doubt(DOUBT);
         }
         self.lane.ended.fetch_add(1, Ordering::SeqCst);
     }
@@ -107,6 +118,8 @@ impl Drop for Write<'_> {
 const LANES: usize = 4096;
 /// As long as a registry is waited for that was sent a write.
 const DOUBT: Duration = Duration::from_mins(15);
+/// distribution tells of a push before it sets the tag, within the same request.
+const SETTLING: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -139,5 +152,17 @@ mod tests {
         assert_eq!(watch.epoch(&app), None);
         tokio::time::advance(DOUBT.mul_f64(0.001)).await;
         assert!(watch.epoch(&app).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_was_heard_of_ends_what_was_read_and_is_given_time() {
+        let (watch, app) = (Watch::new(), name("team/app"));
+        let before = watch.epoch(&app).unwrap();
+        watch.heard(&app);
+        assert!(!watch.is_current(&app, before));
+        assert_eq!(watch.epoch(&app), None, "it may not have taken effect yet");
+        tokio::time::advance(SETTLING).await;
+        let after = watch.epoch(&app).unwrap();
+        assert!(watch.is_current(&app, after));
     }
 }
