@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -84,6 +84,16 @@ impl DataDir {
     }
 }
 
+/// What is wrong with a directory that anybody on the machine may enter, which is the only thing
+/// between them and its database: it is left as it is, for somebody may have a reason.
+pub(super) fn exposure(path: &Path) -> Option<String> {
+    let mode = fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o007 != 0).then(|| {
+        let path = path.display();
+        format!("others on this machine may read what is in {path}: chmod o-rwx {path}")
+    })
+}
+
 /// Makes the directory, where it is missing, so that only its owner reads what lies in it.
 pub(super) fn make(path: &Path) -> Result<(), Error> {
     let mut private = fs::DirBuilder::new();
@@ -123,6 +133,26 @@ mod tests {
         let path = first.path().to_owned();
         drop(first);
         DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_may_enter_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data");
+        let data = DataDir::open(&path).unwrap();
+        assert_eq!(exposure(data.path()), None, "as it is made");
+        for (mode, is_exposed) in [
+            (0o700, false),
+            // A volume of Kubernetes belongs to the group of its pod.
+            (0o2770, false),
+            (0o755, true),
+            (0o701, true),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let told = exposure(&path);
+            assert_eq!(told.is_some(), is_exposed, "{mode:o}: {told:?}");
+        }
+        assert!(exposure(&path).unwrap().contains("chmod"));
     }
 
     #[test]

@@ -63,7 +63,7 @@ use crate::{
 
 use background::{Background, CLOSING, last_words};
 use behalf::Behalf;
-use data_dir::DataDir;
+use data_dir::{DataDir, exposure};
 use events::Events;
 use routes::{Rooms, Routes};
 use status::{DatabaseProbe, Recent, RegistryProbe, Status};
@@ -119,6 +119,9 @@ impl App {
     pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
         tls::install_crypto();
         let data = DataDir::open(&config.server.data_dir)?;
+        if let Some(warning) = exposure(data.path()) {
+            tracing::warn!("{warning}");
+        }
         let tls = tls::Server::load(
             &config.tls,
             data.path(),

@@ -4,12 +4,12 @@
 mod client;
 mod outside;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context;
 
 use super::{
-    data_dir::{DataDir, Error},
+    data_dir::{DataDir, Error, exposure},
     database_path, host_names, missing_database, upstream,
 };
 use crate::{
@@ -76,9 +76,19 @@ fn data_dir(config: &Config) -> anyhow::Result<String> {
         return Ok(format!("{} {WILL_BE_MADE}", path.display()));
     }
     match DataDir::open(path) {
-        Ok(_free) => Ok(path.display().to_string()),
-        Err(Error::InUse { .. }) => Ok(format!("{}, in use by a running Tidegate", path.display())),
+        Ok(_free) => Ok(with_exposure(path, path.display().to_string())),
+        Err(Error::InUse { .. }) => {
+            let found = format!("{}, in use by a running Tidegate", path.display());
+            Ok(with_exposure(path, found))
+        }
         Err(error) => Err(error.into()),
+    }
+}
+
+fn with_exposure(path: &Path, found: String) -> String {
+    match exposure(path) {
+        Some(warning) => format!("{found}; {warning}"),
+        None => found,
     }
 }
 
