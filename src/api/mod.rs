@@ -19,6 +19,8 @@ mod configurations;
 mod error;
 mod executions;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod groups;
 mod health;
 mod immutable;

@@ -9,6 +9,8 @@
 mod config;
 mod event;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod log;
 mod metrics;
 mod purge;

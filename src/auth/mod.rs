@@ -17,6 +17,8 @@ mod config;
 mod error;
 mod foreign;
 mod fresh;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod groups;
 mod id;
 pub mod immutable;

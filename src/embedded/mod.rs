@@ -17,6 +17,8 @@ mod config;
 mod disk;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod metrics;
 mod registry;
 mod threads;

@@ -129,7 +129,7 @@ impl Inventory {
 ///
 /// Headers are taken as they are: long names and attributes, which stand in entries of their own
 /// that would be read whole, are passed over.
-fn root_file(archive: &[u8], name: &str) -> io::Result<Option<Bytes>> {
+pub(super) fn root_file(archive: &[u8], name: &str) -> io::Result<Option<Bytes>> {
     let mut archive = tar::Archive::new(GzDecoder::new(archive).take(MAX_UNPACKED_BYTES));
     for entry in archive.entries()?.raw(true) {
         let entry = entry?;

@@ -13,6 +13,8 @@ mod attributes;
 mod describe;
 mod edit;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod garbage;
 mod journal;
 mod labels;

@@ -17,6 +17,8 @@ mod config;
 mod delete;
 mod follow;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod intend;
 mod metrics;

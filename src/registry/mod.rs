@@ -11,6 +11,8 @@ mod config;
 mod credential;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ping;
 mod provider;
 mod remote;

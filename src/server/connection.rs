@@ -153,8 +153,14 @@ impl<S: Service> Connection<S> {
         Ok((spoken, place))
     }
 
-    async fn speak<I>(self, remote: IpAddr, protocol: Protocol, scheme: &'static str, stream: I)
-    where
+    /// Everything from the first request on, to the end of the connection.
+    pub(super) async fn speak<I>(
+        self,
+        remote: IpAddr,
+        protocol: Protocol,
+        scheme: &'static str,
+        stream: I,
+    ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let link = Arc::new(Link {

@@ -20,6 +20,8 @@ mod connection;
 mod crowd;
 mod edge;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handshake;
 mod http;
 mod limits;

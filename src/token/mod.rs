@@ -9,6 +9,8 @@ mod asked;
 mod config;
 mod endpoint;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod grants;
 mod issuer;
 mod keys;

@@ -8,14 +8,14 @@ use crate::audit::{Outcome, recorder::Noted};
 
 /// Who says it.
 #[derive(Debug)]
-pub(super) struct Origin {
+pub(in crate::audit) struct Origin {
     host: String,
     process: u32,
 }
 
 impl Origin {
     /// This process on this machine.
-    pub(super) fn here() -> Self {
+    pub(in crate::audit) fn here() -> Self {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host: String = name.chars().filter(char::is_ascii_graphic).collect();
         Self {
@@ -30,7 +30,7 @@ impl Origin {
 
     /// A message of RFC 5424 that is cut at `limit` bytes where its text allows. Control
     /// characters become spaces: a line break in a name would forge a message.
-    pub(super) fn message(&self, noted: &Noted, limit: usize) -> String {
+    pub(in crate::audit) fn message(&self, noted: &Noted, limit: usize) -> String {
         let event = &noted.event;
         let severity = match event.outcome {
             Outcome::Succeeded => INFORMATIONAL,
@@ -70,7 +70,7 @@ impl Origin {
 }
 
 /// One object on one line, with its line break.
-pub(super) fn line(noted: &Noted) -> Vec<u8> {
+pub(in crate::audit) fn line(noted: &Noted) -> Vec<u8> {
     let event = &noted.event;
     let line = Line {
         time: noted.at.to_string(),

@@ -24,6 +24,9 @@ use crate::{
 };
 use worker::Worker;
 
+#[cfg(feature = "fuzzing")]
+pub(super) use message::{Origin, line};
+
 /// The ends of the queues where events go in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Outlets {

@@ -26,7 +26,7 @@ pub(super) fn is_known(headers: &HeaderMap, digest: &Digest) -> bool {
 
 /// Which bytes of content a request wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(in crate::embedded) enum Wanted {
     Whole,
     /// Both ends included.
     Part {
@@ -39,7 +39,7 @@ pub(super) enum Wanted {
 impl Wanted {
     /// Reads `Range` and `If-Range` (RFC 9110 §14.2, §13.1.5). Several ranges at once, other
     /// units and malformed ranges are passed over, as the standard lets us.
-    pub(super) fn parse(headers: &HeaderMap, digest: &Digest, size: u64) -> Self {
+    pub(in crate::embedded) fn parse(headers: &HeaderMap, digest: &Digest, size: u64) -> Self {
         let unchanged = headers
             .get(IF_RANGE)
             .is_none_or(|tag| tag.as_bytes() == etag(digest).as_bytes());

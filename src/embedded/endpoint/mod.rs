@@ -13,9 +13,13 @@ use http::{Response, StatusCode};
 use super::answer::Draft;
 use crate::wire::Body;
 
+#[cfg(feature = "fuzzing")]
+pub(super) use conditional::Wanted;
 pub(super) use manifest::Target;
 pub(super) use referrers::ReferrersQuery;
 pub(super) use upload::Upload;
+#[cfg(feature = "fuzzing")]
+pub(super) use upload::chunk_range;
 
 /// `GET /v2/`: end-1.
 pub(super) fn ping() -> Response<Body> {

@@ -243,7 +243,7 @@ fn declared_length(
 
 /// `first-last`, both included (OCI distribution-spec, "Pushing a blob in chunks"), also with the
 /// unit and the size that HTTP's own form has.
-fn chunk_range(text: &str) -> Option<(u64, u64)> {
+pub(in crate::embedded) fn chunk_range(text: &str) -> Option<(u64, u64)> {
     let text = text.strip_prefix("bytes ").unwrap_or(text);
     let text = text.split_once('/').map_or(text, |(range, _size)| range);
     let (first, last) = text.split_once('-')?;

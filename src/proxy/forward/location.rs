@@ -2,16 +2,16 @@ use url::Url;
 
 /// Where targets in an answer may lead to mean the registry behind: what we told it we are
 /// called, and what it calls itself.
-pub(super) struct Origins<'a> {
+pub(in crate::proxy) struct Origins<'a> {
     /// `https://registry.example.com`
-    pub(super) public: Option<String>,
+    pub(in crate::proxy) public: Option<String>,
     /// A path of it stands before `/v2/` there.
-    pub(super) upstream: Option<&'a Url>,
+    pub(in crate::proxy) upstream: Option<&'a Url>,
 }
 
 /// What a `Location` or `Link` target means.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target<'t> {
+pub(in crate::proxy) enum Target<'t> {
     /// The registry behind: the path under `/v2/` and the query, byte for byte. The query holds
     /// signed state that must not be written anew.
     Registry(&'t str),
@@ -20,7 +20,7 @@ pub(super) enum Target<'t> {
 }
 
 impl Origins<'_> {
-    pub(super) fn classify<'t>(&self, target: &'t str) -> Target<'t> {
+    pub(in crate::proxy) fn classify<'t>(&self, target: &'t str) -> Target<'t> {
         let path = if target.starts_with('/') && !target.starts_with("//") {
             Some(target)
         } else {

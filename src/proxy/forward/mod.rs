@@ -15,7 +15,9 @@ use super::{
 };
 use crate::{oci::Route, wire::Body};
 
-use location::Origins;
+pub(super) use location::Origins;
+#[cfg(feature = "fuzzing")]
+pub(super) use location::Target;
 
 impl Inner {
     /// Streams the request to the registry behind and its answer back.

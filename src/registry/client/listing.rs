@@ -119,7 +119,7 @@ impl Cursor {
 }
 
 /// The target of `Link: <…>; rel="next"` (RFC 8288), if it stays at the registry.
-pub(super) fn next(headers: &HeaderMap) -> Option<Cursor> {
+pub(in crate::registry) fn next(headers: &HeaderMap) -> Option<Cursor> {
     headers.get_all(header::LINK).iter().find_map(next_of)
 }
 

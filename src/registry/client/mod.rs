@@ -22,6 +22,8 @@ use crate::{
 use call::Call;
 
 pub use blob::{Blob, BlobRange};
+#[cfg(feature = "fuzzing")]
+pub(super) use listing::next;
 pub use listing::{Cursor, Listing, PageOf};
 pub use manifest::{Deletion, ManifestHead, PutManifest, RemoteManifest};
 pub use referrers::Referrers;

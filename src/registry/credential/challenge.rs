@@ -3,7 +3,7 @@ use http::{HeaderMap, header};
 /// What an answer 401 asks for, the first scheme of it that we can do
 /// (RFC 9110 §11.6.1; Docker token specification, "How to authenticate").
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(in crate::registry) enum Challenge {
     Basic,
     Bearer {
         realm: String,
@@ -16,7 +16,7 @@ pub(super) enum Challenge {
 impl Challenge {
     /// Reads every `WWW-Authenticate` header; Bearer is preferred, for a registry that offers
     /// both means Basic for its token service.
-    pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
+    pub(in crate::registry) fn read(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(header::WWW_AUTHENTICATE).iter();
         let schemes: Vec<Scheme> = values
             .filter_map(|value| value.to_str().ok())

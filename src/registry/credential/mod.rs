@@ -23,6 +23,8 @@ use crate::{oci::Scope, secret::Secret, wire::BoxError};
 
 pub(super) use access::Access;
 pub(super) use authorizer::{Authorizer, Refused};
+#[cfg(feature = "fuzzing")]
+pub(super) use challenge::Challenge;
 #[cfg(test)]
 pub(super) use {
     ecr::{Api, Ecr},
