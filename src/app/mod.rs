@@ -46,7 +46,7 @@ use crate::{
     inventory::{self, Inventory, SyncHandler, Walk},
     jobs::{Jobs, Runner},
     notification,
-    proxy::{self, Proxy, PublicAddress},
+    proxy::{self, Keep, Proxy, PublicAddress},
     quota::{self, Quota},
     registry::Proxies,
     replication::{self, Replication},
@@ -418,10 +418,18 @@ impl Shared {
         })
     }
 
-    fn is_upstream_shared(&self) -> bool {
-        let is_remote = matches!(self.behind, Behind::Remote { .. });
+    fn keep(&self) -> Keep {
         let has_peers = matches!(self.db, Db::Pg(_));
-        is_remote && self.config.upstream.shared.unwrap_or(has_peers)
+        let kept_for = self.config.proxy.cache.max_age();
+        match self.behind {
+            Behind::Remote { .. } if self.config.upstream.shared.unwrap_or(has_peers) => {
+                Keep::Nothing
+            }
+            Behind::Remote { .. } => Keep::Everything,
+            // A HEAD spares content for the window: for more than its answer is kept.
+            Behind::Embedded { .. } if self.config.gc.window() > kept_for => Keep::Everything,
+            Behind::Embedded { .. } => Keep::Gets,
+        }
     }
 
     fn watcher(&self, tasks: &TaskTracker) -> Watcher {
@@ -487,7 +495,7 @@ impl Shared {
             upstream: proxy::Upstream {
                 exchange: self.behind.exchange(),
                 url: self.behind.url().cloned(),
-                is_shared: self.is_upstream_shared(),
+                keep: self.keep(),
             },
             observer: Arc::new(self.watcher(tasks)),
             follower: Some(Arc::new(Tee(self.replication.clone()))),

@@ -22,7 +22,7 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(super) fn window(&self) -> Duration {
+    pub fn window(&self) -> Duration {
         Duration::from_hours(self.window_hours.into())
     }
 

@@ -41,7 +41,7 @@ impl CacheConfig {
         self.memory_mib.saturating_mul(1024 * 1024)
     }
 
-    pub(super) fn max_age(&self) -> Duration {
+    pub fn max_age(&self) -> Duration {
         Duration::from_secs(self.max_age_seconds)
     }
 }

@@ -60,7 +60,7 @@ use parse::Asked;
 pub use refusal::Refusal;
 use sessions::Sessions;
 use sizes::Sizes;
-pub use upstream::Upstream;
+pub use upstream::{Keep, Upstream};
 
 /// The registry API, guarded. Cheap to clone.
 #[derive(Clone)]

@@ -21,19 +21,23 @@ pub struct Upstream {
     /// What it may call itself in `Location`; a path of it stands before `/v2/`. `None` for the
     /// embedded registry, which knows no host.
     pub url: Option<Url>,
-    /// Whether it is written to by others than this proxy; then no answer of it is kept.
-    pub is_shared: bool,
+    pub keep: Keep,
+}
+
+/// Which answers of the registry behind may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// None: others than this proxy write to it.
+    Nothing,
+    /// Those to GET: the registry must hear of each HEAD.
+    Gets,
+    Everything,
 }
 
 impl Upstream {
     /// Has answers kept from now on, where they can be; the memory of them.
     pub(super) fn keep(&mut self, config: &CacheConfig, metrics: Metrics) -> Option<Arc<Cache>> {
-        if self.is_shared {
-            return None;
-        }
-        // The embedded registry keeps for a while what somebody asked for.
-        let with_heads = self.url.is_some();
-        let cache = Cache::over(self.exchange.clone(), with_heads, config, metrics)?;
+        let cache = Cache::over(self.exchange.clone(), self.keep, config, metrics)?;
         self.exchange = cache.exchange();
         Some(cache)
     }

@@ -8,8 +8,8 @@
 //!
 //! What is written past the gateway ends it, too, when the registry tells ([`Cache::heard`]).
 //! An entry also has an age at which it ends: it bounds how long a change is overlooked that the
-//! registry makes by itself. The embedded registry answers each HEAD itself: a client may leave a
-//! push out for what is there, which is then not garbage for a while.
+//! registry makes by itself. The embedded registry hears of a HEAD once in that time: a client may
+//! leave a push out for what is there, which is then not garbage for a while that is longer.
 
 mod answer;
 #[cfg(test)]
@@ -29,7 +29,7 @@ use quick_cache::{Weighter, sync};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use super::{CacheConfig, Metrics};
+use super::{CacheConfig, Metrics, upstream::Keep};
 use crate::{
     oci::{RepositoryName, Route},
     wire::{Body, Exchange, ExchangeError},
@@ -48,8 +48,7 @@ pub(super) struct Cache {
     kept: sync::Cache<Key, Arc<Kept>, Weight>,
     watch: Watch,
     max_age: Duration,
-    /// Whether the registry need not know what clients ask for by HEAD.
-    with_heads: bool,
+    keep: Keep,
     metrics: Metrics,
 }
 
@@ -63,21 +62,21 @@ struct Kept {
 }
 
 impl Cache {
-    /// A memory of `behind`; `None` when `config` has no room for one.
+    /// A memory of `behind`; `None` when nothing may be kept, or `config` has no room for it.
     pub(super) fn over(
         behind: Exchange,
-        with_heads: bool,
+        keep: Keep,
         config: &CacheConfig,
         metrics: Metrics,
     ) -> Option<Arc<Self>> {
         let bytes = config.memory_bytes();
-        (bytes > 0).then(|| {
+        (bytes > 0 && keep != Keep::Nothing).then(|| {
             Arc::new(Self {
                 behind,
                 kept: sync::Cache::with_weighter(bytes / USUAL_BYTES, bytes as u64, Weight),
                 watch: Watch::new(),
                 max_age: config.max_age(),
-                with_heads,
+                keep,
                 metrics,
             })
         })
@@ -134,7 +133,9 @@ impl Cache {
     fn is_kept(&self, method: &Method, route: &Route, headers: &HeaderMap) -> bool {
         !CONDITIONS.iter().any(|name| headers.contains_key(name))
             && match (route, method) {
-                (Route::Manifest { .. } | Route::Blob { .. }, &Method::HEAD) => self.with_heads,
+                (Route::Manifest { .. } | Route::Blob { .. }, &Method::HEAD) => {
+                    self.keep == Keep::Everything
+                }
                 (
                     Route::Manifest { .. } | Route::Tags { .. } | Route::Referrers { .. },
                     &Method::GET,

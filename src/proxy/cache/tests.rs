@@ -46,7 +46,7 @@ impl Counting {
     }
 
     fn cached(&self) -> Exchange {
-        cached(self.exchange(), true, &CacheConfig::default())
+        cached(self.exchange(), Keep::Everything, &CacheConfig::default())
     }
 
     fn asked(&self) -> u64 {
@@ -55,8 +55,8 @@ impl Counting {
 }
 
 /// As the proxy does: what is not here is asked for.
-fn cached(exchange: Exchange, with_heads: bool, config: &CacheConfig) -> Exchange {
-    let Some(cache) = Cache::over(exchange.clone(), with_heads, config, Metrics::new()) else {
+fn cached(exchange: Exchange, keep: Keep, config: &CacheConfig) -> Exchange {
+    let Some(cache) = Cache::over(exchange.clone(), keep, config, Metrics::new()) else {
         return exchange;
     };
     Exchange::new(tower::service_fn(move |request: Request<Body>| {
@@ -247,13 +247,13 @@ async fn conditions_blobs_and_the_gateway_itself_go_to_the_registry() {
         send(&exchange, request("HEAD", &blob)).await;
     }
     assert_eq!(registry.asked(), 5);
-    let exchange = cached(registry.exchange(), false, &CacheConfig::default());
+    let exchange = cached(registry.exchange(), Keep::Gets, &CacheConfig::default());
     for target in [&*blob, TAG] {
         for _ in 0..2 {
             send(&exchange, request("HEAD", target)).await;
         }
     }
-    assert_eq!(registry.asked(), 9, "the embedded one wants to know");
+    assert_eq!(registry.asked(), 9, "it must hear of each");
 }
 
 #[tokio::test]
@@ -313,7 +313,7 @@ async fn a_body_that_breaks_off_is_not_passed_on_as_whole() {
         let short = http_body_util::Limited::new(Body::from("{}"), 1);
         Ok(Response::new(Body::boxed(short)))
     }));
-    let exchange = cached(exchange, true, &CacheConfig::default());
+    let exchange = cached(exchange, Keep::Everything, &CacheConfig::default());
     let answer = exchange.oneshot(request("GET", TAG)).await;
     assert!(matches!(answer, Err(ExchangeError::Interrupted { .. })));
 }
@@ -328,7 +328,7 @@ async fn memory_is_bounded_whatever_is_asked() {
         memory_mib: 1,
         ..CacheConfig::default()
     };
-    let cache = Cache::over(behind, true, &config, Metrics::new()).unwrap();
+    let cache = Cache::over(behind, Keep::Everything, &config, Metrics::new()).unwrap();
     for n in 0..1000 {
         let target = format!("/v2/team/app/manifests/v{n}");
         cache.send(request("GET", &target)).await.unwrap();
@@ -385,7 +385,7 @@ proptest! {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let exchange = cached(Slow::default().exchange(), true, &CacheConfig::default());
+            let exchange = cached(Slow::default().exchange(), Keep::Everything, &CacheConfig::default());
             // The newest value that somebody has been told.
             let known = Arc::new(AtomicU64::new(0));
             let writing = async {

@@ -1,7 +1,7 @@
 //! Kept answers: everything but the registry's own work is done for each request anew.
 
 use super::world::{Listener, Stub, World, respond};
-use crate::proxy::{Config, Upstream};
+use crate::proxy::{Config, Keep, Upstream};
 
 const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 const PULL: &str = "/v2/team/app/manifests/v1";
@@ -11,7 +11,7 @@ async fn world(stub: &Stub) -> World {
     let upstream = Upstream {
         exchange,
         url: None,
-        is_shared: false,
+        keep: Keep::Gets,
     };
     World::over(upstream, Listener::default(), Config::default()).await
 }

@@ -5,7 +5,7 @@ use crate::{
     clock::SystemClock,
     embedded::Registry,
     oci::{Digest, media_type},
-    proxy::{Config, Upstream},
+    proxy::{Config, Keep, Upstream},
     wire::{Body, Exchange},
 };
 
@@ -13,7 +13,7 @@ async fn world(exchange: Exchange) -> World {
     let upstream = Upstream {
         exchange,
         url: None,
-        is_shared: false,
+        keep: Keep::Gets,
     };
     World::over(upstream, Listener::wanting(), Config::default()).await
 }

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::world::{Listener, Stub, World, request, respond};
 use crate::{
-    proxy::{Config, Follower, Following, NewUpload, Upstream},
+    proxy::{Config, Follower, Following, Keep, NewUpload, Upstream},
     wire::{Body, BoxError, Exchange},
 };
 
@@ -66,7 +66,7 @@ async fn world(exchange: Exchange) -> (World, Notes) {
     let upstream = Upstream {
         exchange,
         url,
-        is_shared: true,
+        keep: Keep::Nothing,
     };
     let world = World::followed(
         upstream,

@@ -21,8 +21,8 @@ use crate::{
     clock::{Clock, ManualClock, SharedClock, Timestamp},
     oci::RepositoryName,
     proxy::{
-        Change, Config, Follower, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress, Pull,
-        Refusal, Ticket, Upstream,
+        Change, Config, Follower, Keep, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress,
+        Pull, Refusal, Ticket, Upstream,
     },
     quota::testing::Shelf,
     secret::{SealingKey, Secret},
@@ -65,7 +65,7 @@ impl World {
             Upstream {
                 exchange,
                 url,
-                is_shared: true,
+                keep: Keep::Nothing,
             },
             observer,
             config,
@@ -94,7 +94,7 @@ impl World {
         let upstream = Upstream {
             exchange,
             url: None,
-            is_shared: true,
+            keep: Keep::Nothing,
         };
         let listeners = (Listener::default(), None);
         Self::on((db, one), upstream, listeners, Config::default()).await
