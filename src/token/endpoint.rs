@@ -6,6 +6,7 @@ use http::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Error, Grant, Issuer, Token,
@@ -178,8 +179,10 @@ async fn read(body: Body) -> Result<bytes::Bytes, Refusal> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Token")]
 pub struct Answer<'a> {
-    token: &'a str,
-    access_token: &'a str,
+    #[schemars(with = "String")]
+    token: &'a RawValue,
+    #[schemars(with = "String")]
+    access_token: &'a RawValue,
     /// What was granted: only the OAuth2 form has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
@@ -199,9 +202,11 @@ fn write(
         let scopes = grants.iter().map(|grant| grant.to_scope().to_string());
         scopes.collect::<Vec<_>>().join(" ")
     };
+    // It is long, and stands there twice.
+    let text = to_raw_value(&token.text).map_err(|_unwritable| Error::Sign)?;
     let answer = Answer {
-        token: &token.text,
-        access_token: &token.text,
+        token: &text,
+        access_token: &text,
         scope: (form == Form::Oauth).then(granted),
         expires_in: token.expires_in_seconds,
         issued_at: token.issued_at,
