@@ -5,9 +5,9 @@
 
 pub(crate) mod queries;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{Auth, Error, Principal};
+use super::{Auth, Error, Principal, account::Account};
 use crate::{
     clock::Timestamp,
     secret::{Secret, random_token, sha256},
@@ -21,8 +21,10 @@ impl Auth {
         principal: &Principal,
         service: &str,
     ) -> Result<Secret, Error> {
-        let account = self.account(principal.name()).await?;
-        let Some(account) = account.filter(|_| !principal.is_anonymous()) else {
+        let (account, now) = (self.account(principal.name()).await?, self.now());
+        // Its password may be another one by now, of which the caller has shown nothing.
+        let is_same = |account: &Arc<Account>| account.principal(now).as_ref() == Some(principal);
+        let Some(account) = account.filter(is_same) else {
             return Err(Error::BadCredentials);
         };
         let token = random_token();
@@ -31,7 +33,7 @@ impl Auth {
             account_id: account.id(),
             credential_version: account.credential_version(),
             service: service.to_owned(),
-            used_ms: self.now().millis(),
+            used_ms: now.millis(),
         };
         let mut tx = self.db().begin().await?;
         queries::insert(&mut tx, &sha256(token.as_bytes()), &row).await?;

@@ -201,7 +201,13 @@ async fn refresh_tokens_end_with_what_they_were_made_under() {
         let changed = Secret::new("Changed12345");
         auth.set_password(id, &changed).await.unwrap();
         assert!(redeem(&token).await.is_err(), "of the old password");
+        let late = auth.issue_refresh_token(&alice, "registry").await;
+        assert!(
+            late.is_err(),
+            "who signed in with the old password gets none"
+        );
 
+        let alice = auth.principal("alice").await.unwrap().unwrap();
         let token = auth.issue_refresh_token(&alice, "registry").await.unwrap();
         auth.delete_user(id).await.unwrap();
         fixture.user("alice").await;
