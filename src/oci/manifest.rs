@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{self, IgnoredAny, MapAccess, Visitor},
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
 use super::Digest;
@@ -64,8 +64,6 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
     #[serde(default)]
     pub annotations: Option<BTreeMap<String, String>>,
-    #[serde(flatten)]
-    others: Others,
 }
 
 /// What an image runs on (OCI image-spec, "Image Index", `platform`).
@@ -100,6 +98,7 @@ pub enum InvalidManifest {
 impl Manifest {
     /// Parses the bytes of a manifest that came with `content_type` (parameters are ignored).
     pub fn parse(content_type: &str, bytes: &[u8]) -> Result<Self, InvalidManifest> {
+        serde_json::from_slice::<Spellings>(bytes)?;
         let raw: RawManifest = serde_json::from_slice(bytes)?;
         let outside = content_type.split(';').next().unwrap_or_default().trim();
         if let Some(inside) = raw.media_type.filter(|inside| inside != outside) {
@@ -177,36 +176,69 @@ struct RawManifest {
     manifests: Vec<Descriptor>,
     subject: Option<Descriptor>,
     annotations: Option<BTreeMap<String, String>>,
-    #[serde(flatten)]
-    _others: Others,
 }
 
-/// The keys that are passed over, none of which may be another spelling of one that is read:
-/// registries written in Go take `Layers` for `layers`, and hold what we would not see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Others;
+/// That no key of a manifest or a descriptor is another spelling of one that is read: registries
+/// written in Go take `Layers` for `layers`, and hold what we would not see.
+///
+/// A pass of its own: serde would keep all that is not read to tell it from what is.
+struct Spellings;
 
-impl<'de> Deserialize<'de> for Others {
+impl<'de> Deserialize<'de> for Spellings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Self)
+        deserializer.deserialize_any(Self)
     }
 }
 
-impl<'de> Visitor<'de> for Others {
+impl<'de> Visitor<'de> for Spellings {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("a manifest")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut others: A) -> Result<Self, A::Error> {
-        while let Some(key) = others.next_key::<Cow<'de, str>>()? {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
             if KEYS.iter().any(|known| is_other_spelling(&key, known)) {
                 let message = format!("`{key}` is another spelling of a key that has a meaning");
                 return Err(de::Error::custom(message));
             }
-            others.next_value::<IgnoredAny>()?;
+            if HOLDERS.contains(&&*key) {
+                members.next_value::<Self>()?;
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
         }
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    // The rest has no keys; what does not belong there is told by who reads it.
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
         Ok(self)
     }
 }
@@ -234,6 +266,9 @@ const KEYS: [&str; 9] = [
     "subject",
     "urls",
 ];
+
+/// The keys with descriptors.
+const HOLDERS: [&str; 5] = ["blobs", "config", "layers", "manifests", "subject"];
 
 #[cfg(test)]
 mod tests {
