@@ -11,10 +11,8 @@ use crate::clock::{Setbacks, Timestamp};
 
 impl Inner {
     /// Makes due the jobs that were written down when the clock was ahead of `now`, lets parked
-    /// targets be tried, and has leases that others hold end when they would have ended.
-    ///
-    /// Once too often is harmless: a job or a target is tried early, and who lives extends its
-    /// leases.
+    /// targets be tried, and has leases that others hold end when they would have ended: who lives
+    /// extends its own.
     pub(super) async fn follow_setback(&self, now: Timestamp) -> Result<(), Error> {
         let ahead = now.plus(Setbacks::SLACK);
         let due = queries::make_due(&self.db, now, ahead).await?;
