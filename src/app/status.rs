@@ -1,14 +1,17 @@
 //! Liveness, readiness and metrics, and the parts whose health `GET /api/v2.0/health` shows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, join_all},
+};
 use http::{HeaderValue, Response, StatusCode, header};
 use prometheus_client::registry::Registry;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     api::Probe,
@@ -107,38 +110,48 @@ impl Probe for RegistryProbe {
 /// A part that is asked once a second at most, however many want to know how it is: anybody may.
 #[derive(Debug)]
 pub(super) struct Recent<P> {
-    probe: P,
-    last: Mutex<Option<(Instant, Result<(), String>)>>,
+    probe: Arc<P>,
+    last: Mutex<Option<(Instant, Outcome)>>,
 }
 
-impl<P> Recent<P> {
+type Outcome = Shared<BoxFuture<'static, Result<(), String>>>;
+
+impl<P: Probe + 'static> Recent<P> {
     pub(super) fn of(probe: P) -> Self {
-        let last = Mutex::default();
-        Self { probe, last }
+        Self {
+            probe: Arc::new(probe),
+            last: Mutex::default(),
+        }
+    }
+
+    /// Asks on a task of its own: who wants to know may go away.
+    fn ask(&self) -> Outcome {
+        let probe = Arc::clone(&self.probe);
+        let asked = tokio::spawn(async move { timeout(PATIENCE, probe.check()).await });
+        let outcome = async {
+            match asked.await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_elapsed)) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+                Err(_panicked) => Err("the check failed".to_owned()),
+            }
+        };
+        outcome.boxed().shared()
     }
 }
 
-impl<P: Probe> Probe for Recent<P> {
+impl<P: Probe + 'static> Probe for Recent<P> {
     fn component(&self) -> &'static str {
         self.probe.component()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async {
-            // Whoever comes while the part is asked waits for that answer.
-            let mut last = self.last.lock().await;
-            if let Some((since, outcome)) = &*last
-                && since.elapsed() < FRESH
-            {
-                return outcome.clone();
-            }
-            let answer = timeout(PATIENCE, self.probe.check()).await;
-            let outcome = answer.unwrap_or_else(|_elapsed| {
-                Err(format!("no answer within {} s", PATIENCE.as_secs()))
-            });
-            *last = Some((Instant::now(), outcome.clone()));
-            outcome
-        })
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever comes while the part is asked waits for that answer.
+        let recent = last
+            .take()
+            .filter(|(since, outcome)| outcome.peek().is_none() || since.elapsed() < FRESH);
+        let (_, outcome) = last.insert(recent.unwrap_or_else(|| (Instant::now(), self.ask())));
+        outcome.clone().boxed()
     }
 }
 
@@ -177,7 +190,11 @@ mod tests {
     async fn a_part_is_asked_once_a_second_however_many_want_to_know() {
         let probe = Recent::of(Once::default());
         let asked = || probe.probe.0.load(Ordering::SeqCst);
-        let all = async || join_all((0..100).map(|_| probe.check())).await;
+        let all = async || {
+            // Some go away at once.
+            (0..100).for_each(|_| drop(probe.check()));
+            join_all((0..100).map(|_| probe.check())).await
+        };
         assert!(all().await.iter().all(Result::is_ok));
         assert_eq!(asked(), 1);
         tokio::time::advance(FRESH).await;
