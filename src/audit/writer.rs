@@ -56,7 +56,7 @@ impl Writer {
             }
             self.write(&batch, &stop).await;
             // A transaction for a few events costs nearly as much as one for many.
-            if batch.len() < size {
+            if batch.len() < size.min(self.events.max_capacity() / 4) {
                 stop.run_until_cancelled(sleep(PAUSE)).await;
             }
             batch.clear();
