@@ -51,6 +51,10 @@ def differences(name, nginx, tidegate):
                 pair = [value.split(";")[0] for value in pair]
             if pair[0] != pair[1]:
                 yield f"{name} | {header}: {pair[0]} | {header}: {pair[1]}"
+        # Of a body that is there, chunks say as much as a length.
+        lengths = [answer.header("content-length") or "0" for answer in (ahead, ahead_of_us)]
+        if not ahead.body and not ahead_of_us.body and lengths[0] != lengths[1]:
+            yield f"{name} | content-length: {lengths[0]} | content-length: {lengths[1]}"
         bodies = [_content(answer) for answer in (ahead, ahead_of_us)]
         if bodies[0] != bodies[1]:
             yield f"{name} | {bodies[0][:100]} | {bodies[1][:100]}"
