@@ -23,7 +23,7 @@ impl Volume {
     fn at(place: PathBuf) -> Option<Self> {
         std::fs::create_dir_all(&place).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]);
+        mount.args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]);
         let mounted = mount.arg(&place).output().unwrap();
         if mounted.status.success() {
             return Some(Self(place));
