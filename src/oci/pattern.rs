@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A doublestar glob: `*` stays within a path component, `**` does not, `?` is one character,
 /// `[a-z]` and `[^a]` are classes, `{a,b}` alternatives, `\` takes the next character as it is.
+/// Alternatives may stand in 10 places and mean a thousand texts together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pattern(Box<str>);
 
@@ -189,7 +190,8 @@ fn problem_of(text: &str) -> Option<&'static str> {
         return Some("has characters that no repository name or tag can have");
     }
     let mut characters = text.chars();
-    let mut open_braces = 0_u32;
+    let mut groups = 0_usize;
+    let mut ways = Ways::default();
     while let Some(character) = characters.next() {
         match character {
             '\\' if characters.next().is_none() => return Some("ends with a lone `\\`"),
@@ -198,14 +200,72 @@ fn problem_of(text: &str) -> Option<&'static str> {
                     return Some(problem);
                 }
             }
-            '{' => open_braces += 1,
-            '}' if open_braces == 0 => return Some("closes a `}` that was not opened"),
-            '}' => open_braces -= 1,
+            '{' => {
+                groups += 1;
+                ways.open();
+            }
+            ',' => ways.next(),
+            '}' if ways.outer.is_empty() => return Some("closes a `}` that was not opened"),
+            '}' => ways.close(),
             _ => {}
         }
     }
-    (open_braces > 0).then_some("does not close its `{`")
+    if !ways.outer.is_empty() {
+        return Some("does not close its `{`");
+    }
+    if groups > MAX_GROUPS {
+        return Some("has alternatives in more than 10 places");
+    }
+    (ways.here > MAX_WAYS).then_some("means more than 1000 texts with its alternatives")
 }
+
+/// Counts the texts that alternatives mean together: the matcher tries them one by one.
+struct Ways {
+    /// Of the text up to here, from where the alternative begins.
+    here: u32,
+    /// Of the alternatives before this one.
+    before: u32,
+    /// The same of the groups around this one, the outermost first.
+    outer: Vec<(u32, u32)>,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self {
+            here: 1,
+            before: 0,
+            outer: Vec::new(),
+        }
+    }
+}
+
+impl Ways {
+    fn open(&mut self) {
+        self.outer.push((self.here, self.before));
+        (self.here, self.before) = (1, 0);
+    }
+
+    /// A comma, which is only one where alternatives are.
+    fn next(&mut self) {
+        if !self.outer.is_empty() {
+            self.before = self.before.saturating_add(self.here);
+            self.here = 1;
+        }
+    }
+
+    fn close(&mut self) {
+        let group = self.before.saturating_add(self.here);
+        if let Some((here, before)) = self.outer.pop() {
+            (self.here, self.before) = (here.saturating_mul(group), before);
+        }
+    }
+}
+
+/// The matcher's own limit, beyond which it matches nothing.
+const MAX_GROUPS: usize = 10;
+/// Rules are asked for each of thousands of tags. In the slow build of `tests/fuzz` this many take
+/// some milliseconds, ten places of three half a second, and ten of thirty would take for ever.
+const MAX_WAYS: u32 = 1000;
 
 /// Reads a class after its `[`.
 fn class_problem(characters: &mut std::str::Chars<'_>) -> Option<&'static str> {
@@ -287,11 +347,21 @@ mod tests {
             ("a\\", "lone"),
             ("ä", "characters"),
             (&"a".repeat(1025), "longer"),
+            (&"{a}".repeat(11), "10 places"),
+            (&"{,a,**}".repeat(10), "1000 texts"),
+            (&format!("{{{},x}}", "{a,b,c}".repeat(7)), "1000 texts"),
         ] {
             let error = Pattern::parse(pattern).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
-        for fine in ["a\\[", "[\\]]", "{a,{b,c}}", "[!a]", "a\\\\"] {
+        for fine in [
+            "a\\[",
+            "[\\]]",
+            "{a,{b,c}}",
+            "[!a]",
+            "a\\\\",
+            "{a,b}{c,d},{e,f}",
+        ] {
             assert!(Pattern::parse(fine).is_ok(), "{fine}");
         }
     }

@@ -129,7 +129,13 @@ async fn the_same_question_is_asked_once() {
 async fn what_somebody_else_wrote_is_asked_for_anew() {
     let registry = Counting::new(manifest);
     let config = CacheConfig::default();
-    let cache = Cache::over(registry.exchange(), Keep::Everything, &config, Metrics::new()).unwrap();
+    let cache = Cache::over(
+        registry.exchange(),
+        Keep::Everything,
+        &config,
+        Metrics::new(),
+    )
+    .unwrap();
     send(&cache.exchange(), request("GET", TAG)).await;
     assert!(kept(&cache, &request("GET", TAG)).is_some());
     cache.heard(&"team/app".parse().unwrap());
