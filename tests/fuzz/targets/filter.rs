@@ -12,7 +12,6 @@ fuzz_target!(|data: &str| {
     let (text, pattern) = data.split_once('\n').unwrap_or((data, data));
     // No name and no tag is longer.
     let text = &text[..text.floor_char_boundary(255)];
-    let begun = Instant::now();
     if let Ok(pattern) = Pattern::parse(pattern) {
         let matched = pattern.matches(text);
         let simple = !pattern.as_str().contains(['[', ']', '{', '}', '\\']);
@@ -29,8 +28,18 @@ fuzz_target!(|data: &str| {
     if let Ok(pattern) = Pattern::parse(&escaped) {
         assert!(pattern.matches(text), "{escaped} {text}");
     }
-    assert!(begun.elapsed() < LONGEST, "{pattern} {text}");
+    // The machine may be busy otherwise.
+    let is_slow = (0..3).all(|_| time(pattern, text) > LONGEST);
+    assert!(!is_slow, "{pattern} {text}");
 });
+
+fn time(pattern: &str, text: &str) -> Duration {
+    let begun = Instant::now();
+    if let Ok(pattern) = Pattern::parse(pattern) {
+        pattern.matches(text);
+    }
+    begun.elapsed()
+}
 
 /// `*` and `?` within a component, by definition.
 fn naive(pattern: &[u8], text: &[u8]) -> bool {
@@ -60,5 +69,5 @@ fn literally(text: &str) -> String {
     escaped.flatten().collect()
 }
 
-/// A rule asks for each of thousands of tags.
-const LONGEST: Duration = Duration::from_millis(500);
+/// A rule asks for each of thousands of tags; here everything takes longer.
+const LONGEST: Duration = Duration::from_millis(50);

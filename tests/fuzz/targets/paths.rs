@@ -51,6 +51,10 @@ const INTENDED: &[(&str, fn(&str, &Meaning) -> bool)] = &[
 
 fuzz_target!(|data: &[u8]| {
     let path = path(data);
+    // A request that fills its buffer can make the registry hang up before we have its answer.
+    if path.len() > 3000 {
+        return;
+    }
     let parsed = [Method::GET, Method::POST].iter();
     let route = parsed
         .filter_map(|method| Route::parse(method, &path, None).ok())
