@@ -66,8 +66,9 @@ impl Inner {
             Err(error) => return Err(invalid(&error.to_string())),
         };
         let principal = self.parts.auth.principal_of(&claims).await?;
-        let principal = principal
-            .ok_or_else(|| invalid("the token's account is gone or has another password"))?;
+        let principal = principal.ok_or_else(|| {
+            invalid("the token's account is gone, or has another password or secret")
+        })?;
         Ok(Caller {
             principal,
             proof: Proof::Token(claims),
