@@ -140,6 +140,8 @@ def _load(server, target, headers, count):
 def latencies(server, method, target, per_second, seconds):
     """Milliseconds each of one request after another, begun at a fixed rate on one connection."""
     client = server.client
+    # It was idle for long.
+    client.close()
     headers = {**client.authorization(server), "Accept": MANIFEST_TYPE}
     client.request(method, target, headers)
     taken = []
