@@ -9,7 +9,7 @@ use super::{
     book::Work,
     load::{Load, time_until_well},
 };
-use crate::harness::{Ledger, Options, until};
+use crate::harness::{Options, until};
 
 /// What a gateway takes for the time of day, by Debian's libfaketime; time still passes as it does.
 struct Watch {
@@ -93,12 +93,7 @@ async fn a_clock_that_jumps_keeps_nobody_out_and_no_job_waiting() {
     let page = load.stop().await;
     page.was_untroubled();
     book.pushed.extend(page.pushed);
-    scene.has_all_of(&book).await;
-    let ledger = Ledger::of(&scene.gateway);
-    until("no work is left", async || {
-        ledger.unfinished().await.is_empty().then_some(())
-    })
-    .await;
+    scene.has_done_all_of(&book).await;
     let vitals = scene.gateway.vitals();
     let before = vitals.cpu_seconds();
     tokio::time::sleep(Duration::from_secs(2)).await;

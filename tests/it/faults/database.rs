@@ -5,7 +5,7 @@ use super::{
     book::Work,
     load::{Load, time_until_well},
 };
-use crate::harness::{Ledger, Options, Postgres, until};
+use crate::harness::{Options, Postgres};
 
 #[tokio::test]
 async fn a_database_that_is_restarted_stops_no_pull_and_loses_no_push() {
@@ -35,10 +35,5 @@ async fn a_database_that_is_restarted_stops_no_pull_and_loses_no_push() {
     page.was_clear();
     assert!(page.troubles_of(Work::Pull).is_empty(), "{page:#?}");
     book.pushed.extend(page.pushed);
-    scene.has_all_of(&book).await;
-    let ledger = Ledger::of(&scene.gateway);
-    until("no work is left", async || {
-        ledger.unfinished().await.is_empty().then_some(())
-    })
-    .await;
+    scene.has_done_all_of(&book).await;
 }

@@ -17,7 +17,7 @@ mod upstream;
 
 use std::time::Duration;
 
-use crate::harness::{Distribution, Gateway, Options, until};
+use crate::harness::{Distribution, Gateway, Ledger, Options, until};
 use book::Book;
 
 /// A gateway that mirrors every repository of the registry behind it.
@@ -57,6 +57,16 @@ impl Mirrored {
             })
             .await;
         }
+    }
+
+    /// The same, and that the gateway has no work left.
+    async fn has_done_all_of(&self, book: &Book) {
+        self.has_all_of(book).await;
+        let ledger = Ledger::of(&self.gateway);
+        until("no work is left", async || {
+            ledger.unfinished().await.is_empty().then_some(())
+        })
+        .await;
     }
 }
 
