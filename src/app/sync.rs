@@ -7,7 +7,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     data_dir::{DataDir, Error},
-    issuer, open_database,
+    open_database,
+    shared::issuer,
     upstream::Behind,
 };
 use crate::{
