@@ -73,8 +73,12 @@ fn scheme(text: &str) -> Option<&'static str> {
         .find(|scheme| text.eq_ignore_ascii_case(scheme))
 }
 
-/// An address as proxies write it: bare, with a port, or in brackets.
+/// An address as proxies write it: bare, with a port, or in brackets. None with a zone (RFC 4007,
+/// section 11), which means nothing beyond the host that wrote it.
 fn address(text: &str) -> Option<IpAddr> {
+    if text.contains('%') {
+        return None;
+    }
     let bare = text.parse::<IpAddr>().ok();
     let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|at| at.ip());
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -160,6 +164,8 @@ mod tests {
             ("[2001:db8::1]:99", "2001:db8::1"),
             ("[2001:db8::1]", "2001:db8::1"),
             ("203.0.113.9, unknown", "fd00::1"),
+            ("203.0.113.9, fe80::1%2", "fd00::1"),
+            ("203.0.113.9, [fe80::1%2]:99", "fd00::1"),
             ("", "fd00::1"),
         ] {
             let peer = resolve("fd00::1", &[("x-forwarded-for", forwarded)]);
