@@ -80,9 +80,10 @@ pub(super) fn created(name: &RepositoryName, collection: &str, digest: &Digest) 
 impl Failure {
     /// The answer for the client. What the file system said stays in the log.
     pub(super) fn into_response(self) -> Response<Body> {
+        let is_out_of_files = self.is_out_of_files();
         let (code, message) = if self.is_full_disk() {
             (ErrorCode::Unavailable, FULL)
-        } else if self.is_out_of_files() {
+        } else if is_out_of_files {
             (ErrorCode::Unavailable, BUSY)
         } else {
             (ErrorCode::Unknown, BROKEN)
@@ -98,10 +99,14 @@ impl Failure {
                 draft.bytes("application/json", code.body(&message))
             }
             Self::Storage { doing, source } => {
-                tracing::error!(
-                    error.kind = "storage",
-                    "the registry cannot {doing}: {source}"
-                );
+                if is_out_of_files {
+                    tracing::warn!("the registry cannot {doing} now: {source}");
+                } else {
+                    tracing::error!(
+                        error.kind = "storage",
+                        "the registry cannot {doing}: {source}"
+                    );
+                }
                 Draft::new(code.status()).bytes("application/json", code.body(message))
             }
         }

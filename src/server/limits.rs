@@ -1,4 +1,4 @@
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{hash::Hash, net::IpAddr, sync::Arc, time::Duration};
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
@@ -102,20 +102,18 @@ struct Paces {
 impl Pacer {
     pub(super) fn new(limits: &Limits, metrics: &Metrics) -> Self {
         let keys = limits.max_tracked.max(1);
-        let by_source = |per_second, burst| {
-            Rate::per_second(per_second, burst).map(|rate| Buckets::new(rate, keys))
-        };
         Self(Arc::new(Paces {
-            requests: by_source(limits.requests_per_second, limits.requests_burst),
-            token_requests: by_source(
+            requests: buckets(limits.requests_per_second, limits.requests_burst, keys),
+            token_requests: buckets(
                 limits.token_requests_per_second,
                 limits.token_requests_burst,
+                keys,
             ),
-            user_requests: Rate::per_second(
+            user_requests: buckets(
                 limits.user_requests_per_second,
                 limits.user_requests_burst,
-            )
-            .map(|rate| Buckets::new(rate, keys)),
+                keys,
+            ),
             exempt: limits.exempt_networks.clone(),
             patience: Duration::from_millis(limits.max_wait_ms),
             began: Instant::now(),
@@ -151,7 +149,7 @@ impl Pacer {
     }
 
     /// How long to wait for the turn of one more request.
-    fn turn<K: Eq + std::hash::Hash + Clone>(
+    fn turn<K: Eq + Hash + Clone>(
         &self,
         buckets: &Buckets<K>,
         key: &K,
@@ -166,6 +164,10 @@ impl Pacer {
             }
         })
     }
+}
+
+fn buckets<K: Eq + Hash + Clone>(per_second: f64, burst: u32, keys: usize) -> Option<Buckets<K>> {
+    Rate::per_second(per_second, burst).map(|rate| Buckets::new(rate, keys))
 }
 
 async fn pause(wait: Duration) {
