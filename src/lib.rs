@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod failpoint;
+pub mod network;
 pub mod oci;
 pub mod rate;
 pub mod secret;

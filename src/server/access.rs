@@ -2,7 +2,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Area, networks::network};
+use super::Area;
+use crate::network::network;
 
 /// `[access]`: which networks may use what, by the address of the client.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]

@@ -6,8 +6,8 @@ use std::{
 
 use url::Url;
 
-use super::{Networks, ResponseHeaders, TrustedProxies};
-use crate::wire::Peer;
+use super::{ResponseHeaders, TrustedProxies};
+use crate::{network::Networks, wire::Peer};
 
 /// `[server]`: where the gateway listens and what it allows its clients.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]

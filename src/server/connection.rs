@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Access, Metrics, Networks, ResponseHeaders, Service, Shutdown, TrustedProxies,
+    Access, Metrics, ResponseHeaders, Service, Shutdown, TrustedProxies,
     access_log::Lines,
     config::Timeouts,
     crowd::{Crowd, Place},
@@ -29,6 +29,7 @@ use super::{
     speed::Speed,
     stall::Stall,
 };
+use crate::network::Networks;
 
 /// What all connections share.
 #[derive(Debug)]

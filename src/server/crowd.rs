@@ -4,8 +4,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Limits, Networks, TrustedProxies};
-use crate::rate;
+use super::{Limits, TrustedProxies};
+use crate::{network::Networks, rate};
 
 /// The connections of each source address. As many entries as there are connections, which
 /// `server.max_connections` bounds. Clones are one.

@@ -3,8 +3,11 @@ use std::{hash::Hash, net::IpAddr, sync::Arc, time::Duration};
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::Instant;
 
-use super::{Area, Metrics, Networks};
-use crate::rate::{self, Buckets, Rate};
+use super::{Area, Metrics};
+use crate::{
+    network::Networks,
+    rate::{self, Buckets, Rate},
+};
 
 /// `[limits]`: what one client may ask for. All are off unless set.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]

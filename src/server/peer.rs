@@ -2,8 +2,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, header::AsHeaderName, uri::Authority};
 
-use super::Networks;
-use crate::wire::Peer;
+use crate::{network::Networks, wire::Peer};
 
 /// The networks of proxies that are believed about whom they speak for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]

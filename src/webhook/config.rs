@@ -1,7 +1,8 @@
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::Deserialize;
+
+use crate::network::Networks;
 
 /// The `[webhook]` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -10,7 +11,7 @@ pub struct Config {
     /// Whether receivers may be at private, loopback and link-local addresses.
     pub allow_private_addresses: bool,
     /// Networks of such addresses that receivers may be at.
-    pub allowed_networks: AllowedNetworks,
+    pub allowed_networks: Networks,
     /// Name lookup, TCP and TLS together.
     pub connect_timeout_seconds: u64,
     /// One whole delivery, from the connection to the end of the answer.
@@ -27,7 +28,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             allow_private_addresses: false,
-            allowed_networks: AllowedNetworks::default(),
+            allowed_networks: Networks::default(),
             connect_timeout_seconds: 5,
             timeout_seconds: 10,
             max_attempts: 10,
@@ -48,35 +49,5 @@ impl Config {
 
     pub(super) fn give_up_after(&self) -> Duration {
         Duration::from_hours(self.give_up_after_hours.max(1).into())
-    }
-}
-
-/// Networks, each as `10.0.0.0/8` or as one address.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Vec<String>")]
-pub struct AllowedNetworks(Vec<IpNet>);
-
-impl TryFrom<Vec<String>> for AllowedNetworks {
-    type Error = String;
-
-    fn try_from(texts: Vec<String>) -> Result<Self, String> {
-        let network = |text: &String| {
-            text.parse::<IpNet>()
-                .or_else(|_not_a_net| text.parse::<IpAddr>().map(IpNet::from))
-                .map_err(|_neither| {
-                    format!("\"{text}\" is neither an address nor a network like 10.0.0.0/8")
-                })
-        };
-        texts
-            .iter()
-            .map(network)
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-}
-
-impl AllowedNetworks {
-    pub(super) fn contain(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&address))
     }
 }

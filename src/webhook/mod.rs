@@ -26,7 +26,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use config::{AllowedNetworks, Config};
+pub use config::Config;
 pub use error::{Error, Kind};
 pub use event::{Event, EventType, Resource};
 pub use executions::{Execution, Task};

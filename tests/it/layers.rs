@@ -12,6 +12,7 @@ const LINES: &[&[&str]] = &[
         "backoff",
         "clock",
         "failpoint",
+        "network",
         "oci",
         "rate",
         "secret",

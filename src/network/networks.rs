@@ -24,7 +24,7 @@ impl TryFrom<Vec<String>> for Networks {
 }
 
 /// Reads `10.0.0.0/8`, or an address.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_not_a_net| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_neither| {
