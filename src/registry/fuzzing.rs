@@ -6,7 +6,7 @@ use super::{
     EndpointUrl,
     client::{self, Cursor},
     credential::Challenge,
-    endpoint,
+    guard,
 };
 
 /// What an answer asks for.
@@ -38,7 +38,7 @@ pub fn challenge(headers: &HeaderMap) -> Option<Asked> {
 
 /// Whether `registry` may have its credential sent to `other`, and send us on to it.
 pub fn may_lead_to(registry: &EndpointUrl, other: &Uri) -> bool {
-    endpoint::may_lead_to(registry, other).is_ok()
+    guard::may_lead_to(registry, other).is_ok()
 }
 
 /// What a `Location` in the answer to `request` means: a path of this registry, or a URL.

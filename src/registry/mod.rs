@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod guard;
 mod ping;
 mod provider;
 mod remote;

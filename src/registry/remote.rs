@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use super::{
     Authentication, Config, Endpoint, EndpointUrl, Error, USER_AGENT,
     credential::{Authorizer, Refused},
-    endpoint::may_lead_to,
+    guard::may_lead_to,
     provider::{Adapted, HARBOR_REPOSITORIES, Provider, harbor_catalog},
     transport::Transport,
 };

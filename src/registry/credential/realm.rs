@@ -7,8 +7,9 @@ use url::form_urlencoded::Serializer;
 use super::{Issued, IssuedToken, authorizer::NoToken, basic};
 use crate::{
     registry::{
-        endpoint::{Credential, EndpointUrl, may_lead_to},
+        endpoint::{Credential, EndpointUrl},
         error::Refusal,
+        guard::may_lead_to,
         transport::Transport,
     },
     secret::Secret,

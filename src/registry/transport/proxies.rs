@@ -16,7 +16,7 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tower::Service;
 
-use crate::{registry::endpoint::is_local, wire::BoxError};
+use crate::{registry::guard::is_local, wire::BoxError};
 
 /// Which HTTP proxy leads to which host; none by default. The proxy is asked for a tunnel
 /// (CONNECT), to plain HTTP registries too. This machine is never reached through a proxy.

@@ -1,0 +1,112 @@
+use std::net::IpAddr;
+
+use http::{Uri, uri::Scheme};
+use url::Host;
+
+use crate::registry::EndpointUrl;
+
+/// Whether a registry at `registry` may send us on to `other`: a storage or token service of
+/// its own choosing. It may not lead an encrypted exchange into plain text, nor from a named
+/// host to addresses that only this machine or its network segment can see.
+pub(in crate::registry) fn may_lead_to(
+    registry: &EndpointUrl,
+    other: &Uri,
+) -> Result<(), &'static str> {
+    if other.scheme() != Some(&Scheme::HTTPS) && !registry.is_plain() {
+        return Err("an https registry may not lead to a plain http address");
+    }
+    let Some(host) = other.host() else {
+        return Err("the address has no host");
+    };
+    if host.eq_ignore_ascii_case(registry.host()) {
+        return Ok(());
+    }
+    let internal = match Host::parse(host) {
+        Ok(Host::Ipv4(ip)) => is_internal(ip.into()),
+        Ok(Host::Ipv6(ip)) => is_internal(ip.into()),
+        Ok(Host::Domain(name)) => is_localhost(&name),
+        Err(_malformed) => true,
+    };
+    if internal && !is_local(registry.host()) {
+        return Err("a registry may not lead to this machine's own addresses");
+    }
+    Ok(())
+}
+
+/// An IPv4 address written as an IPv6 one (`::ffff:127.0.0.1`) is reached like itself.
+fn is_internal(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    is_link_local || ip.is_loopback() || ip.is_unspecified()
+}
+
+pub(in crate::registry) fn is_local(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Ipv4(ip)) => ip.is_loopback(),
+        Ok(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
+        Ok(Host::Domain(name)) => is_localhost(&name),
+        Err(_malformed) => false,
+    }
+}
+
+/// Also with the dot that ends a name of the whole DNS; all below it is this machine, too
+/// (RFC 6761 §6.3).
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> EndpointUrl {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_registry_may_not_lead_into_plain_text_or_into_this_machine() {
+        for (registry, other, allowed) in [
+            ("https://r.example", "https://storage.example/x", true),
+            ("https://r.example", "http://storage.example/x", false),
+            ("http://r.example", "http://storage.example/x", true),
+            ("http://r.example", "http://169.254.169.254/latest", false),
+            ("https://r.example", "https://127.0.0.1/x", false),
+            ("https://r.example", "https://localhost/x", false),
+            ("https://r.example", "https://localhost./x", false),
+            ("https://r.example", "https://a.localhost./x", false),
+            ("https://r.example", "https://[::1]/x", false),
+            ("https://r.example", "https://[::ffff:127.0.0.1]/x", false),
+            (
+                "https://r.example",
+                "https://[::ffff:169.254.169.254]/",
+                false,
+            ),
+            ("https://r.example", "https://[::ffff:0.0.0.0]/x", false),
+            ("https://r.example", "https://[::ffff:10.0.0.7]/x", true),
+            (
+                "http://[::ffff:127.0.0.1]:5000",
+                "http://127.0.0.1:5001/",
+                true,
+            ),
+            ("https://r.example", "https://10.0.0.7/x", true),
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token", true),
+            ("http://127.0.0.1:5000", "http://localhost:5001/token", true),
+            (
+                "http://localhost.:5000",
+                "http://127.0.0.1:5001/token",
+                true,
+            ),
+        ] {
+            let other: Uri = other.parse().unwrap();
+            assert_eq!(
+                may_lead_to(&url(registry), &other).is_ok(),
+                allowed,
+                "{registry} {other}"
+            );
+        }
+    }
+}
