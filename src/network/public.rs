@@ -1,11 +1,30 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether the whole internet can reach it, so that nothing behind a firewall answers there. An
-/// IPv4 address written as an IPv6 one (`::ffff:10.0.0.1`) is reached like itself.
+use super::is_metadata;
+
+/// Whether the whole internet can reach it, so that nothing behind a firewall answers there.
 pub fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
+    let address = destination(address);
+    let is_public = match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
+    };
+    is_public && !is_metadata(address)
+}
+
+/// Who answers in the end: the IPv4 address within an IPv6 one that writes it in another way
+/// (`::ffff:10.0.0.1`), or that NAT64 (RFC 6052, its well-known prefix) or 6to4 (RFC 3056) lead
+/// to; else the address itself.
+pub fn destination(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(address) = address.to_canonical() else {
+        return address.to_canonical();
+    };
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+            Ipv4Addr::new(a, b, c, d).into()
+        }
+        _ => address.into(),
     }
 }
 
@@ -29,16 +48,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    let v4 = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
-    };
-    match segments {
-        // NAT64 and 6to4 lead to the IPv4 address within.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            is_public_v4(v4(high, low))
-        }
+    match address.segments() {
         // Global unicast, without Teredo and other protocols (2001::/23) and documentation.
         [first, second, ..] if first & 0xe000 == 0x2000 => {
             let is_protocol = first == 0x2001 && second < 0x200;
@@ -64,6 +74,7 @@ mod tests {
             "100.127.255.254",
             "127.0.0.1",
             "127.8.8.8",
+            "168.63.129.16",
             "169.254.169.254",
             "172.16.0.1",
             "172.31.255.255",
