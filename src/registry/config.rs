@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::network::Networks;
+
 /// Limits of the connections to one remote registry.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -25,6 +27,9 @@ pub struct Config {
     pub pool_max_idle: usize,
     /// Bearer tokens kept, one for each scope.
     pub max_cached_tokens: usize,
+    /// Networks that are not public and where a registry at a public address may lead to all the
+    /// same: to its storage, its token service. Never loopback, link-local or metadata ones.
+    pub allowed_networks: Networks,
 }
 
 impl Default for Config {
@@ -38,6 +43,7 @@ impl Default for Config {
             pool_idle_timeout_seconds: 30,
             pool_max_idle: 64,
             max_cached_tokens: 4096,
+            allowed_networks: Networks::default(),
         }
     }
 }

@@ -192,6 +192,12 @@ impl fmt::Display for EndpointUrl {
     }
 }
 
+/// The port of an `http` or `https` URI, be it written or not.
+pub(super) fn port(uri: &Uri) -> u16 {
+    let is_https = uri.scheme() == Some(&Scheme::HTTPS);
+    uri.port_u16().unwrap_or(if is_https { 443 } else { 80 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use super::{
     Authentication, Config, Endpoint, EndpointUrl, Error, USER_AGENT,
     credential::{Authorizer, Refused},
-    guard::may_lead_to,
+    guard::{Guard, Names, SystemNames, may_lead_to},
     provider::{Adapted, HARBOR_REPOSITORIES, Provider, harbor_catalog},
     transport::Transport,
 };
@@ -40,12 +40,13 @@ impl Remote {
         config: &Config,
     ) -> Result<Self, Error> {
         let authorizer = Authorizer::new(authentication, &endpoint.url, config)?;
-        Self::with_authorizer(endpoint, authorizer, config)
+        Self::with_authorizer(endpoint, authorizer, Arc::new(SystemNames), config)
     }
 
     pub(super) fn with_authorizer(
         endpoint: &Endpoint,
         authorizer: Authorizer,
+        names: Arc<dyn Names>,
         config: &Config,
     ) -> Result<Self, Error> {
         let trust = tls::ClientTrust {
@@ -56,11 +57,15 @@ impl Remote {
             address: endpoint.url.address().to_owned(),
             reason: error.to_string(),
         })?;
+        let url = endpoint.provider.registry_url(&endpoint.url);
+        let proxies = endpoint.proxies.clone();
+        let guard = Guard::new(&url, &proxies, config.allowed_networks.clone(), names)
+            .with_api(authorizer.api());
         Ok(Self(Arc::new(Inner {
             provider: endpoint.provider,
-            url: endpoint.provider.registry_url(&endpoint.url),
+            url,
             authorizer,
-            transport: Transport::new(config, tls, endpoint.proxies.clone()),
+            transport: Transport::new(config, tls, proxies, guard),
         })))
     }
 
@@ -185,11 +190,12 @@ impl Inner {
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, ExchangeError> {
-        may_lead_to(&self.url, request.uri()).map_err(|reason| self.not_sent(reason))?;
         let authority = request
             .uri()
             .authority()
             .map_or("", |authority| authority.as_str());
+        may_lead_to(&self.url, request.uri())
+            .map_err(|reason| self.not_sent(format!("it leads to {authority}: {reason}")))?;
         let host = HeaderValue::from_str(authority).map_err(|error| self.not_sent(error))?;
         request.headers_mut().insert(header::HOST, host);
         self.transport.exchange(request).await

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
 use super::{
     Access, Authentication, Issued, TokenSource, basic,
@@ -138,6 +138,14 @@ impl Authorizer {
                 }
                 challenged.header(transport, access, None).await
             }
+        }
+    }
+
+    /// An API beside the registry's that is asked without the registry naming it.
+    pub(in crate::registry) fn api(&self) -> Option<&Uri> {
+        match self {
+            Self::Ecr(ecr) => Some(ecr.uri()),
+            Self::Anonymous | Self::Basic(_) | Self::Issuer { .. } | Self::Challenged(_) => None,
         }
     }
 

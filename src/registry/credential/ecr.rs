@@ -169,6 +169,10 @@ impl Ecr {
         self.0.passwords.header(KEY, issue).await
     }
 
+    pub(super) fn uri(&self) -> &Uri {
+        &self.0.api.uri
+    }
+
     pub(super) fn forget(&self, refused: &HeaderValue) {
         self.0.passwords.forget(KEY, refused);
     }

@@ -1,6 +1,14 @@
-//! Where a registry may lead the gateway: by redirects, upload locations, links and the token
-//! services that it names. Must not know what is sent there.
+//! Where a registry may lead the gateway: by redirects, upload locations and the token services
+//! that it names.
+//!
+//! [`may_lead_to`] looks at the text of an address before anything is sent; [`Guard`] at what its
+//! host means when it is connected to. Through a proxy only the first is possible, for the proxy
+//! looks names up. Must not know what is sent. Read `addresses.rs` first.
 
+mod addresses;
+mod place;
 mod text;
 
-pub(super) use text::{is_local, may_lead_to};
+pub(super) use addresses::{Forbidden, Guard, Names, SystemNames};
+pub(super) use place::is_local;
+pub(super) use text::may_lead_to;

@@ -1,13 +1,13 @@
-use std::net::IpAddr;
-
 use http::{Uri, uri::Scheme};
 use url::Host;
 
+use super::place::{is_internal, is_local, is_localhost};
 use crate::registry::EndpointUrl;
 
 /// Whether a registry at `registry` may send us on to `other`: a storage or token service of
-/// its own choosing. It may not lead an encrypted exchange into plain text, nor from a named
-/// host to addresses that only this machine or its network segment can see.
+/// its own choosing, by what the text of `other` says. It may not lead an encrypted exchange into
+/// plain text, nor from a named host to addresses that only this machine or its network segment
+/// can see. What a name means is looked at by [`super::Guard`].
 pub(in crate::registry) fn may_lead_to(
     registry: &EndpointUrl,
     other: &Uri,
@@ -31,32 +31,6 @@ pub(in crate::registry) fn may_lead_to(
         return Err("a registry may not lead to this machine's own addresses");
     }
     Ok(())
-}
-
-/// An IPv4 address written as an IPv6 one (`::ffff:127.0.0.1`) is reached like itself.
-fn is_internal(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    let is_link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    is_link_local || ip.is_loopback() || ip.is_unspecified()
-}
-
-pub(in crate::registry) fn is_local(host: &str) -> bool {
-    match Host::parse(host) {
-        Ok(Host::Ipv4(ip)) => ip.is_loopback(),
-        Ok(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
-        Ok(Host::Domain(name)) => is_localhost(&name),
-        Err(_malformed) => false,
-    }
-}
-
-/// Also with the dot that ends a name of the whole DNS; all below it is this machine, too
-/// (RFC 6761 §6.3).
-fn is_localhost(name: &str) -> bool {
-    let name = name.trim_end_matches('.');
-    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -86,6 +60,10 @@ mod tests {
                 false,
             ),
             ("https://r.example", "https://[::ffff:0.0.0.0]/x", false),
+            ("https://r.example", "https://[64:ff9b::7f00:1]/x", false),
+            ("https://r.example", "https://[fd00:ec2::254]/x", false),
+            ("https://r.example", "https://168.63.129.16/x", false),
+            ("https://r.example", "https://2130706433/x", false),
             ("https://r.example", "https://[::ffff:10.0.0.7]/x", true),
             (
                 "http://[::ffff:127.0.0.1]:5000",

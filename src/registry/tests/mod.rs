@@ -1,9 +1,10 @@
 //! The client against a real registry (`distribution.rs`), and against a peer that does what no
-//! good registry does (`faults.rs`, `challenges.rs`).
+//! good registry does (`faults.rs`, `challenges.rs`, `leading.rs`).
 
 mod challenges;
 mod distribution;
 mod faults;
+mod leading;
 mod peer;
 mod pings;
 mod providers;

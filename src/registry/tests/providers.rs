@@ -19,6 +19,7 @@ use crate::{
     registry::{
         Account, Client, Config, Credential, Endpoint, Error, Kind, PageOf, Provider, Remote,
         credential::{Api, Authorizer, Ecr, Tokens},
+        guard::SystemNames,
     },
     secret::Secret,
 };
@@ -299,7 +300,13 @@ fn ecr(peer: &Peer, key: &str) -> Client {
         ..plain_endpoint(&peer.address)
     };
     let authorizer = Authorizer::Ecr(Ecr::new(api, Tokens::new(1)));
-    let remote = Remote::with_authorizer(&endpoint, authorizer, &Config::default()).unwrap();
+    let remote = Remote::with_authorizer(
+        &endpoint,
+        authorizer,
+        Arc::new(SystemNames),
+        &Config::default(),
+    )
+    .unwrap();
     Client::new(remote.exchange())
 }
 

@@ -8,11 +8,16 @@ use tokio::{
 };
 
 use super::{
-    Distribution, Setup, client, name,
+    Distribution, Setup, client,
+    leading::{self, Told},
+    name,
     peer::{Peer, Reply, answer},
     plain_endpoint, tag,
 };
-use crate::registry::{Config, Endpoint, Proxies, ping};
+use crate::{
+    oci::Digest,
+    registry::{Config, Endpoint, Proxies, ping},
+};
 
 struct Proxy {
     address: String,
@@ -114,6 +119,38 @@ async fn this_machine_and_excepted_hosts_are_reached_directly() {
     let error = ping(&excepted, &Config::default()).await.unwrap_err();
     assert!(error.to_string().contains("is not known"), "{error}");
     assert!(proxy.asked().is_empty(), "{:?}", proxy.asked());
+}
+
+#[tokio::test]
+async fn a_registry_behind_a_proxy_may_not_lead_to_inner_names_past_it() {
+    let peer = Peer::start(|seen| {
+        let location = if seen.starts_with("GET /v2/a/past/") {
+            "Location: http://direct.example/x\r\n"
+        } else {
+            "Location: http://storage.invalid:5001/x\r\n"
+        };
+        Reply::Keep(if seen.starts_with("GET /x ") {
+            answer("200 OK", "", "content")
+        } else {
+            answer("307 Temporary Redirect", location, "")
+        })
+    })
+    .await;
+    let proxy = Proxy::to(peer.address.clone()).await;
+    let proxies = Proxies::all(&format!("http://{}", proxy.address), "direct.example");
+    let names = Told::new([
+        ("registry.invalid", &[&["10.0.0.1"]]),
+        ("direct.example", &[&["192.0.2.2"]]),
+    ]);
+    let endpoint = through(proxies, "http://registry.invalid:5000");
+    let client = leading::client(&endpoint, &names);
+    let digest = Digest::sha256(b"content");
+    let error = client.blob(&name("a/past"), &digest).await.unwrap_err();
+    let said = "leads to direct.example, which is at 192.0.2.2";
+    assert!(error.to_string().contains(said), "{error}");
+    client.blob(&name("a/through"), &digest).await.unwrap();
+    let asked = proxy.asked().join("");
+    assert!(asked.contains("CONNECT storage.invalid:5001 "), "{asked}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use std::{
     io,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -7,12 +8,18 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use hyper_util::{
+    client::legacy::connect::{HttpConnector, dns::GaiResolver},
+    rt::TokioIo,
+};
 use tokio::net::TcpStream;
 use tower::Service;
 
-use super::proxies::{Hop, Proxies};
-use crate::wire::BoxError;
+use super::{
+    lookup::Lookup,
+    proxies::{Hop, Proxies},
+};
+use crate::{registry::guard::Guard, wire::BoxError};
 
 /// Connects over TCP, by a proxy or not, and TLS when the URI says `https`, within one time limit for all of it.
 #[derive(Debug, Clone)]
@@ -22,17 +29,25 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(timeout: Duration, tls: rustls::ClientConfig, proxies: Proxies) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    pub(super) fn new(
+        timeout: Duration,
+        tls: rustls::ClientConfig,
+        proxies: Proxies,
+        guard: Guard,
+    ) -> Self {
+        let guard = Arc::new(guard);
+        let hop = Hop {
+            to_configured: tcp(Lookup::Configured(Arc::clone(&guard))),
+            to_named: tcp(Lookup::Named(Arc::clone(&guard))),
+            to_proxy: tcp(GaiResolver::new()),
+            proxies,
+            guard,
+        };
         let inner = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Hop { tcp, proxies });
+            .wrap_connector(hop);
         Self { inner, timeout }
     }
 }
@@ -57,6 +72,15 @@ impl Service<Uri> for Connector {
         }
         .boxed()
     }
+}
+
+fn tcp<R>(resolver: R) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    tcp
 }
 
 /// Probes find a peer that vanished while it was silent.

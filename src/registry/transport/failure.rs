@@ -4,7 +4,7 @@ use http::Uri;
 use hyper_util::client::legacy;
 
 use super::address;
-use crate::wire::ExchangeError;
+use crate::{registry::guard::Forbidden, wire::ExchangeError};
 
 /// Why an attempt brought no answer.
 pub(super) enum Failure {
@@ -33,7 +33,7 @@ impl Failure {
         match self {
             Self::Client(error) if nothing_was_sent(&error) => ExchangeError::Unreachable {
                 address,
-                source: error.into(),
+                source: forbidden(&error).map_or_else(|| error.into(), Into::into),
             },
             Self::Client(error) => ExchangeError::Interrupted {
                 address,
@@ -45,6 +45,18 @@ impl Failure {
             },
         }
     }
+}
+
+/// What the guard says, without the words around it, which are those of a name that is not known.
+fn forbidden(error: &legacy::Error) -> Option<Forbidden> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
+            return Some(forbidden.clone());
+        }
+        cause = inner.source();
+    }
+    None
 }
 
 /// No connection came about, or hyper gave the request back before writing any of it: that is

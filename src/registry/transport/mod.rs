@@ -1,11 +1,13 @@
 //! HTTP/1.1 to remote hosts: pooled connections, time limits, a bound on requests at once.
 //!
-//! Knows nothing of credentials or registries: it sends what it is given where the URI says.
+//! Knows nothing of credentials or registries: it sends what it is given where the URI says, if
+//! the guard lets it.
 //! HTTP/1.1 only, because parallel blobs are faster on connections of their own than on the
 //! streams of one. This is the hot path of the proxy: bodies pass as hyper made them.
 
 mod connect;
 mod failure;
+mod lookup;
 mod proxies;
 mod receiving;
 mod sending;
@@ -20,7 +22,7 @@ use hyper_util::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Config;
+use super::{Config, guard::Guard};
 use crate::wire::{Body, ExchangeError};
 use connect::Connector;
 pub use proxies::Proxies;
@@ -37,14 +39,22 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(config: &Config, tls: rustls::ClientConfig, proxies: Proxies) -> Self {
+    /// Connects where `proxies` or else `guard` say. Both go by host and port, as the pool does
+    /// (and by the scheme): no request meets a connection that would not be made for it.
+    pub(super) fn new(
+        config: &Config,
+        tls: rustls::ClientConfig,
+        proxies: Proxies,
+        guard: Guard,
+    ) -> Self {
+        let connector = Connector::new(config.connect_timeout(), tls, proxies, guard);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.pool_idle_timeout())
             .pool_max_idle_per_host(config.pool_max_idle)
             .http1_max_buf_size(MAX_BUFFER_BYTES)
             .set_host(false)
-            .build(Connector::new(config.connect_timeout(), tls, proxies));
+            .build(connector);
         Self {
             client,
             slots: Arc::new(Semaphore::new(config.max_concurrent_requests)),

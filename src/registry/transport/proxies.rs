@@ -16,7 +16,11 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tower::Service;
 
-use crate::{registry::guard::is_local, wire::BoxError};
+use super::lookup::Lookup;
+use crate::{
+    registry::guard::{Guard, is_local},
+    wire::BoxError,
+};
 
 /// Which HTTP proxy leads to which host; none by default. The proxy is asked for a tunnel
 /// (CONNECT), to plain HTTP registries too. This machine is never reached through a proxy.
@@ -32,14 +36,23 @@ impl Proxies {
 
     /// A tunnel to the host of `uri`, if a proxy is set for it.
     pub fn tunnel(&self, uri: &Uri) -> Option<BoxFuture<'static, Result<TcpStream, BoxError>>> {
-        let is_local = uri.host().is_some_and(is_local);
-        let matcher = self.0.as_ref().filter(|_| !is_local)?;
-        let proxy = matcher.intercept(uri)?;
+        let proxy = self.intercept(uri)?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         let tunnel = through(&proxy, tcp, uri.clone());
         Some(tunnel.map_ok(TokioIo::into_inner).boxed())
+    }
+
+    /// Whether a proxy is set for the host of `uri`.
+    pub(in crate::registry) fn lead_to(&self, uri: &Uri) -> bool {
+        self.intercept(uri).is_some()
+    }
+
+    fn intercept(&self, uri: &Uri) -> Option<Intercept> {
+        let is_local = uri.host().is_some_and(is_local);
+        let matcher = self.0.as_ref().filter(|_| !is_local)?;
+        matcher.intercept(uri)
     }
 
     #[cfg(test)]
@@ -51,11 +64,15 @@ impl Proxies {
     }
 }
 
-/// Connects over TCP, through a proxy where one is set.
+/// Connects over TCP: through a proxy where one is set, else to what the configuration names or
+/// the guard permits.
 #[derive(Debug, Clone)]
 pub(super) struct Hop {
-    pub(super) tcp: HttpConnector,
+    pub(super) to_configured: HttpConnector<Lookup>,
+    pub(super) to_named: HttpConnector<Lookup>,
+    pub(super) to_proxy: HttpConnector,
     pub(super) proxies: Proxies,
+    pub(super) guard: Arc<Guard>,
 }
 
 impl Service<Uri> for Hop {
@@ -64,16 +81,22 @@ impl Service<Uri> for Hop {
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.tcp.poll_ready(context).map_err(Into::into)
+        self.to_named.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let is_local = uri.host().is_some_and(is_local);
-        let matcher = self.proxies.0.as_ref().filter(|_| !is_local);
-        let Some(proxy) = matcher.and_then(|matcher| matcher.intercept(&uri)) else {
-            return self.tcp.call(uri).map_err(Into::into).boxed();
-        };
-        through(&proxy, self.tcp.clone(), uri)
+        if let Some(proxy) = self.proxies.intercept(&uri) {
+            return through(&proxy, self.to_proxy.clone(), uri);
+        }
+        if self.guard.is_configured(&uri) {
+            return self.to_configured.call(uri).map_err(Into::into).boxed();
+        }
+        let (mut tcp, guard) = (self.to_named.clone(), Arc::clone(&self.guard));
+        async move {
+            guard.permit_literal(&uri).await?;
+            Ok(tcp.call(uri).await?)
+        }
+        .boxed()
     }
 }
 

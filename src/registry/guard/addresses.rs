@@ -1,0 +1,334 @@
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{Uri, uri::PathAndQuery};
+
+use super::place::{Place, is_internal};
+use crate::{
+    network::{Networks, is_public},
+    registry::{EndpointUrl, Proxies, endpoint::port},
+    wire::BoxError,
+};
+
+/// Finds the addresses to connect to on behalf of one registry. Host and port that the
+/// configuration names are connected to wherever they are; others, which the registry has named,
+/// only at addresses that it may lead to: those that the whole internet can reach, and those that
+/// the registry is near to itself. Its own host at another port is one of the others.
+///
+/// What a name means is asked once for a connection, and what is connected to is what was
+/// checked: a name that means another address the next time gains nothing.
+#[derive(Debug)]
+pub(in crate::registry) struct Guard {
+    registry: EndpointUrl,
+    /// The registry's own URI, and that of an API beside it which the registry has not named.
+    configured: Vec<Uri>,
+    allowed: Networks,
+    names: Arc<dyn Names>,
+    /// The farthest place at which the registry was: who was at a public address once comes no
+    /// nearer by saying that its name now means an inner one.
+    place: Mutex<Option<Place>>,
+}
+
+/// Looks names up.
+pub(in crate::registry) trait Names: fmt::Debug + Send + Sync {
+    /// All addresses that a name means now, those to be tried first in front; with any port.
+    fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
+}
+
+/// What the system says: its hosts file, DNS.
+#[derive(Debug)]
+pub(in crate::registry) struct SystemNames;
+
+/// Why a host that a registry has named is not connected to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{registry} leads to {host}, which is at {address}; {reason}")]
+pub(in crate::registry) struct Forbidden {
+    registry: String,
+    host: String,
+    address: IpAddr,
+    reason: &'static str,
+}
+
+impl Guard {
+    /// A registry that a proxy leads to counts as public, unless its URL has an address: its
+    /// name is the proxy's to look up.
+    pub(in crate::registry) fn new(
+        registry: &EndpointUrl,
+        proxies: &Proxies,
+        allowed: Networks,
+        names: Arc<dyn Names>,
+    ) -> Self {
+        let uri = registry.uri(&PathAndQuery::from_static("/"));
+        let configured: Vec<Uri> = uri.into_iter().collect();
+        let is_proxied = configured.iter().any(|uri| proxies.lead_to(uri));
+        let place = Place::of_host(registry.host()).or(is_proxied.then_some(Place::Public));
+        Self {
+            registry: registry.clone(),
+            configured,
+            allowed,
+            names,
+            place: Mutex::new(place),
+        }
+    }
+
+    /// Lets what answers at this URI, too, be wherever it is.
+    pub(in crate::registry) fn with_api(mut self, uri: Option<&Uri>) -> Self {
+        self.configured.extend(uri.cloned());
+        self
+    }
+
+    /// Whether the configuration names host and port of `uri`.
+    pub(in crate::registry) fn is_configured(&self, uri: &Uri) -> bool {
+        self.configured.iter().any(|own| {
+            let (host, own_host) = (uri.host().unwrap_or_default(), own.host());
+            own_host.is_some_and(|own| own.eq_ignore_ascii_case(host)) && port(own) == port(uri)
+        })
+    }
+
+    /// All addresses of a name that the configuration names.
+    pub(in crate::registry) async fn configured_addresses(
+        &self,
+        name: &str,
+    ) -> io::Result<Vec<SocketAddr>> {
+        let found = self.names.addresses(name).await?;
+        if name.eq_ignore_ascii_case(self.registry.host()) {
+            self.note(&found);
+        }
+        Ok(found)
+    }
+
+    /// The addresses that may be connected to of a name that the registry names; an error when
+    /// there are only others.
+    pub(in crate::registry) async fn named_addresses(
+        &self,
+        name: &str,
+    ) -> Result<Vec<SocketAddr>, BoxError> {
+        let (mut permitted, mut refusal) = (Vec::new(), None);
+        for address in self.names.addresses(name).await? {
+            match self.permit(name, address.ip()).await {
+                Ok(()) => permitted.push(address),
+                Err(forbidden) => refusal = Some(forbidden),
+            }
+        }
+        match refusal {
+            Some(forbidden) if permitted.is_empty() => Err(forbidden.into()),
+            _ => Ok(permitted),
+        }
+    }
+
+    /// Whether the host of `uri`, which the registry names, may be connected to if it is an
+    /// address; a name may be looked up.
+    pub(in crate::registry) async fn permit_literal(&self, uri: &Uri) -> Result<(), Forbidden> {
+        let host = uri.host().unwrap_or_default();
+        match host.trim_matches(['[', ']']).parse() {
+            Ok(address) => self.permit(host, address).await,
+            Err(_name) => Ok(()),
+        }
+    }
+
+    async fn permit(&self, host: &str, address: IpAddr) -> Result<(), Forbidden> {
+        let address = address.to_canonical();
+        if is_public(address) {
+            return Ok(());
+        }
+        let reason = match self.place().await {
+            Place::Inner | Place::Public if is_internal(address) => INTERNAL,
+            Place::Here | Place::Inner => return Ok(()),
+            Place::Public if self.allowed.contains(address) => return Ok(()),
+            Place::Public => NOT_PUBLIC,
+        };
+        Err(Forbidden {
+            registry: self.registry.address().to_owned(),
+            host: host.to_owned(),
+            address,
+            reason,
+        })
+    }
+
+    /// Where the registry is. It is looked up here only when nothing was sent to it yet, as when
+    /// an upload of an earlier process goes on at a storage.
+    async fn place(&self) -> Place {
+        let known = *self.lock();
+        if let Some(place) = known {
+            return place;
+        }
+        let found = self.names.addresses(self.registry.host()).await;
+        let place = self.note(&found.unwrap_or_default());
+        place.unwrap_or(Place::Public)
+    }
+
+    /// Takes in where the registry is now; gives the farthest place so far.
+    fn note(&self, found: &[SocketAddr]) -> Option<Place> {
+        let now = found.iter().map(|address| Place::of(address.ip())).max();
+        let mut place = self.lock();
+        *place = (*place).max(now);
+        *place
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Names for SystemNames {
+    fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }.boxed()
+    }
+}
+
+const INTERNAL: &str = "only a registry on this machine may lead to loopback, link-local and \
+     cloud metadata addresses; have the registry name another one";
+const NOT_PUBLIC: &str = "a registry at a public address, or behind a proxy, may lead to public \
+     addresses only; to allow it, list its network in upstream.connections.allowed_networks";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(registry: &str, allowed: &[&str]) -> Guard {
+        let allowed: Vec<String> = allowed.iter().map(|text| (*text).to_owned()).collect();
+        Guard::new(
+            &registry.parse().unwrap(),
+            &Proxies::default(),
+            allowed.try_into().unwrap(),
+            Arc::new(NAMES),
+        )
+    }
+
+    /// Each name of the list means its addresses; others nothing.
+    #[derive(Debug)]
+    struct Told(&'static [(&'static str, &'static [&'static str])]);
+
+    impl Names for Told {
+        fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+            let told = self
+                .0
+                .iter()
+                .find(|(told, _)| told.eq_ignore_ascii_case(name));
+            let parse = |text: &&str| SocketAddr::new(text.parse().unwrap(), 0);
+            let found = told.map(|(_, addresses)| addresses.iter().map(parse).collect());
+            std::future::ready(found.ok_or_else(|| io::Error::other("nobody"))).boxed()
+        }
+    }
+
+    const NAMES: Told = Told(&[
+        ("public.example", &["1.1.1.1", "2600::1"]),
+        ("inner.example", &["10.0.0.1", "fd00::1"]),
+        ("both.example", &["10.0.0.1", "1.1.1.1"]),
+        ("here.example", &["127.0.0.1", "::1"]),
+        ("mixed.example", &["127.0.0.1", "10.0.0.9", "8.8.8.8"]),
+        ("link.example", &["169.254.169.254"]),
+        ("unspecified.example", &["::"]),
+        ("mapped.example", &["::ffff:127.0.0.1"]),
+        (
+            "translated.example",
+            &["64:ff9b::a9fe:a9fe", "2002:7f00:1::"],
+        ),
+        ("metadata.example", &["fd00:ec2::254", "100.100.100.200"]),
+        ("azure.example", &["168.63.129.16"]),
+    ]);
+
+    /// Where `name` may be connected to when the registry names it, or why it may not.
+    async fn found(guard: &Guard, name: &str) -> String {
+        match guard.named_addresses(name).await {
+            Ok(addresses) => addresses
+                .iter()
+                .map(|address| address.ip().to_string())
+                .collect::<Vec<_>>()
+                .join(" "),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_registry_leads_no_nearer_than_it_is_itself() {
+        let refused = "leads to";
+        for (registry, name, expected) in [
+            ("public.example", "public.example", "1.1.1.1 2600::1"),
+            ("inner.example", "public.example", "1.1.1.1 2600::1"),
+            ("inner.example", "inner.example", "10.0.0.1 fd00::1"),
+            ("here.example", "here.example", "127.0.0.1 ::1"),
+            ("link.example", "link.example", refused),
+            ("public.example", "inner.example", refused),
+            ("both.example", "inner.example", refused),
+            ("unknown.example", "inner.example", refused),
+            ("1.1.1.1", "inner.example", refused),
+            ("[2600::1]", "inner.example", refused),
+            ("10.0.0.7", "inner.example", "10.0.0.1 fd00::1"),
+            ("[fd00::7]", "inner.example", "10.0.0.1 fd00::1"),
+            ("10.0.0.7", "here.example", refused),
+            ("inner.example", "here.example", refused),
+            ("inner.example", "mapped.example", refused),
+            ("inner.example", "link.example", refused),
+            ("inner.example", "unspecified.example", refused),
+            ("inner.example", "translated.example", refused),
+            ("inner.example", "metadata.example", refused),
+            ("public.example", "azure.example", refused),
+            ("169.254.0.9", "link.example", refused),
+            ("public.example", "link.example", refused),
+            ("here.example", "inner.example", "10.0.0.1 fd00::1"),
+            ("127.0.0.1:5000", "link.example", "169.254.169.254"),
+            ("localhost:5000", "here.example", "127.0.0.1 ::1"),
+            ("public.example", "mixed.example", "8.8.8.8"),
+            ("inner.example", "mixed.example", "10.0.0.9 8.8.8.8"),
+        ] {
+            let found = found(&guard(registry, &[]), name).await;
+            let is_expected = found == expected || (expected == refused && found.contains(refused));
+            assert!(is_expected, "{registry} {name}: {found}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_configuration_allows_networks_but_never_this_machine() {
+        let guard = guard("public.example", &["10.0.0.0/8", "127.0.0.0/8"]);
+        assert_eq!(found(&guard, "inner.example").await, "10.0.0.1");
+        let refusal = found(&guard, "here.example").await;
+        assert!(refusal.contains("only a registry on this machine"));
+        let literal: Uri = "https://[fd00::9]:8443/x".parse().unwrap();
+        let refusal = guard.permit_literal(&literal).await.unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "public.example leads to [fd00::9], which is at fd00::9; a registry at a public \
+             address, or behind a proxy, may lead to public addresses only; to allow it, list its \
+             network in upstream.connections.allowed_networks"
+        );
+        let literal: Uri = "https://10.9.9.9/x".parse().unwrap();
+        assert_eq!(guard.permit_literal(&literal).await, Ok(()));
+    }
+
+    #[test]
+    fn the_configuration_names_hosts_with_their_ports() {
+        let api = Uri::from_static("https://api.example/");
+        let guard = guard("https://registry.example", &[]).with_api(Some(&api));
+        for (uri, expected) in [
+            ("https://registry.example/x", true),
+            ("https://REGISTRY.example:443/x", true),
+            ("https://api.example:443/", true),
+            ("https://registry.example:8443/x", false),
+            ("http://registry.example/x", false),
+            ("https://registry.example./x", false),
+            ("https://api.example:6443/", false),
+            ("https://storage.example/x", false),
+        ] {
+            assert_eq!(
+                guard.is_configured(&uri.parse().unwrap()),
+                expected,
+                "{uri}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_configuration_names_may_be_anywhere_and_lends_no_other_its_place() {
+        let api = Uri::from_static("https://inner.example/");
+        let guard = guard("public.example", &[]).with_api(Some(&api));
+        let found_there = guard.configured_addresses("inner.example").await.unwrap();
+        assert_eq!(found_there.len(), 2);
+        let refusal = found(&guard, "inner.example").await;
+        assert!(refusal.contains("leads to"), "{refusal}");
+    }
+}

@@ -1,0 +1,60 @@
+use std::net::IpAddr;
+
+use url::Host;
+
+use crate::network::{destination, is_metadata, is_public};
+
+/// Where somebody is, the nearest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// On this machine.
+    Here,
+    /// In a network that is not public.
+    Inner,
+    Public,
+}
+
+impl Place {
+    pub(super) fn of(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        if address.is_loopback() {
+            Self::Here
+        } else if is_public(address) {
+            Self::Public
+        } else {
+            Self::Inner
+        }
+    }
+
+    /// `None` for a name that must be looked up.
+    pub(super) fn of_host(host: &str) -> Option<Self> {
+        match Host::parse(host) {
+            Ok(Host::Ipv4(address)) => Some(Self::of(address.into())),
+            Ok(Host::Ipv6(address)) => Some(Self::of(address.into())),
+            Ok(Host::Domain(name)) => is_localhost(&name).then_some(Self::Here),
+            Err(_malformed) => None,
+        }
+    }
+}
+
+/// Whether only this machine, its network segment or the cloud below it can answer.
+pub(super) fn is_internal(address: IpAddr) -> bool {
+    let address = destination(address);
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    is_link_local || address.is_loopback() || address.is_unspecified() || is_metadata(address)
+}
+
+/// Whether a host is this machine by its text.
+pub(in crate::registry) fn is_local(host: &str) -> bool {
+    Place::of_host(host) == Some(Place::Here)
+}
+
+/// Also with the dot that ends a name of the whole DNS; all below it is this machine, too
+/// (RFC 6761 §6.3).
+pub(super) fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
+}
