@@ -105,6 +105,16 @@ async fn tls_goes_through_the_tunnel_to_the_target_itself() {
 }
 
 #[tokio::test]
+async fn plain_http_goes_through_the_tunnel_to_port_80() {
+    let peer = Peer::start(|_seen| Reply::Keep(answer("200 OK", "", "{}"))).await;
+    let proxy = Proxy::to(peer.address.clone()).await;
+    let proxies = Proxies::all(&format!("http://{}", proxy.address), "");
+    let endpoint = through(proxies, "http://registry.invalid");
+    ping(&endpoint, &Config::default()).await.unwrap();
+    assert!(proxy.asked()[0].starts_with("CONNECT registry.invalid:80 "));
+}
+
+#[tokio::test]
 async fn this_machine_and_excepted_hosts_are_reached_directly() {
     let peer = Peer::start(|_seen| Reply::Keep(answer("200 OK", "", "{}"))).await;
     let proxy = Proxy::to(peer.address.clone()).await;

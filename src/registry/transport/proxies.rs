@@ -18,7 +18,10 @@ use tower::Service;
 
 use super::lookup::Lookup;
 use crate::{
-    registry::guard::{Guard, is_local},
+    registry::{
+        endpoint::port,
+        guard::{Guard, is_local},
+    },
     wire::BoxError,
 };
 
@@ -117,5 +120,20 @@ fn through(
     }
     let proxy = proxy.uri().clone();
     let explain = move |error| format!("no way through the proxy {proxy}: {error}").into();
-    tunnel.call(uri).map_err(explain).boxed()
+    async move {
+        let uri = with_port(&uri)?;
+        tunnel.call(uri).await.map_err(explain)
+    }
+    .boxed()
+}
+
+/// What a [`Tunnel`] leads to, written out: without a port it would ask for 443 whatever the
+/// scheme is.
+fn with_port(uri: &Uri) -> Result<Uri, http::Error> {
+    let host = uri.host().unwrap_or_default();
+    Uri::builder()
+        .scheme(uri.scheme_str().unwrap_or_default())
+        .authority(format!("{host}:{}", port(uri)))
+        .path_and_query("/")
+        .build()
 }
