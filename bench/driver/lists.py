@@ -114,6 +114,7 @@ class Postgres:
 
     def fill(self, artifacts, entries):
         self._psql("-c", statements("lpad(to_hex({}), 64, '0')", artifacts, entries))
+        self._psql("-c", "analyze")
 
     def transactions(self):
         return int(self._psql("-Atc", "select pg_current_xact_id()"))
@@ -159,7 +160,6 @@ def statements(hexadecimal, artifacts, entries):
     delete from audit_counts;
     insert into audit_counts (project, entries)
         select coalesce(project, ''), count(*) from audit_log group by coalesce(project, '');
-    analyze;
     """
 
 

@@ -113,7 +113,7 @@ impl Db {
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.clone().optimize_on_close(true, None))
+            .connect_with(options.clone())
             .await
             .map_err(failed)?;
         let readers = SqlitePoolOptions::new()
@@ -232,6 +232,19 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
     use crate::store::testing;
+
+    /// A table that was small at the last stop would be scanned when it has grown.
+    #[tokio::test]
+    async fn no_statistics_are_kept_of_tables() {
+        let first = testing::sqlite().await;
+        first.close().await;
+        let Db::Lite { writer, .. } = first.again().await else {
+            panic!("not SQLite")
+        };
+        let tables = "select name from sqlite_master where name like 'sqlite_stat%'";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&writer).await.unwrap();
+        assert!(tables.is_empty(), "{tables:?}");
+    }
 
     #[tokio::test]
     async fn the_writer_goes_on_after_the_disk_was_full() {

@@ -56,6 +56,7 @@ const ENTRIES: &[Entry] = &[
     entry!(34, "0034_artifacts_by_push"),
     entry!(35, "0035_group_names"),
     entry!(36, "0036_schedule_overlap"),
+    entry!(37, "0037_no_statistics"),
 ];
 
 /// How many migrations are still to be applied.
@@ -158,6 +159,37 @@ mod tests {
             let error = db.migrate().await.unwrap_err();
             assert!(matches!(error, Error::Newer { found: 9999, .. }), "{error}");
         }
+    }
+
+    /// Not even the connection that drops them goes by statistics which an older version has left.
+    #[tokio::test]
+    async fn statistics_of_small_tables_mislead_nobody() {
+        let db = testing::sqlite().await;
+        let Db::Lite { writer, .. } = &*db else {
+            panic!("not SQLite")
+        };
+        let run = async |text: &'static str| {
+            sqlx::raw_sql(text).execute(writer).await.map(drop).unwrap();
+        };
+        let plan = async || -> String {
+            let text = "explain query plan \
+                select id from projects where name = 'a' and deleted_ms is null";
+            let row = sqlx::query(text).fetch_one(writer).await.unwrap();
+            row.try_get("detail").unwrap()
+        };
+        run("analyze; insert into sqlite_stat1 (tbl, idx, stat) \
+                values ('projects', null, '2'), ('projects', 'projects_name', '2 1'); \
+                analyze sqlite_schema")
+        .await;
+        assert_eq!(plan().await, "SCAN projects");
+        run(include_str!(
+            "../../migrations/sqlite/0037_no_statistics.sql"
+        ))
+        .await;
+        assert_eq!(
+            plan().await,
+            "SEARCH projects USING INDEX projects_name (name=?)"
+        );
     }
 
     /// SQLite otherwise gives the id of the last deleted row to the next one, and jobs, logs and

@@ -68,10 +68,11 @@ sqls! {
                 and digest in (select jsonb_array_elements_text($2::jsonb))";
     SET_EXTRA = "update artifacts set extra_attrs = $2 where id = $1";
     DESCRIBE = "update repositories set description = $2, updated_ms = $3 where id = $1";
-    // A part of an index that is pulled with it counts no second time.
+    // A part of an index that is pulled with it counts no second time. `cross join`: SQLite is to
+    // look for what was pulled, not through the repository.
     COUNT_PULLS = "update repositories set pull_count = pull_count + (\
             select coalesce(sum(pulled.value ->> 'times'), 0) from json_each($2) pulled \
-            join artifacts a on a.digest = pulled.value ->> 'digest' \
+            cross join artifacts a on a.digest = pulled.value ->> 'digest' \
             where a.repository_id = repositories.id and a.listed = true) \
             where name = $1 returning id"
         | "update repositories set pull_count = pull_count + (\

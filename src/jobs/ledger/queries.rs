@@ -25,9 +25,14 @@ sqls! {
     INSTANCE_LEAVE = "delete from job_instances where boot = $1";
     INSTANCES_FORGET = "delete from job_instances where heartbeat_ms < $1";
     INSTANCES = "select * from job_instances order by started_ms, boot";
+    // `+`: SQLite is to look through the index of those that run, not to avoid sorting them.
     WORK = "
-        select id, kind, lease_owner, started_ms from jobs where state = 'running' order by id";
+        select id, kind, lease_owner, started_ms from jobs where state = 'running' order by +id";
+    // The same of those that wait.
     WAITING = "
+        select kind, count(*) as jobs, min(run_at_ms) as oldest_ms from jobs
+         where state in ('ready', 'retry') and run_at_ms <= $1 group by +kind"
+      | "
         select kind, count(*) as jobs, min(run_at_ms) as oldest_ms from jobs
          where state in ('ready', 'retry') and run_at_ms <= $1 group by kind";
     BACKLOGS = "

@@ -185,8 +185,9 @@ sqls! {
     JOBS_EXPIRED = "
         select id from jobs where state = 'running' and lease_until_ms < $1
          order by lease_until_ms limit $2";
+    // `+`: SQLite is to look through the index of those that run, not to avoid sorting them.
     JOBS_FOREIGN = "
-        select id from jobs where state = 'running' and lease_owner <> $1 order by id limit $2";
+        select id from jobs where state = 'running' and lease_owner <> $1 order by +id limit $2";
     JOB_BY_ID = "select * from jobs where id = $1";
     JOBS_DEPTH = "
         select kind, state, count(*) as jobs from jobs where finished_ms is null

@@ -1,0 +1,1 @@
+-- Room: store. Nothing to do: PostgreSQL keeps its statistics up to date itself.
