@@ -26,6 +26,11 @@ impl RepositoryName {
         self.0.split_once('/').map(|(project, _rest)| project)
     }
 
+    /// The project, or the whole name when it belongs to none.
+    pub fn first_component(&self) -> &str {
+        self.project().unwrap_or(&self.0)
+    }
+
     /// The name without its project; the whole name when it belongs to none.
     pub fn within_project(&self) -> &str {
         self.0

@@ -131,8 +131,13 @@ impl Pattern {
 
     /// The text, if it matches nothing but itself.
     pub fn literal(&self) -> Option<&str> {
-        let is_plain = !self.0.is_empty() && !self.0.contains(['*', '?', '[', '{', '\\']);
-        is_plain.then_some(&*self.0)
+        is_plain(&self.0).then_some(&*self.0)
+    }
+
+    /// With what component everything begins that it matches, if it says so: `a` of `a/**`.
+    pub fn first_component(&self) -> Option<&str> {
+        let first = self.0.split('/').next()?;
+        is_plain(first).then_some(first)
     }
 
     /// A text that the pattern matches, for all but odd ones: wildcards become an `x`, classes
@@ -177,6 +182,11 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether the text is there and without anything that means something else than itself.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['*', '?', '[', '{', '\\'])
 }
 
 fn problem_of(text: &str) -> Option<&'static str> {
@@ -331,6 +341,23 @@ mod tests {
                     "`{pattern}` should not match `{text}`"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_first_component_is_known_where_it_is_written_out() {
+        for (pattern, first) in [
+            ("a/**", Some("a")),
+            ("a", Some("a")),
+            ("a/{b,c}", Some("a")),
+            ("", None),
+            ("**/a", None),
+            ("a*/b", None),
+            ("{a/b,c/d}", None),
+            ("[a]/b", None),
+        ] {
+            let pattern = Pattern::parse(pattern).unwrap();
+            assert_eq!(pattern.first_component(), first, "{pattern}");
         }
     }
 

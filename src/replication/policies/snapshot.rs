@@ -38,9 +38,32 @@ pub(in crate::replication) struct Snapshot {
 
 #[derive(Debug, Default)]
 struct Known {
-    policies: Vec<Arc<Policy>>,
+    /// Those that hear events, by the first component of the repositories that they accept: a
+    /// push is compared with what may concern it, not with all.
+    bound: HashMap<Box<str>, Vec<Arc<Policy>>>,
+    /// Those that hear events and accept repositories with any.
+    unbound: Vec<Arc<Policy>>,
     /// Of the registries that are gateways themselves.
     installations: HashMap<RegistryId, String>,
+}
+
+impl Known {
+    fn add(&mut self, policy: Policy) {
+        if !policy.spec.hears_events() {
+            return;
+        }
+        let list = match policy.spec.only_component() {
+            Some(component) => self.bound.entry(component.into()).or_default(),
+            None => &mut self.unbound,
+        };
+        list.push(Arc::new(policy));
+    }
+
+    /// The policies that hear events and may accept the repository.
+    fn hearing(&self, repository: &RepositoryName) -> impl Iterator<Item = &Arc<Policy>> + use<'_> {
+        let bound = self.bound.get(repository.first_component());
+        self.unbound.iter().chain(bound.into_iter().flatten())
+    }
 }
 
 impl Snapshot {
@@ -66,7 +89,8 @@ impl Snapshot {
         change: &Change,
     ) -> Vec<(Arc<Policy>, Vec<Reference>)> {
         let known = self.known.load();
-        let concerned = self.ahead(&known, &change.origin).filter_map(|policy| {
+        let ahead = self.ahead(&known, &change.repository, &change.origin);
+        let concerned = ahead.filter_map(|policy| {
             let references = policy.spec.affected(change);
             (!references.is_empty()).then(|| (Arc::clone(policy), references))
         });
@@ -82,7 +106,7 @@ impl Snapshot {
     ) -> Vec<Target> {
         let known = self.known.load();
         let mut targets = Vec::new();
-        for policy in self.ahead(&known, origin) {
+        for policy in self.ahead(&known, repository, origin) {
             let limited = Limited::Registry(policy.spec.destination);
             if !policy.spec.tees(repository) || self.speeds.of(limited).is_some() {
                 continue;
@@ -102,10 +126,12 @@ impl Snapshot {
         targets
     }
 
-    /// The policies whose destinations a change that comes from `origin` has not passed.
+    /// The policies that may accept `repository` and whose destinations a change that comes from
+    /// `origin` has not passed.
     fn ahead<'k>(
         &self,
         known: &'k Known,
+        repository: &RepositoryName,
         origin: &'k Origin,
     ) -> impl Iterator<Item = &'k Arc<Policy>> + use<'k> {
         let ends_here = origin.has_passed(&self.own) || origin.is_spent();
@@ -113,7 +139,7 @@ impl Snapshot {
             let there = known.installations.get(&policy.spec.destination);
             there.is_some_and(|there| origin.has_passed(there))
         };
-        let policies = known.policies.iter();
+        let policies = known.hearing(repository);
         policies.filter(move |policy| !ends_here && !has_passed(policy))
     }
 
@@ -129,10 +155,8 @@ impl Snapshot {
 
     /// Whether any policy hears events of the repository.
     pub(in crate::replication) fn wants(&self, repository: &RepositoryName) -> bool {
-        let hears = |policy: &Arc<Policy>| {
-            policy.spec.hears_events() && policy.spec.accepts_repository(repository)
-        };
-        self.known.load().policies.iter().any(hears)
+        let accepts = |policy: &Arc<Policy>| policy.spec.accepts_repository(repository);
+        self.known.load().hearing(repository).any(accepts)
     }
 
     /// Reads the policies anew. A row that cannot be read is reported and left out: it must
@@ -140,30 +164,26 @@ impl Snapshot {
     pub(in crate::replication) async fn refresh(&self, db: &Db) -> Result<(), Error> {
         let revision = queries::revision(db).await?;
         let rows = queries::all(db).await?;
-        let mut policies = Vec::with_capacity(rows.len());
+        let mut known = Known::default();
+        let mut speeds = HashMap::new();
         for row in rows {
             match Policy::try_from(row) {
-                Ok(policy) => policies.push(Arc::new(policy)),
+                Ok(policy) => {
+                    speeds.insert(Limited::Policy(policy.id), policy.spec.speed_kbps);
+                    known.add(policy);
+                }
                 Err(error) => tracing::error!(%error, "a replication policy is unreadable"),
             }
         }
-        let mut speeds = HashMap::new();
-        for policy in &policies {
-            speeds.insert(Limited::Policy(policy.id), policy.spec.speed_kbps);
-        }
-        let mut installations = HashMap::new();
         for row in registries::queries::traits(db).await? {
             let (id, speed) = (RegistryId(row.id), row.speed_kbps);
             let speed = speed.and_then(|speed| u32::try_from(speed).ok());
             speeds.insert(Limited::Registry(id), speed);
             row.installation
-                .and_then(|name| installations.insert(id, name));
+                .and_then(|name| known.installations.insert(id, name));
         }
         self.speeds.set(speeds);
-        self.known.store(Arc::new(Known {
-            policies,
-            installations,
-        }));
+        self.known.store(Arc::new(known));
         self.revision.store(revision, Ordering::Release);
         Ok(())
     }

@@ -131,6 +131,15 @@ impl PolicySpec {
         self.accepts_repository(&name).then_some(name)
     }
 
+    /// With what component every repository begins that can be accepted, when a name filter
+    /// says so.
+    pub fn only_component(&self) -> Option<&str> {
+        self.filters.iter().find_map(|filter| match filter {
+            Filter::Name(pattern) => pattern.first_component(),
+            Filter::Tag(..) | Filter::Resource(_) | Filter::Label(..) => None,
+        })
+    }
+
     pub fn accepts_repository(&self, repository: &RepositoryName) -> bool {
         self.filters
             .iter()

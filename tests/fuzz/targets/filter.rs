@@ -22,6 +22,9 @@ fuzz_target!(|data: &str| {
         if let Some(literal) = pattern.literal() {
             assert_eq!(matched, literal == text, "{pattern} {text}");
         }
+        if let (true, Some(first)) = (matched, pattern.first_component()) {
+            assert_eq!(text.split('/').next(), Some(first), "{pattern} {text}");
+        }
         pattern.example();
     }
     let escaped = literally(text);
