@@ -2,8 +2,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::is_metadata;
 
-/// Whether the whole internet can reach it, so that nothing behind a firewall answers there.
+/// Whether it is one of the addresses that the whole internet can route to. What answers there may
+/// still be behind a firewall: a machine's own public address, or an IPv6 network.
 pub fn is_public(address: IpAddr) -> bool {
+    if is_local_translation(address) {
+        return false;
+    }
     let address = destination(address);
     let is_public = match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -14,18 +18,26 @@ pub fn is_public(address: IpAddr) -> bool {
 
 /// Who answers in the end: the IPv4 address within an IPv6 one that writes it in another way
 /// (`::ffff:10.0.0.1`), or that NAT64 (RFC 6052, its well-known prefix) or 6to4 (RFC 3056) lead
-/// to; else the address itself.
+/// to; else the address itself. NAT64 by a prefix of one's own (RFC 8215) may have the IPv4 address
+/// elsewhere than in the last 32 bits, where it is looked for here; so it is never public.
 pub fn destination(address: IpAddr) -> IpAddr {
     let IpAddr::V6(address) = address.to_canonical() else {
         return address.to_canonical();
     };
     match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => {
             let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
             Ipv4Addr::new(a, b, c, d).into()
         }
         _ => address.into(),
     }
+}
+
+/// `64:ff9b:1::/48`: NAT64 by a prefix of one's own (RFC 8215).
+fn is_local_translation(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.segments()[..3] == [0x64, 0xff9b, 1])
 }
 
 /// <https://www.iana.org/assignments/iana-ipv4-special-registry>
@@ -95,6 +107,8 @@ mod tests {
             "64:ff9b::7f00:1",
             "64:ff9b::a00:1",
             "64:ff9b:1::1",
+            "64:ff9b:1::808:808",
+            "64:ff9b:1:a00:0:100:808:808",
             "100::1",
             "2001::1",
             "2001:db8::1",

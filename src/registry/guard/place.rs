@@ -19,7 +19,7 @@ impl Place {
         let address = address.to_canonical();
         if address.is_loopback() {
             Self::Here
-        } else if is_public(address) {
+        } else if is_public(destination(address)) {
             Self::Public
         } else {
             Self::Inner
