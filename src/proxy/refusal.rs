@@ -164,7 +164,7 @@ impl From<ExchangeError> for Refusal {
     fn from(error: ExchangeError) -> Self {
         tracing::warn!(%error, "the registry behind did not answer");
         match error {
-            ExchangeError::Unreachable { .. } => {
+            ExchangeError::Unreachable { .. } | ExchangeError::Withheld { .. } => {
                 Self::unavailable("the registry behind cannot be reached", RETRY_LATER)
             }
             ExchangeError::Overloaded { .. } => {

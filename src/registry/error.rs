@@ -70,6 +70,9 @@ pub enum Kind {
     },
     /// No connection: nothing was sent.
     Unreachable,
+    /// We send nothing to where the registry leads: it may lead elsewhere the next time, but is
+    /// not away.
+    Withheld,
     /// Broke off: may or may not have taken effect.
     Interrupted,
     /// The registry cannot do this at all.
@@ -92,6 +95,7 @@ impl Error {
             Self::InvalidUrl { .. } | Self::Trust { .. } | Self::Malformed { .. } => Kind::Invalid,
             Self::Exchange { source, .. } => match source {
                 ExchangeError::Unreachable { .. } => Kind::Unreachable,
+                ExchangeError::Withheld { .. } => Kind::Withheld,
                 ExchangeError::Interrupted { .. } => Kind::Interrupted,
                 ExchangeError::Overloaded { .. } => Kind::Overloaded,
             },
@@ -111,6 +115,7 @@ impl Error {
         match self.kind() {
             Kind::TooManyRequests { .. }
             | Kind::Unreachable
+            | Kind::Withheld
             | Kind::Interrupted
             | Kind::Unavailable { .. }
             | Kind::Overloaded

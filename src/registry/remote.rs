@@ -220,7 +220,7 @@ impl Inner {
     }
 
     fn not_sent(&self, reason: impl Into<BoxError>) -> ExchangeError {
-        ExchangeError::Unreachable {
+        ExchangeError::Withheld {
             address: self.url.address().to_owned(),
             source: reason.into(),
         }

@@ -16,6 +16,10 @@ pub enum ExchangeError {
     /// No connection could be made: nothing was sent.
     #[error("cannot reach {address}: {source}")]
     Unreachable { address: String, source: BoxError },
+    /// The service does not send it, because it may not go there or cannot be written: nothing
+    /// was sent. It says nothing of whether the other side answers.
+    #[error("nothing was sent to {address}: {source}")]
+    Withheld { address: String, source: BoxError },
     /// The connection broke or timed out after something may have been sent: the request may
     /// or may not have taken effect.
     #[error("the exchange with {address} broke off: {source}")]

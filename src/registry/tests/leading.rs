@@ -124,7 +124,7 @@ async fn what_a_registry_leads_to_is_not_connected_to_on_this_machine() {
         ]);
         for refused in follow_all(&client(&at_its_name(&peer), &names)).await {
             let error = refused.unwrap_err();
-            assert_eq!(error.kind(), Kind::Unreachable, "{error}");
+            assert_eq!(error.kind(), Kind::Withheld, "{error}");
             let registry = at_its_name(&peer).url;
             let said = format!("{} leads to storage.example, which", registry.address());
             let explained = error.explained();

@@ -31,9 +31,15 @@ impl Failure {
     pub(super) fn into_error(self, uri: &Uri) -> ExchangeError {
         let address = address(uri);
         match self {
-            Self::Client(error) if nothing_was_sent(&error) => ExchangeError::Unreachable {
-                address,
-                source: forbidden(&error).map_or_else(|| error.into(), Into::into),
+            Self::Client(error) if nothing_was_sent(&error) => match forbidden(&error) {
+                Some(forbidden) => ExchangeError::Withheld {
+                    address,
+                    source: forbidden.into(),
+                },
+                None => ExchangeError::Unreachable {
+                    address,
+                    source: error.into(),
+                },
             },
             Self::Client(error) => ExchangeError::Interrupted {
                 address,

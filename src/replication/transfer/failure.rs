@@ -33,6 +33,7 @@ impl Side {
             } => throttled(message, Some(retry_after)),
             Kind::Unreachable => Failure::target_down(message),
             Kind::Unavailable { retry_after: None }
+            | Kind::Withheld
             | Kind::Interrupted
             | Kind::Overloaded
             | Kind::Corrupt => Failure::retryable(message),
@@ -168,6 +169,18 @@ mod tests {
         let failure = Side::Destination.failure(&error);
         let text = "destination: GET /v2/: cannot reach r.example:443: invalid peer certificate: \
                     UnknownIssuer";
+        assert_eq!(failure.message(), text);
+    }
+
+    #[test]
+    fn where_a_registry_may_not_lead_costs_an_attempt_and_parks_nothing() {
+        let address = "storage.example:443".to_owned();
+        let source = "r.example leads to storage.example, which is at 10.0.0.1".into();
+        let withheld = exchange(ExchangeError::Withheld { address, source });
+        let failure = Side::Source.failure(&withheld);
+        assert_eq!(failure.class(), Class::Retryable);
+        let text = "source: GET /v2/: nothing was sent to storage.example:443: r.example leads to \
+                    storage.example, which is at 10.0.0.1";
         assert_eq!(failure.message(), text);
     }
 
