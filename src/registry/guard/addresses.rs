@@ -7,7 +7,7 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Uri, uri::PathAndQuery};
 
-use super::place::{Place, is_internal};
+use super::place::{Place, is_beneath, is_internal, literal};
 use crate::{
     network::{Networks, is_public},
     registry::{EndpointUrl, Proxies, endpoint::port},
@@ -17,7 +17,8 @@ use crate::{
 /// Finds the addresses to connect to on behalf of one registry. Host and port that the
 /// configuration names are connected to wherever they are; others, which the registry has named,
 /// only at addresses that it may lead to: those that the whole internet can reach, and those that
-/// the registry is near to itself. Its own host at another port is one of the others.
+/// the registry is near to itself. Its own host at another port is one of the others, unless the
+/// configuration has it as an address.
 ///
 /// What a name means is asked once for a connection, and what is connected to is what was
 /// checked: a name that means another address the next time gains nothing.
@@ -124,18 +125,19 @@ impl Guard {
     /// address; a name may be looked up.
     pub(in crate::registry) async fn permit_literal(&self, uri: &Uri) -> Result<(), Forbidden> {
         let host = uri.host().unwrap_or_default();
-        match host.trim_matches(['[', ']']).parse() {
-            Ok(address) => self.permit(host, address).await,
-            Err(_name) => Ok(()),
+        match literal(host) {
+            Some(address) => self.permit(host, address).await,
+            None => Ok(()),
         }
     }
 
     async fn permit(&self, host: &str, address: IpAddr) -> Result<(), Forbidden> {
         let address = address.to_canonical();
-        if is_public(address) {
+        if is_public(address) || literal(self.registry.host()) == Some(address) {
             return Ok(());
         }
         let reason = match self.place().await {
+            _ if is_beneath(address) => BENEATH,
             Place::Inner | Place::Public if is_internal(address) => INTERNAL,
             Place::Here | Place::Inner => return Ok(()),
             Place::Public if self.allowed.contains(address) => return Ok(()),
@@ -180,8 +182,10 @@ impl Names for SystemNames {
     }
 }
 
-const INTERNAL: &str = "only a registry on this machine may lead to loopback, link-local and \
-     cloud metadata addresses; have the registry name another one";
+const BENEATH: &str = "no registry may lead to link-local and cloud metadata addresses; have the \
+     registry name another one";
+const INTERNAL: &str = "only a registry on this machine may lead to loopback addresses; have the \
+     registry name another one";
 const NOT_PUBLIC: &str = "a registry at a public address, or behind a proxy, may lead to public \
      addresses only; to allow it, list its network in upstream.connections.allowed_networks";
 
@@ -269,9 +273,12 @@ mod tests {
             ("inner.example", "metadata.example", refused),
             ("public.example", "azure.example", refused),
             ("169.254.0.9", "link.example", refused),
+            ("169.254.169.254:80", "link.example", "169.254.169.254"),
+            ("10.0.0.1", "mapped.example", refused),
             ("public.example", "link.example", refused),
             ("here.example", "inner.example", "10.0.0.1 fd00::1"),
-            ("127.0.0.1:5000", "link.example", "169.254.169.254"),
+            ("127.0.0.1:5000", "link.example", refused),
+            ("here.example", "metadata.example", refused),
             ("localhost:5000", "here.example", "127.0.0.1 ::1"),
             ("public.example", "mixed.example", "8.8.8.8"),
             ("inner.example", "mixed.example", "10.0.0.9 8.8.8.8"),

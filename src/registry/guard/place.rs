@@ -39,12 +39,26 @@ impl Place {
 
 /// Whether only this machine, its network segment or the cloud below it can answer.
 pub(super) fn is_internal(address: IpAddr) -> bool {
-    let address = destination(address);
-    let is_link_local = match address {
+    let at = destination(address);
+    is_beneath(address) || at.is_loopback() || at.is_unspecified()
+}
+
+/// Whether only the network segment or the cloud can answer: of link-local addresses, too, clouds
+/// use many to hand out credentials.
+pub(super) fn is_beneath(address: IpAddr) -> bool {
+    let is_link_local = match destination(address) {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
-    is_link_local || address.is_loopback() || address.is_unspecified() || is_metadata(address)
+    is_link_local || is_metadata(address)
+}
+
+/// The address that a host is, if it is one.
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_matches(['[', ']'])
+        .parse()
+        .ok()
+        .map(|address: IpAddr| address.to_canonical())
 }
 
 /// Whether a host is this machine by its text.

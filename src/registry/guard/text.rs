@@ -1,13 +1,14 @@
 use http::{Uri, uri::Scheme};
 use url::Host;
 
-use super::place::{is_internal, is_local, is_localhost};
+use super::place::{is_beneath, is_internal, is_local, is_localhost};
 use crate::registry::EndpointUrl;
 
 /// Whether a registry at `registry` may send us on to `other`: a storage or token service of
 /// its own choosing, by what the text of `other` says. It may not lead an encrypted exchange into
-/// plain text, nor from a named host to addresses that only this machine or its network segment
-/// can see. What a name means is looked at by [`super::Guard`].
+/// plain text, nor to addresses that only this machine, its network segment or its cloud can see,
+/// but for its own and, when it says itself that it is on this machine, those of this machine. What
+/// a name means is looked at by [`super::Guard`].
 pub(in crate::registry) fn may_lead_to(
     registry: &EndpointUrl,
     other: &Uri,
@@ -21,14 +22,16 @@ pub(in crate::registry) fn may_lead_to(
     if host.eq_ignore_ascii_case(registry.host()) {
         return Ok(());
     }
-    let internal = match Host::parse(host) {
-        Ok(Host::Ipv4(ip)) => is_internal(ip.into()),
-        Ok(Host::Ipv6(ip)) => is_internal(ip.into()),
-        Ok(Host::Domain(name)) => is_localhost(&name),
-        Err(_malformed) => true,
+    let is_here = is_local(registry.host());
+    let is_too_near = if is_here { is_beneath } else { is_internal };
+    let is_refused = match Host::parse(host) {
+        Ok(Host::Ipv4(ip)) => is_too_near(ip.into()),
+        Ok(Host::Ipv6(ip)) => is_too_near(ip.into()),
+        Ok(Host::Domain(name)) => is_localhost(&name) && !is_here,
+        Err(_malformed) => !is_here,
     };
-    if internal && !is_local(registry.host()) {
-        return Err("a registry may not lead to this machine's own addresses");
+    if is_refused {
+        return Err("a registry may not lead to this machine's own addresses or its cloud's");
     }
     Ok(())
 }
@@ -73,6 +76,10 @@ mod tests {
             ("https://r.example", "https://10.0.0.7/x", true),
             ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token", true),
             ("http://127.0.0.1:5000", "http://localhost:5001/token", true),
+            ("http://127.0.0.1:5000", "http://169.254.170.2/x", false),
+            ("http://localhost:5000", "http://[fd00:ec2::254]/x", false),
+            ("http://169.254.0.9:5000", "http://169.254.0.9:5001/", true),
+            ("http://169.254.0.9:5000", "http://169.254.0.8:5001/", false),
             (
                 "http://localhost.:5000",
                 "http://127.0.0.1:5001/token",
