@@ -2,8 +2,8 @@
 //! that it names.
 //!
 //! [`may_lead_to`] looks at the text of an address before anything is sent; [`Guard`] at what its
-//! host means when it is connected to. Through a proxy only the first is possible, for the proxy
-//! looks names up. Must not know what is sent. Read `addresses.rs` first.
+//! host means when it is connected to. Through a proxy that goes for addresses in numbers only, for
+//! the proxy looks names up. Must not know what is sent. Read `addresses.rs` first.
 
 mod addresses;
 mod place;

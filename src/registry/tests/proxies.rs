@@ -132,10 +132,12 @@ async fn this_machine_and_excepted_hosts_are_reached_directly() {
 }
 
 #[tokio::test]
-async fn a_registry_behind_a_proxy_may_not_lead_to_inner_names_past_it() {
+async fn a_registry_behind_a_proxy_may_not_lead_to_inner_names_past_it_nor_to_inner_addresses() {
     let peer = Peer::start(|seen| {
         let location = if seen.starts_with("GET /v2/a/past/") {
             "Location: http://direct.example/x\r\n"
+        } else if seen.starts_with("GET /v2/a/inner/") {
+            "Location: http://10.0.0.9:5001/x\r\n"
         } else {
             "Location: http://storage.invalid:5001/x\r\n"
         };
@@ -155,12 +157,17 @@ async fn a_registry_behind_a_proxy_may_not_lead_to_inner_names_past_it() {
     let endpoint = through(proxies, "http://registry.invalid:5000");
     let client = leading::client(&endpoint, &names);
     let digest = Digest::sha256(b"content");
-    let error = client.blob(&name("a/past"), &digest).await.unwrap_err();
-    let said = "leads to direct.example, which is at 192.0.2.2";
-    assert!(error.to_string().contains(said), "{error}");
+    for (repository, said) in [
+        ("a/past", "leads to direct.example, which is at 192.0.2.2"),
+        ("a/inner", "leads to 10.0.0.9, which is at 10.0.0.9"),
+    ] {
+        let error = client.blob(&name(repository), &digest).await.unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
     client.blob(&name("a/through"), &digest).await.unwrap();
     let asked = proxy.asked().join("");
     assert!(asked.contains("CONNECT storage.invalid:5001 "), "{asked}");
+    assert!(!asked.contains("10.0.0.9"), "{asked}");
 }
 
 #[tokio::test]

@@ -67,8 +67,8 @@ impl Proxies {
     }
 }
 
-/// Connects over TCP: through a proxy where one is set, else to what the configuration names or
-/// the guard permits.
+/// Connects over TCP, to what the configuration names or the guard permits. Where a proxy is set,
+/// it is led to names unseen.
 #[derive(Debug, Clone)]
 pub(super) struct Hop {
     pub(super) to_configured: HttpConnector<Lookup>,
@@ -88,18 +88,24 @@ impl Service<Uri> for Hop {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        let hop = self.clone();
+        async move { hop.connect(uri).await }.boxed()
+    }
+}
+
+impl Hop {
+    async fn connect(mut self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
+        let is_configured = self.guard.is_configured(&uri);
+        if !is_configured {
+            self.guard.permit_literal(&uri).await?;
+        }
         if let Some(proxy) = self.proxies.intercept(&uri) {
-            return through(&proxy, self.to_proxy.clone(), uri);
+            return through(&proxy, self.to_proxy, uri).await;
         }
-        if self.guard.is_configured(&uri) {
-            return self.to_configured.call(uri).map_err(Into::into).boxed();
+        if is_configured {
+            return Ok(self.to_configured.call(uri).await?);
         }
-        let (mut tcp, guard) = (self.to_named.clone(), Arc::clone(&self.guard));
-        async move {
-            guard.permit_literal(&uri).await?;
-            Ok(tcp.call(uri).await?)
-        }
-        .boxed()
+        Ok(self.to_named.call(uri).await?)
     }
 }
 
