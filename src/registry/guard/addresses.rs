@@ -31,7 +31,15 @@ pub(in crate::registry) struct Guard {
     names: Arc<dyn Names>,
     /// The farthest place at which the registry was: who was at a public address once comes no
     /// nearer by saying that its name now means an inner one.
-    place: Mutex<Option<Place>>,
+    seen: Mutex<Option<Seen>>,
+}
+
+/// Where the registry was; the nearer the less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Seen {
+    place: Place,
+    /// Unknown behind a proxy, and of `localhost`.
+    at: Option<IpAddr>,
 }
 
 /// Looks names up.
@@ -46,11 +54,12 @@ pub(in crate::registry) struct SystemNames;
 
 /// Why a host that a registry has named is not connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{registry} leads to {host}, which is at {address}; {reason}")]
+#[error("{registry} leads to {host}, which is at {address}{}; {reason}", and_itself(.seen))]
 pub(in crate::registry) struct Forbidden {
     registry: String,
     host: String,
     address: IpAddr,
+    seen: Seen,
     reason: &'static str,
 }
 
@@ -66,13 +75,14 @@ impl Guard {
         let uri = registry.uri(&PathAndQuery::from_static("/"));
         let configured: Vec<Uri> = uri.into_iter().collect();
         let is_proxied = configured.iter().any(|uri| proxies.lead_to(uri));
+        let at = literal(registry.host());
         let place = Place::of_host(registry.host()).or(is_proxied.then_some(Place::Public));
         Self {
             registry: registry.clone(),
             configured,
             allowed,
             names,
-            place: Mutex::new(place),
+            seen: Mutex::new(place.map(|place| Seen { place, at })),
         }
     }
 
@@ -108,9 +118,14 @@ impl Guard {
         &self,
         name: &str,
     ) -> Result<Vec<SocketAddr>, BoxError> {
+        let found = self.names.addresses(name).await?;
+        if found.iter().all(|address| is_public(address.ip())) {
+            return Ok(found);
+        }
+        let seen = self.seen().await?;
         let (mut permitted, mut refusal) = (Vec::new(), None);
-        for address in self.names.addresses(name).await? {
-            match self.permit(name, address.ip()).await {
+        for address in found {
+            match self.permit(name, address.ip(), seen) {
                 Ok(()) => permitted.push(address),
                 Err(forbidden) => refusal = Some(forbidden),
             }
@@ -123,20 +138,23 @@ impl Guard {
 
     /// Whether the host of `uri`, which the registry names, may be connected to if it is an
     /// address; a name may be looked up.
-    pub(in crate::registry) async fn permit_literal(&self, uri: &Uri) -> Result<(), Forbidden> {
+    pub(in crate::registry) async fn permit_literal(&self, uri: &Uri) -> Result<(), BoxError> {
         let host = uri.host().unwrap_or_default();
         match literal(host) {
-            Some(address) => self.permit(host, address).await,
-            None => Ok(()),
+            Some(address) if !is_public(address) => {
+                let seen = self.seen().await?;
+                Ok(self.permit(host, address, seen)?)
+            }
+            _ => Ok(()),
         }
     }
 
-    async fn permit(&self, host: &str, address: IpAddr) -> Result<(), Forbidden> {
+    fn permit(&self, host: &str, address: IpAddr, seen: Seen) -> Result<(), Forbidden> {
         let address = address.to_canonical();
         if is_public(address) || literal(self.registry.host()) == Some(address) {
             return Ok(());
         }
-        let reason = match self.place().await {
+        let reason = match seen.place {
             _ if is_beneath(address) => BENEATH,
             Place::Inner | Place::Public if is_internal(address) => INTERNAL,
             Place::Here | Place::Inner => return Ok(()),
@@ -147,32 +165,52 @@ impl Guard {
             registry: self.registry.address().to_owned(),
             host: host.to_owned(),
             address,
+            seen,
             reason,
         })
     }
 
     /// Where the registry is. It is looked up here only when nothing was sent to it yet, as when
     /// an upload of an earlier process goes on at a storage.
-    async fn place(&self) -> Place {
+    async fn seen(&self) -> io::Result<Seen> {
         let known = *self.lock();
-        if let Some(place) = known {
-            return place;
+        if let Some(seen) = known {
+            return Ok(seen);
         }
-        let found = self.names.addresses(self.registry.host()).await;
-        let place = self.note(&found.unwrap_or_default());
-        place.unwrap_or(Place::Public)
+        let name = self.registry.host();
+        let explain = |error: &dyn fmt::Display| format!("where {name} is: {error}");
+        let found = self.names.addresses(name).await;
+        let found = found.map_err(|error| io::Error::new(error.kind(), explain(&error)))?;
+        self.note(&found)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, explain(&"no address")))
     }
 
     /// Takes in where the registry is now; gives the farthest place so far.
-    fn note(&self, found: &[SocketAddr]) -> Option<Place> {
-        let now = found.iter().map(|address| Place::of(address.ip())).max();
-        let mut place = self.lock();
-        *place = (*place).max(now);
-        *place
+    fn note(&self, found: &[SocketAddr]) -> Option<Seen> {
+        let now = found.iter().map(|address| Seen::at(address.ip())).max();
+        let mut seen = self.lock();
+        *seen = (*seen).max(now);
+        *seen
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Place>> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn at(address: IpAddr) -> Self {
+        let (place, at) = (Place::of(address), Some(address.to_canonical()));
+        Self { place, at }
+    }
+}
+
+/// The part of a refusal that says where the registry was.
+fn and_itself(seen: &Seen) -> String {
+    match (seen.at, seen.place) {
+        (Some(address), _) => format!(", and was at {address} itself"),
+        (None, Place::Public) => ", and is behind a proxy itself".to_owned(),
+        (None, _) => String::new(),
     }
 }
 
@@ -259,7 +297,6 @@ mod tests {
             ("link.example", "link.example", refused),
             ("public.example", "inner.example", refused),
             ("both.example", "inner.example", refused),
-            ("unknown.example", "inner.example", refused),
             ("1.1.1.1", "inner.example", refused),
             ("[2600::1]", "inner.example", refused),
             ("10.0.0.7", "inner.example", "10.0.0.1 fd00::1"),
@@ -299,12 +336,24 @@ mod tests {
         let refusal = guard.permit_literal(&literal).await.unwrap_err();
         assert_eq!(
             refusal.to_string(),
-            "public.example leads to [fd00::9], which is at fd00::9; a registry at a public \
-             address, or behind a proxy, may lead to public addresses only; to allow it, list its \
+            "public.example leads to [fd00::9], which is at fd00::9, and was at 2600::1 itself; a \
+             registry at a public address, or behind a proxy, may lead to public addresses only; to allow it, list its \
              network in upstream.connections.allowed_networks"
         );
         let literal: Uri = "https://10.9.9.9/x".parse().unwrap();
-        assert_eq!(guard.permit_literal(&literal).await, Ok(()));
+        guard.permit_literal(&literal).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_nobody_finds_is_neither_public_nor_inner() {
+        let guard = guard("unknown.example", &[]);
+        let literal: Uri = "https://10.9.9.9/x".parse().unwrap();
+        let error = guard.permit_literal(&literal).await.unwrap_err();
+        assert_eq!(error.to_string(), "where unknown.example is: nobody");
+        assert!(error.downcast_ref::<Forbidden>().is_none());
+        let error = found(&guard, "inner.example").await;
+        assert_eq!(error, "where unknown.example is: nobody");
+        assert_eq!(found(&guard, "public.example").await, "1.1.1.1 2600::1");
     }
 
     #[test]

@@ -212,7 +212,7 @@ async fn addresses_in_private_networks_are_not_connected_to_for_a_public_registr
     let names = Told::new([("registry.example", &[&["127.0.0.1", "1.1.1.1"]])]);
     for refused in follow_all(&client(&at_its_name(&peer), &names)).await {
         let explained = refused.unwrap_err().explained();
-        let is_told = explained.contains("leads to 192.0.2.7, which is at 192.0.2.7; ")
+        let is_told = explained.contains("leads to 192.0.2.7, which is at 192.0.2.7, and was at 1.1.1.1 itself; ")
             && explained.contains("upstream.connections.allowed_networks");
         assert!(is_told, "{explained}");
     }
