@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use super::{
     Authentication, Config, Endpoint, EndpointUrl, Error, USER_AGENT,
     credential::{Authorizer, Refused},
-    guard::{Guard, Names, SystemNames, may_lead_to},
+    guard::{Guard, SystemNames, may_lead_to},
     provider::{Adapted, HARBOR_REPOSITORIES, Provider, harbor_catalog},
     transport::Transport,
 };
@@ -40,13 +40,14 @@ impl Remote {
         config: &Config,
     ) -> Result<Self, Error> {
         let authorizer = Authorizer::new(authentication, &endpoint.url, config)?;
-        Self::with_authorizer(endpoint, authorizer, Arc::new(SystemNames), config)
+        let guard = Guard::new(endpoint, config, Arc::new(SystemNames));
+        Self::with_authorizer(endpoint, authorizer, guard, config)
     }
 
     pub(super) fn with_authorizer(
         endpoint: &Endpoint,
         authorizer: Authorizer,
-        names: Arc<dyn Names>,
+        guard: Guard,
         config: &Config,
     ) -> Result<Self, Error> {
         let trust = tls::ClientTrust {
@@ -59,8 +60,7 @@ impl Remote {
         })?;
         let url = endpoint.provider.registry_url(&endpoint.url);
         let proxies = endpoint.proxies.clone();
-        let guard = Guard::new(&url, &proxies, config.allowed_networks.clone(), names)
-            .with_api(authorizer.api());
+        let guard = guard.with_api(authorizer.api());
         Ok(Self(Arc::new(Inner {
             provider: endpoint.provider,
             url,

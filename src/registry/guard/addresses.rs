@@ -10,7 +10,7 @@ use http::{Uri, uri::PathAndQuery};
 use super::place::{Place, is_beneath, is_internal, literal};
 use crate::{
     network::{Networks, is_public},
-    registry::{EndpointUrl, Proxies, endpoint::port},
+    registry::{Config, Endpoint, EndpointUrl, endpoint::port},
     wire::BoxError,
 };
 
@@ -29,8 +29,10 @@ pub(in crate::registry) struct Guard {
     configured: Vec<Uri>,
     allowed: Networks,
     names: Arc<dyn Names>,
-    /// The farthest place at which the registry was: who was at a public address once comes no
-    /// nearer by saying that its name now means an inner one.
+    /// The farthest place at which the registry was connected to: who was at a public address once
+    /// comes no nearer by saying that its name now means an inner one. Addresses that its name
+    /// means as well do not count, as an inner registry may have a public one that is not reached
+    /// from here: what an inner address says is not an attacker's.
     seen: Mutex<Option<Seen>>,
 }
 
@@ -67,20 +69,20 @@ impl Guard {
     /// A registry that a proxy leads to counts as public, unless its URL has an address: its
     /// name is the proxy's to look up.
     pub(in crate::registry) fn new(
-        registry: &EndpointUrl,
-        proxies: &Proxies,
-        allowed: Networks,
+        endpoint: &Endpoint,
+        config: &Config,
         names: Arc<dyn Names>,
     ) -> Self {
+        let registry = endpoint.provider.registry_url(&endpoint.url);
         let uri = registry.uri(&PathAndQuery::from_static("/"));
         let configured: Vec<Uri> = uri.into_iter().collect();
-        let is_proxied = configured.iter().any(|uri| proxies.lead_to(uri));
+        let is_proxied = configured.iter().any(|uri| endpoint.proxies.lead_to(uri));
         let at = literal(registry.host());
         let place = Place::of_host(registry.host()).or(is_proxied.then_some(Place::Public));
         Self {
-            registry: registry.clone(),
+            registry,
             configured,
-            allowed,
+            allowed: config.allowed_networks.clone(),
             names,
             seen: Mutex::new(place.map(|place| Seen { place, at })),
         }
@@ -105,11 +107,21 @@ impl Guard {
         &self,
         name: &str,
     ) -> io::Result<Vec<SocketAddr>> {
-        let found = self.names.addresses(name).await?;
-        if name.eq_ignore_ascii_case(self.registry.host()) {
-            self.note(&found);
+        self.names.addresses(name).await
+    }
+
+    /// Takes in that `uri`, which the configuration names, was connected to at this address.
+    pub(in crate::registry) fn note_connection(&self, uri: &Uri, address: IpAddr) {
+        let host = uri.host().unwrap_or_default();
+        if host.eq_ignore_ascii_case(self.registry.host()) {
+            self.note(address);
         }
-        Ok(found)
+    }
+
+    /// Takes in that the registry was at this address.
+    pub(in crate::registry) fn note(&self, address: IpAddr) {
+        let mut seen = self.lock();
+        *seen = (*seen).max(Some(Seen::at(address)));
     }
 
     /// The addresses that may be connected to of a name that the registry names; an error when
@@ -170,8 +182,8 @@ impl Guard {
         })
     }
 
-    /// Where the registry is. It is looked up here only when nothing was sent to it yet, as when
-    /// an upload of an earlier process goes on at a storage.
+    /// Where the registry was. What its name means counts only until it was connected to, as when
+    /// an upload of an earlier process goes on at a storage: then the farthest of all addresses.
     async fn seen(&self) -> io::Result<Seen> {
         let known = *self.lock();
         if let Some(seen) = known {
@@ -181,16 +193,8 @@ impl Guard {
         let explain = |error: &dyn fmt::Display| format!("where {name} is: {error}");
         let found = self.names.addresses(name).await;
         let found = found.map_err(|error| io::Error::new(error.kind(), explain(&error)))?;
-        self.note(&found)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, explain(&"no address")))
-    }
-
-    /// Takes in where the registry is now; gives the farthest place so far.
-    fn note(&self, found: &[SocketAddr]) -> Option<Seen> {
-        let now = found.iter().map(|address| Seen::at(address.ip())).max();
-        let mut seen = self.lock();
-        *seen = (*seen).max(now);
-        *seen
+        let farthest = found.iter().map(|address| Seen::at(address.ip())).max();
+        farthest.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, explain(&"no address")))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Seen>> {
@@ -233,12 +237,12 @@ mod tests {
 
     fn guard(registry: &str, allowed: &[&str]) -> Guard {
         let allowed: Vec<String> = allowed.iter().map(|text| (*text).to_owned()).collect();
-        Guard::new(
-            &registry.parse().unwrap(),
-            &Proxies::default(),
-            allowed.try_into().unwrap(),
-            Arc::new(NAMES),
-        )
+        let config = Config {
+            allowed_networks: allowed.try_into().unwrap(),
+            ..Config::default()
+        };
+        let endpoint = Endpoint::new(registry.parse().unwrap());
+        Guard::new(&endpoint, &config, Arc::new(NAMES))
     }
 
     /// Each name of the list means its addresses; others nothing.
@@ -379,11 +383,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_farthest_address_that_a_registry_was_connected_to_counts() {
+        let guard = guard("both.example", &[]);
+        let own = Uri::from_static("https://BOTH.example/v2/");
+        let refusal = found(&guard, "inner.example").await;
+        assert!(refusal.contains("and was at 1.1.1.1 itself"), "{refusal}");
+        for (address, may_lead_there) in
+            [("10.0.0.1", true), ("1.1.1.1", false), ("10.0.0.1", false)]
+        {
+            guard.note_connection(&own, address.parse().unwrap());
+            let found = found(&guard, "inner.example").await;
+            assert_eq!(found == "10.0.0.1 fd00::1", may_lead_there, "{found}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_the_configuration_names_may_be_anywhere_and_lends_no_other_its_place() {
         let api = Uri::from_static("https://inner.example/");
         let guard = guard("public.example", &[]).with_api(Some(&api));
         let found_there = guard.configured_addresses("inner.example").await.unwrap();
         assert_eq!(found_there.len(), 2);
+        guard.note_connection(&api, "10.0.0.1".parse().unwrap());
         let refusal = found(&guard, "inner.example").await;
         assert!(refusal.contains("leads to"), "{refusal}");
     }

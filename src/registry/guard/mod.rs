@@ -9,6 +9,8 @@ mod addresses;
 mod place;
 mod text;
 
-pub(super) use addresses::{Forbidden, Guard, Names, SystemNames};
+#[cfg(test)]
+pub(super) use addresses::Names;
+pub(super) use addresses::{Forbidden, Guard, SystemNames};
 pub(super) use place::is_local;
 pub(super) use text::may_lead_to;

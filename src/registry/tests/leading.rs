@@ -17,7 +17,9 @@ use super::{
 use crate::{
     oci::Digest,
     registry::{
-        Client, Config, Endpoint, Error, Kind, Remote, credential::Authorizer, guard::Names,
+        Client, Config, Endpoint, Error, Kind, Remote,
+        credential::Authorizer,
+        guard::{Guard, Names},
     },
     wire::collect,
 };
@@ -58,6 +60,11 @@ impl Names for Told {
 }
 
 pub(super) fn client(endpoint: &Endpoint, names: &Arc<Told>) -> Client {
+    client_seen_at(None, endpoint, names)
+}
+
+/// As if a connection to this address of the registry had been made before.
+fn client_seen_at(address: Option<&str>, endpoint: &Endpoint, names: &Arc<Told>) -> Client {
     // What is connected to all the same says nothing: that is to show soon.
     let config = Config {
         idle_timeout_seconds: 5,
@@ -67,7 +74,11 @@ pub(super) fn client(endpoint: &Endpoint, names: &Arc<Told>) -> Client {
     let authentication = endpoint.provider.authentication(endpoint);
     let authorizer = Authorizer::new(authentication, &endpoint.url, &config).unwrap();
     let names = Arc::clone(names) as Arc<dyn Names>;
-    let remote = Remote::with_authorizer(endpoint, authorizer, names, &config);
+    let guard = Guard::new(endpoint, &config, names);
+    if let Some(address) = address {
+        guard.note(address.parse().unwrap());
+    }
+    let remote = Remote::with_authorizer(endpoint, authorizer, guard, &config);
     Client::new(remote.unwrap().exchange())
 }
 
@@ -119,10 +130,11 @@ async fn what_a_registry_leads_to_is_not_connected_to_on_this_machine() {
     let peer = leading("storage.example", inner.local_addr().unwrap().port()).await;
     for meaning in HERE {
         let names = Told::new([
-            ("registry.example", &[&["127.0.0.1", "1.1.1.1"]]),
+            ("registry.example", &[&["127.0.0.1"]]),
             ("storage.example", meaning),
         ]);
-        for refused in follow_all(&client(&at_its_name(&peer), &names)).await {
+        let client = client_seen_at(PUBLIC, &at_its_name(&peer), &names);
+        for refused in follow_all(&client).await {
             let error = refused.unwrap_err();
             assert_eq!(error.kind(), Kind::Withheld, "{error}");
             let registry = at_its_name(&peer).url;
@@ -147,7 +159,8 @@ async fn a_registry_on_this_machine_may_lead_to_it() {
     let port = storage.address.rsplit_once(':').unwrap().1.parse().unwrap();
     let peer = leading("storage.example", port).await;
     let names = Told::new([
-        ("registry.example", &[&["127.0.0.1"]]),
+        // What it is not connected to at does not count.
+        ("registry.example", &[&["127.0.0.1", "1.1.1.1"]]),
         ("storage.example", &[&["127.0.0.1"]]),
     ]);
     let client = client(&at_its_name(&peer), &names);
@@ -166,14 +179,11 @@ async fn a_name_is_looked_up_once_and_a_registry_comes_no_nearer() {
     inner.set_nonblocking(true).unwrap();
     let peer = leading("storage.example", inner.local_addr().unwrap().port()).await;
     let names = Told::new([
-        // It was at a public address, and would be on this machine from then on.
-        (
-            "registry.example",
-            &[&["127.0.0.1", "1.1.1.1"], &["127.0.0.1"]],
-        ),
+        ("registry.example", &[&["127.0.0.1"]]),
         ("storage.example", &[&["127.0.0.1"]]),
     ]);
-    let client = client(&at_its_name(&peer), &names);
+    // It was at a public address, and would be on this machine from then on.
+    let client = client_seen_at(PUBLIC, &at_its_name(&peer), &names);
     let (repository, digest) = (name("a/b"), Digest::sha256(b"content"));
     for turn in 1..=3 {
         let error = client.blob(&repository, &digest).await.unwrap_err();
@@ -191,11 +201,9 @@ async fn a_registry_whose_name_changes_its_meaning_may_not_lead_to_itself_at_ano
     inner.set_nonblocking(true).unwrap();
     let port = inner.local_addr().unwrap().port();
     let peer = leading("registry.example", port).await;
-    let names = Told::new([(
-        "registry.example",
-        &[&["127.0.0.1", "1.1.1.1"], &["127.0.0.1"]],
-    )]);
-    for refused in follow_all(&client(&at_its_name(&peer), &names)).await {
+    let names = Told::new([("registry.example", &[&["127.0.0.1"]])]);
+    let client = client_seen_at(PUBLIC, &at_its_name(&peer), &names);
+    for refused in follow_all(&client).await {
         let explained = refused.unwrap_err().explained();
         assert!(
             explained.contains("leads to registry.example, which"),
@@ -209,14 +217,17 @@ async fn a_registry_whose_name_changes_its_meaning_may_not_lead_to_itself_at_ano
 #[tokio::test]
 async fn addresses_in_private_networks_are_not_connected_to_for_a_public_registry() {
     let peer = leading("192.0.2.7", 9).await;
-    let names = Told::new([("registry.example", &[&["127.0.0.1", "1.1.1.1"]])]);
-    for refused in follow_all(&client(&at_its_name(&peer), &names)).await {
+    let names = Told::new([("registry.example", &[&["127.0.0.1"]])]);
+    let client = client_seen_at(PUBLIC, &at_its_name(&peer), &names);
+    for refused in follow_all(&client).await {
         let explained = refused.unwrap_err().explained();
-        let is_told = explained.contains("leads to 192.0.2.7, which is at 192.0.2.7, and was at 1.1.1.1 itself; ")
+        let is_told = explained
+            .contains("leads to 192.0.2.7, which is at 192.0.2.7, and was at 1.1.1.1 itself; ")
             && explained.contains("upstream.connections.allowed_networks");
         assert!(is_told, "{explained}");
     }
 }
 
+const PUBLIC: Option<&str> = Some("1.1.1.1");
 /// What leads to this machine, as `storage.example` may mean it.
 const HERE: [&[&[&str]]; 3] = [&[&["127.0.0.1"]], &[&["::ffff:127.0.0.1"]], &[&["0.0.0.0"]]];

@@ -19,7 +19,7 @@ use crate::{
     registry::{
         Account, Client, Config, Credential, Endpoint, Error, Kind, PageOf, Provider, Remote,
         credential::{Api, Authorizer, Ecr, Tokens},
-        guard::SystemNames,
+        guard::{Guard, SystemNames},
     },
     secret::Secret,
 };
@@ -300,14 +300,10 @@ fn ecr(peer: &Peer, key: &str) -> Client {
         ..plain_endpoint(&peer.address)
     };
     let authorizer = Authorizer::Ecr(Ecr::new(api, Tokens::new(1)));
-    let remote = Remote::with_authorizer(
-        &endpoint,
-        authorizer,
-        Arc::new(SystemNames),
-        &Config::default(),
-    )
-    .unwrap();
-    Client::new(remote.exchange())
+    let config = Config::default();
+    let guard = Guard::new(&endpoint, &config, Arc::new(SystemNames));
+    let remote = Remote::with_authorizer(&endpoint, authorizer, guard, &config);
+    Client::new(remote.unwrap().exchange())
 }
 
 /// `AWS:password` in base64, good for twelve hours.

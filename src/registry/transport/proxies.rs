@@ -103,7 +103,10 @@ impl Hop {
             return through(&proxy, self.to_proxy, uri).await;
         }
         if is_configured {
-            return Ok(self.to_configured.call(uri).await?);
+            let connection = self.to_configured.call(uri.clone()).await?;
+            let address = connection.inner().peer_addr()?.ip();
+            self.guard.note_connection(&uri, address);
+            return Ok(connection);
         }
         Ok(self.to_named.call(uri).await?)
     }
