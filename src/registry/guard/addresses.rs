@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     fmt, io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -56,13 +57,15 @@ pub(in crate::registry) struct SystemNames;
 
 /// Why a host that a registry has named is not connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{registry} leads to {host}, which is at {address}{}; {reason}", and_itself(.seen))]
+#[error("{registry} leads to {host}, which is at {address}{}; {reason}{besides}", and_itself(.seen))]
 pub(in crate::registry) struct Forbidden {
     registry: String,
-    host: String,
+    host: Box<str>,
     address: IpAddr,
     seen: Seen,
     reason: &'static str,
+    /// What happened at the host's other addresses.
+    besides: Box<str>,
 }
 
 impl Guard {
@@ -124,15 +127,15 @@ impl Guard {
         *seen = (*seen).max(Some(Seen::at(address)));
     }
 
-    /// The addresses that may be connected to of a name that the registry names; an error when
-    /// there are only others.
+    /// The addresses that may be connected to of a name that the registry names, and why others
+    /// of it may not; an error when there are only others.
     pub(in crate::registry) async fn named_addresses(
         &self,
         name: &str,
-    ) -> Result<Vec<SocketAddr>, BoxError> {
+    ) -> Result<(Vec<SocketAddr>, Option<Forbidden>), BoxError> {
         let found = self.names.addresses(name).await?;
         if found.iter().all(|address| is_public(address.ip())) {
-            return Ok(found);
+            return Ok((found, None));
         }
         let seen = self.seen().await?;
         let (mut permitted, mut refusal) = (Vec::new(), None);
@@ -144,7 +147,7 @@ impl Guard {
         }
         match refusal {
             Some(forbidden) if permitted.is_empty() => Err(forbidden.into()),
-            _ => Ok(permitted),
+            refusal => Ok((permitted, refusal)),
         }
     }
 
@@ -175,10 +178,11 @@ impl Guard {
         };
         Err(Forbidden {
             registry: self.registry.address().to_owned(),
-            host: host.to_owned(),
+            host: host.into(),
             address,
             seen,
             reason,
+            besides: Box::default(),
         })
     }
 
@@ -199,6 +203,20 @@ impl Guard {
 
     fn lock(&self) -> MutexGuard<'_, Option<Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Forbidden {
+    /// Says, too, why the host's other addresses were of no use.
+    pub(in crate::registry) fn besides(mut self, error: &(dyn Error + 'static)) -> Self {
+        let mut besides = format!("; at its other addresses: {error}");
+        let mut next = error.source();
+        while let Some(cause) = next {
+            besides = format!("{besides}: {cause}");
+            next = cause.source();
+        }
+        self.besides = besides.into();
+        self
     }
 }
 
@@ -281,7 +299,7 @@ mod tests {
     /// Where `name` may be connected to when the registry names it, or why it may not.
     async fn found(guard: &Guard, name: &str) -> String {
         match guard.named_addresses(name).await {
-            Ok(addresses) => addresses
+            Ok((addresses, _left_out)) => addresses
                 .iter()
                 .map(|address| address.ip().to_string())
                 .collect::<Vec<_>>()

@@ -215,6 +215,27 @@ async fn a_registry_whose_name_changes_its_meaning_may_not_lead_to_itself_at_ano
 }
 
 #[tokio::test]
+async fn what_was_left_out_is_told_when_the_rest_does_not_answer() {
+    let peer = leading("storage.example", 9).await;
+    // A broadcast address: no TCP connection is ever made there.
+    let names = Told::new([
+        ("registry.example", &[&["127.0.0.1"]]),
+        (
+            "storage.example",
+            &[&["169.254.169.254", "255.255.255.255"]],
+        ),
+    ]);
+    for refused in follow_all(&client(&at_its_name(&peer), &names)).await {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), Kind::Withheld, "{error}");
+        let text = error.to_string();
+        let is_told = text.contains("leads to storage.example, which is at 169.254.169.254, and")
+            && text.contains("; at its other addresses: tcp connect error");
+        assert!(is_told, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn addresses_in_private_networks_are_not_connected_to_for_a_public_registry() {
     let peer = leading("192.0.2.7", 9).await;
     let names = Told::new([("registry.example", &[&["127.0.0.1"]])]);

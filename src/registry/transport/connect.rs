@@ -8,16 +8,14 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture};
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::{
-    client::legacy::connect::{HttpConnector, dns::GaiResolver},
-    rt::TokioIo,
-};
+use hyper_util::{client::legacy::connect::dns::GaiResolver, rt::TokioIo};
 use tokio::net::TcpStream;
 use tower::Service;
 
 use super::{
     lookup::Lookup,
     proxies::{Hop, Proxies},
+    tcp::tcp,
 };
 use crate::{registry::guard::Guard, wire::BoxError};
 
@@ -38,10 +36,10 @@ impl Connector {
         let guard = Arc::new(guard);
         let hop = Hop {
             to_configured: tcp(Lookup::Configured(Arc::clone(&guard))),
-            to_named: tcp(Lookup::Named(Arc::clone(&guard))),
             to_proxy: tcp(GaiResolver::new()),
             proxies,
             guard,
+            patience: timeout.mul_f32(PATIENCE),
         };
         let inner = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(tls)
@@ -74,16 +72,6 @@ impl Service<Uri> for Connector {
     }
 }
 
-fn tcp<R>(resolver: R) -> HttpConnector<R> {
-    let mut tcp = HttpConnector::new_with_resolver(resolver);
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEPALIVE));
-    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
-    tcp
-}
-
-/// Probes find a peer that vanished while it was silent.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// A peer that acknowledges nothing for this long is gone, even while data waits to be sent.
-const UNACKNOWLEDGED: Duration = Duration::from_mins(2);
+/// The part of the time limit for the connection to what a registry names: the rest is for saying
+/// what else its name means.
+const PATIENCE: f32 = 0.9;

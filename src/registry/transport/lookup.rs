@@ -1,6 +1,6 @@
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     vec,
 };
@@ -9,7 +9,10 @@ use futures_util::{FutureExt, future::BoxFuture};
 use hyper_util::client::legacy::connect::dns::Name;
 use tower::Service;
 
-use crate::{registry::guard::Guard, wire::BoxError};
+use crate::{
+    registry::guard::{Forbidden, Guard},
+    wire::BoxError,
+};
 
 /// The resolver of a connector.
 #[derive(Debug, Clone)]
@@ -17,9 +20,12 @@ pub(super) enum Lookup {
     /// Of hosts that the configuration names: wherever they are.
     Configured(Arc<Guard>),
     /// Of hosts that the registry names: the connector hears of no address that the guard does
-    /// not permit.
-    Named(Arc<Guard>),
+    /// not permit. For one connection.
+    Named(Arc<Guard>, LeftOut),
 }
+
+/// Why some addresses of a name were left out, if any were.
+pub(super) type LeftOut = Arc<OnceLock<Forbidden>>;
 
 impl Service<Name> for Lookup {
     type Response = vec::IntoIter<SocketAddr>;
@@ -35,7 +41,13 @@ impl Service<Name> for Lookup {
         async move {
             let found = match lookup {
                 Self::Configured(guard) => guard.configured_addresses(name.as_str()).await?,
-                Self::Named(guard) => guard.named_addresses(name.as_str()).await?,
+                Self::Named(guard, left_out) => {
+                    let (permitted, refusal) = guard.named_addresses(name.as_str()).await?;
+                    if let Some(forbidden) = refusal {
+                        left_out.get_or_init(|| forbidden);
+                    }
+                    permitted
+                }
             };
             Ok(found.into_iter())
         }

@@ -11,6 +11,7 @@ mod lookup;
 mod proxies;
 mod receiving;
 mod sending;
+mod tcp;
 
 use std::{sync::Arc, time::Duration};
 

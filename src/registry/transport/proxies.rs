@@ -2,6 +2,7 @@ use std::{
     io,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
@@ -16,7 +17,10 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tower::Service;
 
-use super::lookup::Lookup;
+use super::{
+    lookup::{LeftOut, Lookup},
+    tcp::tcp,
+};
 use crate::{
     registry::{
         endpoint::port,
@@ -72,10 +76,11 @@ impl Proxies {
 #[derive(Debug, Clone)]
 pub(super) struct Hop {
     pub(super) to_configured: HttpConnector<Lookup>,
-    pub(super) to_named: HttpConnector<Lookup>,
     pub(super) to_proxy: HttpConnector,
     pub(super) proxies: Proxies,
     pub(super) guard: Arc<Guard>,
+    /// How long a connection to what the registry names may take.
+    pub(super) patience: Duration,
 }
 
 impl Service<Uri> for Hop {
@@ -84,7 +89,7 @@ impl Service<Uri> for Hop {
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.to_named.poll_ready(context).map_err(Into::into)
+        self.to_configured.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
@@ -108,7 +113,26 @@ impl Hop {
             self.guard.note_connection(&uri, address);
             return Ok(connection);
         }
-        Ok(self.to_named.call(uri).await?)
+        self.connect_to_named(uri).await
+    }
+
+    async fn connect_to_named(self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
+        let left_out = LeftOut::default();
+        let mut named = tcp(Lookup::Named(self.guard, Arc::clone(&left_out)));
+        let connecting = tokio::time::timeout(self.patience, named.call(uri));
+        let error: BoxError = match connecting.await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => error.into(),
+            Err(_elapsed) => {
+                let seconds = self.patience.as_secs_f32();
+                let message = format!("no connection within {seconds:.1} s");
+                io::Error::new(io::ErrorKind::TimedOut, message).into()
+            }
+        };
+        match left_out.get() {
+            Some(forbidden) => Err(forbidden.clone().besides(error.as_ref()).into()),
+            None => Err(error),
+        }
     }
 }
 
