@@ -129,9 +129,10 @@ def statements(hexadecimal, artifacts, entries):
     and an audit trail of 100 projects."""
     digest, blob = hexadecimal.format("i"), hexadecimal.format("1000000000 + i * 8 + n")
     half = artifacts // 2
-    # Young enough not to be swept meanwhile.
+    # Young enough not to be swept meanwhile; not older than the projects, to be theirs.
     first_entry_ms = int(time.time() * 1000) - entries
     return f"""
+    update projects set created_ms = {first_entry_ms};
     insert into repositories (project_id, name, pull_count, created_ms, updated_ms)
         select id, 'bench/large', 0, 0, 0 from projects where name = 'bench';
     insert into repositories (project_id, name, pull_count, created_ms, updated_ms)
