@@ -7,7 +7,7 @@ mod rules;
 
 use crate::{
     clock::Timestamp,
-    oci::{Reference, RepositoryName, companion_subject},
+    oci::{Pattern, Reference, RepositoryName, companion_subject},
 };
 
 pub use filter::{Filter, InvalidFilter, RawFilter, Resource};
@@ -123,10 +123,7 @@ impl PolicySpec {
 
     /// The one repository that can be accepted, when a name filter has no wildcards.
     pub fn only_repository(&self) -> Option<RepositoryName> {
-        let name = self.filters.iter().find_map(|filter| match filter {
-            Filter::Name(pattern) => pattern.literal(),
-            Filter::Tag(..) | Filter::Resource(_) | Filter::Label(..) => None,
-        })?;
+        let name = self.name_patterns().find_map(Pattern::literal)?;
         let name: RepositoryName = name.parse().ok()?;
         self.accepts_repository(&name).then_some(name)
     }
@@ -134,8 +131,12 @@ impl PolicySpec {
     /// With what component every repository begins that can be accepted, when a name filter
     /// says so.
     pub fn only_component(&self) -> Option<&str> {
-        self.filters.iter().find_map(|filter| match filter {
-            Filter::Name(pattern) => pattern.first_component(),
+        self.name_patterns().find_map(Pattern::first_component)
+    }
+
+    fn name_patterns(&self) -> impl Iterator<Item = &Pattern> {
+        self.filters.iter().filter_map(|filter| match filter {
+            Filter::Name(pattern) => Some(pattern),
             Filter::Tag(..) | Filter::Resource(_) | Filter::Label(..) => None,
         })
     }
