@@ -9,7 +9,7 @@ use futures_util::{FutureExt, TryFutureExt, future::BoxFuture};
 use http::Uri;
 use hyper_util::{
     client::{
-        legacy::connect::{HttpConnector, proxy::Tunnel},
+        legacy::connect::{HttpConnector, dns::GaiResolver, proxy::Tunnel},
         proxy::matcher::{Intercept, Matcher},
     },
     rt::TokioIo,
@@ -44,10 +44,7 @@ impl Proxies {
     /// A tunnel to the host of `uri`, if a proxy is set for it.
     pub fn tunnel(&self, uri: &Uri) -> Option<BoxFuture<'static, Result<TcpStream, BoxError>>> {
         let proxy = self.intercept(uri)?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let tunnel = through(&proxy, tcp, uri.clone());
+        let tunnel = through(&proxy, tcp(GaiResolver::new()), uri.clone());
         Some(tunnel.map_ok(TokioIo::into_inner).boxed())
     }
 
