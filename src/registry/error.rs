@@ -138,29 +138,7 @@ impl Error {
 
     /// The error on one line, with those of its causes that its own words leave out.
     pub fn explained(&self) -> String {
-        let mut text = self.to_string();
-        for cause in self.causes() {
-            let cause = cause.to_string();
-            if !text.contains(&cause) {
-                text = format!("{text}: {cause}");
-            }
-        }
-        on_one_line(&text).collect()
-    }
-
-    /// The error and its causes, those inside `io::Error` included.
-    pub(super) fn causes(&self) -> Vec<&(dyn StdError + 'static)> {
-        let mut chain: Vec<&(dyn StdError + 'static)> = Vec::new();
-        let mut next: Option<&(dyn StdError + 'static)> = Some(self);
-        while let Some(cause) = next {
-            chain.push(cause);
-            let inner = cause
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::get_ref)
-                .map(|inner| inner as &(dyn StdError + 'static));
-            next = inner.or_else(|| cause.source());
-        }
-        chain
+        on_one_line(&words(self)).collect()
     }
 
     pub(super) fn malformed(operation: &str, reason: impl Into<String>) -> Self {
@@ -225,6 +203,33 @@ impl fmt::Display for Refusal {
 }
 
 impl StdError for Refusal {}
+
+/// What the error says, with those of its causes that its own words leave out.
+pub(super) fn words(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// The error and its causes, those inside `io::Error` included.
+pub(super) fn causes<'e>(error: &'e (dyn StdError + 'static)) -> Vec<&'e (dyn StdError + 'static)> {
+    let mut chain = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        chain.push(cause);
+        let inner = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+            .map(|inner| inner as &(dyn StdError + 'static));
+        next = inner.or_else(|| cause.source());
+    }
+    chain
+}
 
 /// Code and message of an error body: the specification's JSON, else its text.
 fn read_message(body: &[u8]) -> (String, String) {

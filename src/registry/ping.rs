@@ -1,6 +1,6 @@
 use std::io;
 
-use super::{Client, Config, Endpoint, Error, Kind, Pong, Remote};
+use super::{Client, Config, Endpoint, Error, Kind, Pong, Remote, error::causes};
 use crate::wire::ExchangeError;
 
 /// Why a registry cannot be used, for the person who configured it. Each says what to change.
@@ -74,7 +74,7 @@ fn explain_exchange(address: String, error: Error) -> Unusable {
         } => address.clone(),
         _ => address,
     };
-    for cause in error.causes() {
+    for cause in causes(&error) {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             let reason = tls.to_string();
             return match tls {

@@ -11,7 +11,7 @@ use http::{Uri, uri::PathAndQuery};
 use super::place::{Place, is_beneath, is_internal, literal};
 use crate::{
     network::{Networks, is_public},
-    registry::{Config, Endpoint, EndpointUrl, endpoint::port},
+    registry::{Config, Endpoint, EndpointUrl, endpoint::port, error::words},
     wire::BoxError,
 };
 
@@ -209,13 +209,7 @@ impl Guard {
 impl Forbidden {
     /// Says, too, why the host's other addresses were of no use.
     pub(in crate::registry) fn besides(mut self, error: &(dyn Error + 'static)) -> Self {
-        let mut besides = format!("; at its other addresses: {error}");
-        let mut next = error.source();
-        while let Some(cause) = next {
-            besides = format!("{besides}: {cause}");
-            next = cause.source();
-        }
-        self.besides = besides.into();
+        self.besides = format!("; at its other addresses: {}", words(error)).into();
         self
     }
 }
@@ -252,6 +246,7 @@ const NOT_PUBLIC: &str = "a registry at a public address, or behind a proxy, may
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::tests::Told;
 
     fn guard(registry: &str, allowed: &[&str]) -> Guard {
         let allowed: Vec<String> = allowed.iter().map(|text| (*text).to_owned()).collect();
@@ -260,41 +255,27 @@ mod tests {
             ..Config::default()
         };
         let endpoint = Endpoint::new(registry.parse().unwrap());
-        Guard::new(&endpoint, &config, Arc::new(NAMES))
+        Guard::new(&endpoint, &config, names())
     }
 
-    /// Each name of the list means its addresses; others nothing.
-    #[derive(Debug)]
-    struct Told(&'static [(&'static str, &'static [&'static str])]);
-
-    impl Names for Told {
-        fn addresses<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-            let told = self
-                .0
-                .iter()
-                .find(|(told, _)| told.eq_ignore_ascii_case(name));
-            let parse = |text: &&str| SocketAddr::new(text.parse().unwrap(), 0);
-            let found = told.map(|(_, addresses)| addresses.iter().map(parse).collect());
-            std::future::ready(found.ok_or_else(|| io::Error::other("nobody"))).boxed()
-        }
+    fn names() -> Arc<Told> {
+        Told::new([
+            ("public.example", &[&["1.1.1.1", "2600::1"]]),
+            ("inner.example", &[&["10.0.0.1", "fd00::1"]]),
+            ("both.example", &[&["10.0.0.1", "1.1.1.1"]]),
+            ("here.example", &[&["127.0.0.1", "::1"]]),
+            ("mixed.example", &[&["127.0.0.1", "10.0.0.9", "8.8.8.8"]]),
+            ("link.example", &[&["169.254.169.254"]]),
+            ("unspecified.example", &[&["::"]]),
+            ("mapped.example", &[&["::ffff:127.0.0.1"]]),
+            (
+                "translated.example",
+                &[&["64:ff9b::a9fe:a9fe", "2002:7f00:1::"]],
+            ),
+            ("metadata.example", &[&["fd00:ec2::254", "100.100.100.200"]]),
+            ("azure.example", &[&["168.63.129.16"]]),
+        ])
     }
-
-    const NAMES: Told = Told(&[
-        ("public.example", &["1.1.1.1", "2600::1"]),
-        ("inner.example", &["10.0.0.1", "fd00::1"]),
-        ("both.example", &["10.0.0.1", "1.1.1.1"]),
-        ("here.example", &["127.0.0.1", "::1"]),
-        ("mixed.example", &["127.0.0.1", "10.0.0.9", "8.8.8.8"]),
-        ("link.example", &["169.254.169.254"]),
-        ("unspecified.example", &["::"]),
-        ("mapped.example", &["::ffff:127.0.0.1"]),
-        (
-            "translated.example",
-            &["64:ff9b::a9fe:a9fe", "2002:7f00:1::"],
-        ),
-        ("metadata.example", &["fd00:ec2::254", "100.100.100.200"]),
-        ("azure.example", &["168.63.129.16"]),
-    ]);
 
     /// Where `name` may be connected to when the registry names it, or why it may not.
     async fn found(guard: &Guard, name: &str) -> String {

@@ -26,13 +26,13 @@ use crate::{
 
 /// Each name means what its next entry says; the last one stays.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(in crate::registry) struct Told {
     meanings: HashMap<&'static str, &'static [&'static [&'static str]]>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Told {
-    pub(super) fn new<const N: usize>(
+    pub(in crate::registry) fn new<const N: usize>(
         meanings: [(&'static str, &'static [&'static [&'static str]]); N],
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -55,7 +55,27 @@ impl Names for Told {
         let meaning = meanings.get(turn).or(meanings.last());
         let parse = |text: &&str| SocketAddr::new(text.parse().unwrap(), 0);
         let found = meaning.map(|addresses| addresses.iter().map(parse).collect());
-        std::future::ready(found.ok_or_else(|| io::Error::other("unknown name"))).boxed()
+        std::future::ready(found.ok_or_else(|| io::Error::other("nobody"))).boxed()
+    }
+}
+
+/// What listens on this machine and is not to be connected to.
+struct Inner(std::net::TcpListener);
+
+impl Inner {
+    fn listen() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    fn was_left_alone(&self) {
+        let nobody = self.0.accept().unwrap_err();
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
     }
 }
 
@@ -125,9 +145,8 @@ async fn follow_all(client: &Client) -> [Result<(), Error>; 3] {
 
 #[tokio::test]
 async fn what_a_registry_leads_to_is_not_connected_to_on_this_machine() {
-    let inner = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    inner.set_nonblocking(true).unwrap();
-    let peer = leading("storage.example", inner.local_addr().unwrap().port()).await;
+    let inner = Inner::listen();
+    let peer = leading("storage.example", inner.port()).await;
     for meaning in HERE {
         let names = Told::new([
             ("registry.example", &[&["127.0.0.1"]]),
@@ -144,8 +163,7 @@ async fn what_a_registry_leads_to_is_not_connected_to_on_this_machine() {
             assert!(!explained.contains("dns error"), "{explained}");
         }
     }
-    let nobody = inner.accept().unwrap_err();
-    assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+    inner.was_left_alone();
 }
 
 #[tokio::test]
@@ -175,9 +193,8 @@ async fn a_registry_on_this_machine_may_lead_to_it() {
 
 #[tokio::test]
 async fn a_name_is_looked_up_once_and_a_registry_comes_no_nearer() {
-    let inner = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    inner.set_nonblocking(true).unwrap();
-    let peer = leading("storage.example", inner.local_addr().unwrap().port()).await;
+    let inner = Inner::listen();
+    let peer = leading("storage.example", inner.port()).await;
     let names = Told::new([
         ("registry.example", &[&["127.0.0.1"]]),
         ("storage.example", &[&["127.0.0.1"]]),
@@ -191,16 +208,13 @@ async fn a_name_is_looked_up_once_and_a_registry_comes_no_nearer() {
         assert_eq!(names.count("storage.example"), turn);
     }
     assert!(names.count("registry.example") >= 3);
-    let nobody = inner.accept().unwrap_err();
-    assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+    inner.was_left_alone();
 }
 
 #[tokio::test]
 async fn a_registry_whose_name_changes_its_meaning_may_not_lead_to_itself_at_another_port() {
-    let inner = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    inner.set_nonblocking(true).unwrap();
-    let port = inner.local_addr().unwrap().port();
-    let peer = leading("registry.example", port).await;
+    let inner = Inner::listen();
+    let peer = leading("registry.example", inner.port()).await;
     let names = Told::new([("registry.example", &[&["127.0.0.1"]])]);
     let client = client_seen_at(PUBLIC, &at_its_name(&peer), &names);
     for refused in follow_all(&client).await {
@@ -210,8 +224,7 @@ async fn a_registry_whose_name_changes_its_meaning_may_not_lead_to_itself_at_ano
             "{explained}"
         );
     }
-    let nobody = inner.accept().unwrap_err();
-    assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+    inner.was_left_alone();
 }
 
 #[tokio::test]

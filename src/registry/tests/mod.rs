@@ -26,6 +26,7 @@ use crate::{
     secret::Secret,
     tls,
 };
+pub(super) use leading::Told;
 
 /// A `docker-registry` of its own on a free port; ends with this value.
 pub(crate) struct Distribution {

@@ -4,7 +4,10 @@ use http::Uri;
 use hyper_util::client::legacy;
 
 use super::address;
-use crate::{registry::guard::Forbidden, wire::ExchangeError};
+use crate::{
+    registry::{error::causes, guard::Forbidden},
+    wire::ExchangeError,
+};
 
 /// Why an attempt brought no answer.
 pub(super) enum Failure {
@@ -55,14 +58,8 @@ impl Failure {
 
 /// What the guard says, without the words around it, which are those of a name that is not known.
 fn forbidden(error: &legacy::Error) -> Option<Forbidden> {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(forbidden) = inner.downcast_ref::<Forbidden>() {
-            return Some(forbidden.clone());
-        }
-        cause = inner.source();
-    }
-    None
+    let mut causes = causes(error).into_iter();
+    causes.find_map(|cause| cause.downcast_ref::<Forbidden>().cloned())
 }
 
 /// No connection came about, or hyper gave the request back before writing any of it: that is
