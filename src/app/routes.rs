@@ -93,7 +93,7 @@ pub(super) fn area(path: &str) -> Area {
     match path {
         "/healthz" | "/readyz" => Area::Probe,
         "/metrics" => Area::Metrics,
-        _ if TOKEN_PATHS.contains(&path) => Area::Token,
+        _ if TOKEN_PATHS.contains(&path.trim_end_matches('/')) => Area::Token,
         _ if is_under("/v2") => Area::Registry,
         _ if is_under("/api") => Area::Api,
         _ => Area::Other,
@@ -132,4 +132,27 @@ fn unknown_path() -> Response<Body> {
         HeaderValue::from_static("application/json"),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_makes_tokens_is_limited_as_they_are() {
+        for (path, expected) in [
+            ("/service/token", Area::Token),
+            ("/service/token/", Area::Token),
+            ("/auth/token//", Area::Token),
+            ("/service/token/jwks", Area::Other),
+            ("/v2", Area::Registry),
+            ("/v2/token", Area::Registry),
+            ("/v20", Area::Other),
+            ("/api/v2.0/ping", Area::Api),
+            ("/healthz", Area::Probe),
+            ("/metrics", Area::Metrics),
+        ] {
+            assert_eq!(area(path), expected, "{path}");
+        }
+    }
 }
