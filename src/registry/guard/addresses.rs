@@ -345,6 +345,12 @@ mod tests {
         );
         let literal: Uri = "https://10.9.9.9/x".parse().unwrap();
         guard.permit_literal(&literal).await.unwrap();
+        // A proxy may read these as 172.16.0.1.
+        for host in ["2886729729", "0xac100001", "172.16.1", "0254.16.0.1"] {
+            let literal: Uri = format!("https://{host}/x").parse().unwrap();
+            let refusal = guard.permit_literal(&literal).await.unwrap_err();
+            assert!(refusal.to_string().contains("at 172.16.0.1"), "{refusal}");
+        }
     }
 
     #[tokio::test]

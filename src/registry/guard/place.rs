@@ -29,10 +29,8 @@ impl Place {
     /// `None` for a name that must be looked up.
     pub(super) fn of_host(host: &str) -> Option<Self> {
         match Host::parse(host) {
-            Ok(Host::Ipv4(address)) => Some(Self::of(address.into())),
-            Ok(Host::Ipv6(address)) => Some(Self::of(address.into())),
             Ok(Host::Domain(name)) => is_localhost(&name).then_some(Self::Here),
-            Err(_malformed) => None,
+            _address => literal(host).map(Self::of),
         }
     }
 }
@@ -53,12 +51,14 @@ pub(super) fn is_beneath(address: IpAddr) -> bool {
     is_link_local || is_metadata(address)
 }
 
-/// The address that a host is, if it is one.
+/// The address that a host is, if it is one; however it is written, for a proxy may read
+/// `167772161` and `0xa.1` as 10.0.0.1 too.
 pub(super) fn literal(host: &str) -> Option<IpAddr> {
-    host.trim_matches(['[', ']'])
-        .parse()
-        .ok()
-        .map(|address: IpAddr| address.to_canonical())
+    match Host::parse(host) {
+        Ok(Host::Ipv4(address)) => Some(address.into()),
+        Ok(Host::Ipv6(address)) => Some(IpAddr::from(address).to_canonical()),
+        Ok(Host::Domain(_)) | Err(_) => None,
+    }
 }
 
 /// Whether a host is this machine by its text.
