@@ -3,19 +3,21 @@
 
 use std::{convert::Infallible, pin::pin, time::Duration};
 
+use futures_util::TryFutureExt;
 use http::{Request, Response};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     body::Sent,
     linger::Linger,
     retirement::{Leave, Retirement},
+    streams::{Pieces, Streams},
 };
 
 /// Serves until the connection ends or is retired.
@@ -52,7 +54,7 @@ where
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Result<Response<Sent>, Infallible>> + Send + 'static,
 {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Streams(retirement.body_idle()));
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(HTTP2_PING_INTERVAL)
@@ -61,6 +63,7 @@ where
         .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(HTTP2_STREAMS)
         .max_header_list_size(MAX_HEAD_BYTES_HTTP2);
+    let answer = move |request| answer(request).map_ok(|response| response.map(Pieces::new));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service_fn(answer)));
     let leave = tokio::select! {
         _ended = connection.as_mut() => return,
@@ -68,8 +71,11 @@ where
     };
     if let Leave::Gracefully = leave {
         connection.as_mut().graceful_shutdown();
-        // As above.
-        let _ = connection.await;
+        tokio::select! {
+            // As above.
+            _ended = connection => {}
+            () = retirement.overstayed() => {}
+        }
     }
 }
 

@@ -41,6 +41,7 @@ mod seen;
 mod shutdown;
 mod speed;
 mod stall;
+mod streams;
 #[cfg(test)]
 mod tests;
 

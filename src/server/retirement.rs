@@ -20,6 +20,10 @@ impl Retirement<'_> {
         self.door.timeouts.keep_alive
     }
 
+    pub(super) fn body_idle(&self) -> Duration {
+        self.door.timeouts.body_idle
+    }
+
     pub(super) async fn http1(&self) -> Leave {
         tokio::select! {
             () = self.never_used() => Leave::AtOnce,
@@ -38,6 +42,19 @@ impl Retirement<'_> {
             () = self.long_idle() => Leave::Gracefully,
             // GOAWAY loses nothing: no grace is needed.
             () = self.door.shutdown.draining().cancelled() => Leave::Gracefully,
+        }
+    }
+
+    /// Ready when all has been answered, and the client has not taken the rest for too long.
+    pub(super) async fn overstayed(&self) {
+        let mut was_idle = false;
+        loop {
+            tokio::time::sleep(self.body_idle()).await;
+            let is_idle = self.link.in_flight.load(Ordering::Relaxed) == 0;
+            if is_idle && was_idle {
+                return;
+            }
+            was_idle = is_idle;
         }
     }
 

@@ -247,16 +247,22 @@ mod http2 {
     use super::*;
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const DATA: u8 = 0;
     const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;
     const SETTINGS: u8 = 4;
     const PING: u8 = 6;
     const GOAWAY: u8 = 7;
+    const WINDOW_UPDATE: u8 = 8;
     const CONTINUATION: u8 = 9;
     const END_STREAM: u8 = 1;
     const END_HEADERS: u8 = 4;
     /// `GET http://r/`: three names of the static table, and one value.
     const GET: &[u8] = b"\x82\x86\x84\x41\x01r";
+    /// The same without the path.
+    const GET_OF: &[u8] = b"\x82\x86\x41\x01r\x04";
+    /// SETTINGS_INITIAL_WINDOW_SIZE: 0.
+    const NO_WINDOW: &[u8] = &[0, 4, 0, 0, 0, 0];
     const ENHANCE_YOUR_CALM: u32 = 11;
 
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -295,6 +301,105 @@ mod http2 {
         let closed = tokio::time::timeout(Duration::from_secs(5), reading).await;
         drop(writing.await);
         closed.ok().map(|()| codes)
+    }
+
+    fn get(stream: u32, path: &str) -> Vec<u8> {
+        let length = u8::try_from(path.len()).unwrap();
+        let head = [GET_OF, &[length], path.as_bytes()].concat();
+        frame(HEADERS, END_STREAM | END_HEADERS, stream, &head)
+    }
+
+    /// One connection, its frames read as they come.
+    struct Frames(TcpStream);
+
+    impl Frames {
+        async fn open(gateway: &Gateway, settings: &[u8]) -> Self {
+            let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+            stream.write_all(&opening(settings)).await.unwrap();
+            Self(stream)
+        }
+
+        /// The kind, the stream and the length of the next frame; `None` at the end.
+        async fn next(&mut self) -> Option<(u8, u32, u32)> {
+            let mut head = [0; 9];
+            self.0.read_exact(&mut head).await.ok()?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            self.0.read_exact(&mut payload).await.ok()?;
+            let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
+            Some((head[3], stream, length))
+        }
+
+        /// How many bytes of answers come before the next reset; the stream that is reset.
+        async fn until_reset(&mut self) -> (u32, u32) {
+            let mut taken = 0;
+            loop {
+                let next = tokio::time::timeout(Duration::from_secs(10), self.next());
+                match next.await.expect("no stream is reset") {
+                    Some((DATA, _, length)) => taken += length,
+                    Some((RST_STREAM, stream, _)) => return (taken, stream),
+                    Some(_) => {}
+                    None => panic!("the connection ended"),
+                }
+            }
+        }
+    }
+
+    fn impatient() -> Config {
+        Config {
+            body_idle_timeout_seconds: 1,
+            keep_alive_seconds: 1,
+            ..Config::default()
+        }
+    }
+
+    /// Else they would hold their connections to the registry behind for ever.
+    #[tokio::test]
+    async fn streams_whose_client_takes_nothing_are_reset() {
+        let gateway = Gateway::plain(impatient()).await;
+        let mut frames = Frames::open(&gateway, NO_WINDOW).await;
+        let sent = [1, 3, 5].map(|stream| get(stream, "/large")).concat();
+        frames.0.write_all(&sent).await.unwrap();
+        let mut reset = Vec::new();
+        for _ in 0..3 {
+            let (taken, stream) = frames.until_reset().await;
+            assert_eq!(taken, 0);
+            reset.push(stream);
+        }
+        reset.sort_unstable();
+        assert_eq!(reset, [1, 3, 5]);
+        others_are_served(&gateway).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_opens_its_window_now_and_then_is_not_cut_off() {
+        const STEP: u32 = 64 << 10;
+        let gateway = Gateway::plain(impatient()).await;
+        let mut frames = Frames::open(&gateway, b"").await;
+        frames.0.write_all(&get(1, "/large")).await.unwrap();
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            let more = STEP.to_be_bytes();
+            let of_both = [
+                frame(WINDOW_UPDATE, 0, 0, &more),
+                frame(WINDOW_UPDATE, 0, 1, &more),
+            ];
+            frames.0.write_all(&of_both.concat()).await.unwrap();
+        }
+        let (taken, stream) = frames.until_reset().await;
+        assert_eq!((taken, stream), (65_535 + 5 * STEP, 1));
+    }
+
+    /// The end of an answer is not watched by itself.
+    #[tokio::test]
+    async fn a_connection_that_takes_no_answer_is_closed_in_the_end() {
+        let gateway = Gateway::plain(impatient()).await;
+        let mut frames = Frames::open(&gateway, NO_WINDOW).await;
+        let sent = [get(1, "/"), get(3, "/page")].concat();
+        frames.0.write_all(&sent).await.unwrap();
+        let closed = async { while frames.next().await.is_some() {} };
+        let closed = tokio::time::timeout(Duration::from_secs(10), closed);
+        closed.await.expect("still open");
     }
 
     #[tokio::test]

@@ -133,6 +133,8 @@ async fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
 
 /// More than all buffers between the gateway and its client take.
 const LARGE: usize = 32 << 20;
+/// One piece of an answer on HTTP/2.
+const PAGE: usize = 20 << 10;
 
 fn area(path: &str) -> Area {
     match path {
@@ -167,6 +169,9 @@ async fn answer(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     }
     if parts.uri.path() == "/large" {
         return Ok(Response::new(Body::from(vec![b'x'; LARGE])));
+    }
+    if parts.uri.path() == "/page" {
+        return Ok(Response::new(Body::from(vec![b'x'; PAGE])));
     }
     if parts.uri.path() == "/relay" {
         relay(body).await;
