@@ -66,7 +66,7 @@ impl Parked {
     ) -> Option<Self> {
         let failures = before.map_or(0, |parked| parked.failures);
         match failure {
-            Failure::TargetDown { message } => {
+            Failure::TargetDown { .. } => {
                 // Runs that began before it was parked, and fail with it, count once.
                 if let Some(parked) = before
                     && !parked.probing
@@ -79,20 +79,17 @@ impl Parked {
                     failures: failures.saturating_add(1),
                     until: now.plus(backoff.min(longest)),
                     probing: false,
-                    reason: message.clone(),
+                    reason: failure.written(),
                 })
             }
-            Failure::Throttled {
-                message,
-                retry_after,
-            } => {
+            Failure::Throttled { retry_after, .. } => {
                 let until = now.plus(*retry_after);
                 let parked_until = before.filter(|parked| !parked.probing).map(|p| p.until);
                 Some(Self {
                     failures: 0,
                     until: parked_until.map_or(until, |parked| parked.max(until)),
                     probing: false,
-                    reason: message.clone(),
+                    reason: failure.written(),
                 })
             }
             Failure::Retryable { .. } | Failure::Permanent { .. } | Failure::Stopped => None,

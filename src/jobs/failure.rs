@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::log;
 use crate::store;
 
 /// How a run failed; decides whether and when the job runs again.
@@ -64,7 +65,16 @@ impl Failure {
             Self::Stopped => "stopped on request",
         }
     }
+
+    /// The message as it is written down: registries have a say in it, and one that a database
+    /// refuses would keep the run from ending for ever.
+    pub(super) fn written(&self) -> String {
+        log::clean(self.message(), MESSAGE_BYTES)
+    }
 }
+
+/// Of a message, as much as of a line of the log by default.
+const MESSAGE_BYTES: usize = 2048;
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {

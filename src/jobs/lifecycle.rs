@@ -292,7 +292,7 @@ impl Fault {
     fn of(failure: &Failure) -> Self {
         Self {
             class: failure.class(),
-            message: failure.message().to_owned(),
+            message: failure.written(),
         }
     }
 }

@@ -193,6 +193,20 @@ async fn a_stop_cancels_the_run_and_the_wishes_before_it_but_none_after() {
     }
 }
 
+/// PostgreSQL refuses a NUL, which a registry may send.
+#[tokio::test]
+async fn a_failure_ends_its_run_whatever_its_message() {
+    for db in testing::databases().await {
+        let jobs = instance(&db, &noon());
+        let id = enqueue(&jobs, wish("a", 1)).await.id;
+        let message = format!("a\0b{}", "ä".repeat(100_000));
+        let failure = Failure::permanent(message);
+        assert_eq!(fail(&jobs, failure).await, State::Failed);
+        let error = jobs.job(id).await.unwrap().error.unwrap();
+        assert!(error.starts_with("a\u{fffd}bää") && error.len() < 3000);
+    }
+}
+
 #[tokio::test]
 async fn failures_are_retried_by_their_class() {
     let throttled = Failure::Throttled {

@@ -16,7 +16,7 @@ async fn fail(jobs: &Jobs, failure: Failure) {
 }
 
 fn down() -> Failure {
-    Failure::target_down("connection refused")
+    Failure::target_down("connection refused\0")
 }
 
 #[tokio::test]
