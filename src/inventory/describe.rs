@@ -40,7 +40,7 @@ fn named(media_type: &str) -> String {
     };
     match kind {
         "" => "UNKNOWN".to_owned(),
-        kind => shown::media_type(&kind.to_uppercase()).to_owned(),
+        kind => shown::media_type(&kind.to_uppercase()),
     }
 }
 

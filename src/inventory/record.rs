@@ -212,7 +212,7 @@ fn row(pushed: &Pushed) -> ArtifactRow<'_> {
         ),
         artifact_type: manifest
             .and_then(|manifest| manifest.artifact_type.as_deref())
-            .map_or("", shown::media_type),
+            .map_or_else(String::new, shown::media_type),
         config_digest: config.map(|config| &config.digest),
         size_bytes: bigint(pushed.size_bytes.saturating_add(parts)),
         annotations: json!(annotations).to_string(),

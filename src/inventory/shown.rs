@@ -34,9 +34,10 @@ impl Space {
     }
 }
 
-/// The beginning of a media type, which has no more characters than this (RFC 6838 §4.2).
-pub(super) fn media_type(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MEDIA_TYPE_BYTES)]
+/// The beginning of a media type, which has no more characters than this (RFC 6838 §4.2), and no
+/// NUL, which PostgreSQL refuses.
+pub(super) fn media_type(text: &str) -> String {
+    text[..text.floor_char_boundary(MEDIA_TYPE_BYTES)].replace('\0', "\u{fffd}")
 }
 
 /// A hundred times as much as usual.
@@ -68,5 +69,6 @@ mod tests {
     fn media_types_end_where_the_rfc_ends_them() {
         assert_eq!(media_type("text/plain"), "text/plain");
         assert_eq!(media_type(&"ä".repeat(200)), "ä".repeat(127));
+        assert_eq!(media_type("a\0b"), "a\u{fffd}b");
     }
 }

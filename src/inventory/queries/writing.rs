@@ -143,9 +143,9 @@ pub(in crate::inventory) async fn delete_repository(
 pub(in crate::inventory) struct ArtifactRow<'a> {
     pub digest: &'a Digest,
     pub kind: String,
-    pub media_type: &'a str,
-    pub config_media_type: &'a str,
-    pub artifact_type: &'a str,
+    pub media_type: String,
+    pub config_media_type: String,
+    pub artifact_type: String,
     pub config_digest: Option<&'a Digest>,
     pub size_bytes: i64,
     pub annotations: String,
@@ -166,9 +166,9 @@ pub(in crate::inventory) async fn insert_artifact(
         .bind(repository.id.0)
         .bind(row.digest.as_str())
         .bind(&row.kind)
-        .bind(row.media_type)
-        .bind(row.config_media_type)
-        .bind(row.artifact_type)
+        .bind(&row.media_type)
+        .bind(&row.config_media_type)
+        .bind(&row.artifact_type)
         .bind(row.config_digest.map(Digest::as_str))
         .bind(row.size_bytes)
         .bind(&row.annotations)

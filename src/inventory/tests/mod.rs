@@ -290,6 +290,23 @@ async fn an_index_hides_its_untagged_parts() {
     }
 }
 
+/// PostgreSQL refuses a NUL, which a registry may take.
+#[tokio::test]
+async fn an_artifact_is_shown_whatever_its_types() {
+    for shelf in shelves().await {
+        let empty = shelf.push_blob("team/app", "{}").await;
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+            "artifactType": "application/vnd.a.b\0c.config",
+            "config": { "mediaType": media_type::OCI_EMPTY, "digest": empty.0, "size": 2 },
+            "layers": [],
+        });
+        shelf.push("team/app", "v1", &manifest).await;
+        look(&shelf, "team/app", "v1").await;
+        assert_eq!(shown(&shelf, "team/app").await, ["v1"]);
+    }
+}
+
 #[tokio::test]
 async fn what_is_attached_shows_with_its_subject_only() {
     for shelf in shelves().await {
