@@ -170,7 +170,8 @@ impl Replication {
                     kind: execute::KIND,
                     cron: &cron,
                     params: &params,
-                    overlap: Overlap::Merge,
+                    // A run that were taken into the one before would skip what that one has listed.
+                    overlap: Overlap::Skip,
                 };
                 schedules.put(tx, schedule).await?;
             }
