@@ -2,7 +2,7 @@
 //!
 //! Counted in the transaction that changes the index, from what the change itself touches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
@@ -17,13 +17,14 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
     pub used_bytes: u64,
-    /// Those of the digests asked for that the project has in an artifact.
-    pub held: BTreeSet<Digest>,
+    /// Those of the digests asked for that the project has in an artifact, with the size that each
+    /// counts with.
+    pub held: BTreeMap<Digest, u64>,
 }
 
 impl Inventory {
-    /// What the project uses, and which of these digests it has in an artifact: they cost it
-    /// nothing again.
+    /// What the project uses, and which of these digests it has in an artifact: so many bytes of
+    /// them cost it nothing again.
     pub async fn usage(&self, project: ProjectId, digests: &[&Digest]) -> Result<Usage, Error> {
         let row = queries::usage(&self.0.db, project, digests).await?;
         Ok(Usage {

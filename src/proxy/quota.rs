@@ -67,7 +67,7 @@ impl ReservedBlob {
             StatusCode::ACCEPTED => reserved,
             _ => self.former_bytes,
         };
-        self.reservation.try_extend(arrived.unwrap_or(unsaid));
+        self.reservation.settle(arrived.unwrap_or(unsaid));
     }
 }
 
@@ -153,13 +153,16 @@ impl Inner {
         let mut session = None;
         let (digest, bytes) = match &mut admitted.asked.route {
             Route::StartUpload { mount, digest, .. } => match (&mut *mount, admitted.mount_bytes) {
-                (None, _) => (digest.as_ref(), bytes),
-                (Some(mount), Some(bytes)) => (Some(&mount.digest), bytes),
+                (Some(mount), Some(bytes)) => {
+                    let new = quota.mount(pusher, &mount.digest, bytes).await?;
+                    return Ok(new.map(|new| ReservedBlob::new(new, None, 0)));
+                }
                 // What cannot be measured is not mounted: the client is offered an upload.
                 (Some(_), None) => {
                     *mount = None;
                     return Ok(None);
                 }
+                (None, _) => (digest.as_ref(), bytes),
             },
             Route::Upload {
                 name, id, digest, ..

@@ -1,5 +1,4 @@
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use tokio::time::timeout;
 use super::{
     Config, Error, Exceeded, Metrics, Reservation,
     error::Bytes,
-    ledger::{Filled, Ledger, Reading, WARNING_PERCENT, Wanted},
+    ledger::{Counted, Filled, Ledger, Reading, WARNING_PERCENT, Wanted},
 };
 use crate::{
     auth::{Auth, ProjectId, projects::Limit},
@@ -90,8 +89,22 @@ impl Quota {
         digest: Option<&Digest>,
         bytes: u64,
     ) -> Result<Option<Reservation>, Error> {
-        self.reserve(pusher, Wanted::upload(digest, bytes), bytes)
-            .await
+        let wanted = Wanted::Upload {
+            digest: digest.cloned(),
+            bytes,
+        };
+        self.reserve(pusher, wanted, bytes).await
+    }
+
+    /// Reserves for a blob that the registry has elsewhere, with the size that it says.
+    pub async fn mount(
+        &self,
+        pusher: Pusher,
+        digest: &Digest,
+        bytes: u64,
+    ) -> Result<Option<Reservation>, Error> {
+        let wanted = Wanted::Known(vec![(digest.clone(), bytes)]);
+        self.reserve(pusher, wanted, bytes).await
     }
 
     /// Reserves for a manifest and all that it holds, with the size of each.
@@ -100,8 +113,7 @@ impl Quota {
         pusher: Pusher,
         blobs: Vec<(Digest, u64)>,
     ) -> Result<Option<Reservation>, Error> {
-        let wanted = Wanted { blobs, bytes: 0 };
-        self.reserve(pusher, wanted, 0).await
+        self.reserve(pusher, Wanted::Known(blobs), 0).await
     }
 
     async fn reserve(
@@ -200,12 +212,11 @@ impl Quota {
         project: ProjectId,
         wanted: &Wanted,
         _turn: Turn<'_>,
-    ) -> Result<BTreeSet<Digest>, Error> {
+    ) -> Result<Counted, Error> {
         self.0.metrics.readings.inc();
         let at = self.0.parts.clock.elapsed();
         let stored = self.ledger(|ledger| ledger.stored(project));
-        let blobs = wanted.blobs.iter().map(|(digest, _)| digest);
-        let digests: Vec<&Digest> = stored.iter().chain(blobs).collect();
+        let digests: Vec<&Digest> = stored.iter().chain(wanted.digests()).collect();
         let reading = self.0.parts.inventory.usage(project, &digests);
         let usage = match timeout(PATIENCE, reading).await {
             Ok(Ok(usage)) => usage,
@@ -215,7 +226,7 @@ impl Quota {
             _away => {
                 let now = self.0.parts.clock.elapsed();
                 let is_known = self.ledger(|ledger| ledger.stands(project, now));
-                return is_known.then(BTreeSet::new).ok_or(Error::Unknown);
+                return is_known.then(Counted::new).ok_or(Error::Unknown);
             }
         };
         let used_bytes = usage.used_bytes;

@@ -2,7 +2,7 @@
 //! are the clock's `elapsed`.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
@@ -50,8 +50,13 @@ struct Entry {
 struct Pending {
     entry: Entry,
     /// What of it the database counts already.
-    counted: BTreeSet<Digest>,
+    counted: Counted,
+    /// The blob that a request brings now, as it says, and of which something is free to it.
+    repeats: Option<Digest>,
 }
+
+/// Digests that the database counts for a project, with the size that each counts with.
+pub(super) type Counted = BTreeMap<Digest, u64>;
 
 impl Entry {
     fn counts_at(&self, now: Duration) -> bool {
@@ -60,12 +65,32 @@ impl Entry {
 }
 
 /// What is to be on its way.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Wanted {
-    /// With the size of each; those that the project has cost nothing.
-    pub blobs: Vec<(Digest, u64)>,
-    /// Of what has no name yet.
-    pub bytes: u64,
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    /// Bytes from a client, of the blob that it says they are, if it says so. Nobody has seen them
+    /// yet: of a blob that the project has, no more is free than that blob has, and to one upload
+    /// at a time.
+    Upload { digest: Option<Digest>, bytes: u64 },
+    /// What the registry behind has, or a manifest with it, with the size of each; what the
+    /// project has costs nothing.
+    Known(Vec<(Digest, u64)>),
+}
+
+impl Wanted {
+    pub(super) fn digests(&self) -> Vec<&Digest> {
+        match self {
+            Self::Upload { digest, .. } => digest.iter().collect(),
+            Self::Known(blobs) => blobs.iter().map(|(digest, _)| digest).collect(),
+        }
+    }
+
+    /// The blob that is brought again, when no more than this is needed for it.
+    fn repeats(&self, need: u64) -> Option<Digest> {
+        match self {
+            Self::Upload { digest, bytes } if need < *bytes => digest.clone(),
+            Self::Upload { .. } | Self::Known(_) => None,
+        }
+    }
 }
 
 /// How full a project is after something was taken.
@@ -94,17 +119,12 @@ impl Ledger {
     }
 
     /// Takes a reading, which counts these digests already.
-    pub(super) fn read(
-        &mut self,
-        project: ProjectId,
-        reading: Reading,
-        counted: &BTreeSet<Digest>,
-    ) {
+    pub(super) fn read(&mut self, project: ProjectId, reading: Reading, counted: &Counted) {
         self.change(project, |account| {
             account.reading = Some(reading);
             account.keep(|digest, entry| {
                 entry.counts_at(reading.at)
-                    && !digest.is_some_and(|digest| counted.contains(digest))
+                    && !digest.is_some_and(|digest| counted.contains_key(digest))
             });
         });
     }
@@ -128,11 +148,11 @@ impl Ledger {
         limit: u64,
     ) -> Option<Filled> {
         self.change(project, |account| {
-            let none = BTreeSet::new();
+            let none = Counted::new();
             let (need, filled) = account.weigh(id, wanted, &none, limit).ok()?;
-            let is_sure = !filled.is_news || wanted.blobs.is_empty();
+            let is_sure = !filled.is_news || wanted.digests().is_empty();
             is_sure.then(|| {
-                account.put_pending(id, need, none);
+                account.put_pending(id, need, none, wanted.repeats(need));
                 filled
             })
         })
@@ -144,21 +164,26 @@ impl Ledger {
         &mut self,
         (project, id): (ProjectId, u64),
         wanted: &Wanted,
-        counted: &BTreeSet<Digest>,
+        counted: &Counted,
         limit: u64,
     ) -> Result<Filled, Exceeded> {
         self.change(project, |account| {
             let (need, filled) = account.weigh(id, wanted, counted, limit)?;
-            account.put_pending(id, need, counted.clone());
+            account.put_pending(id, need, counted.clone(), wanted.repeats(need));
             Ok(filled)
         })
     }
 
-    /// What `id` stands for waits for its next request, and counts until then.
-    pub(super) fn rest(&mut self, (project, id): (ProjectId, u64), until: Duration) {
+    /// What `id` stands for waits for its next request, and counts until then: so many bytes, which
+    /// are here whether they fit or not, and are no blob that the project has.
+    pub(super) fn rest(&mut self, (project, id): (ProjectId, u64), bytes: u64, until: Duration) {
         self.change(project, |account| {
             if let Some(pending) = account.pending.get_mut(&id) {
+                account.held_bytes += u128::from(bytes);
+                account.held_bytes -= u128::from(pending.entry.bytes);
+                pending.entry.bytes = bytes;
                 pending.entry.until = Some(until);
+                pending.repeats = None;
             }
         });
     }
@@ -172,7 +197,9 @@ impl Ledger {
     ) {
         self.change(project, |account| {
             let counted = account.drop_pending(id);
-            let held = blobs.iter().filter(|(digest, _)| !counted.contains(digest));
+            let held = blobs
+                .iter()
+                .filter(|(digest, _)| !counted.contains_key(digest));
             for (digest, bytes) in held {
                 let entry = account.stored.entry(digest.clone());
                 let entry = entry.or_insert(Entry {
@@ -253,15 +280,10 @@ impl Account {
         &self,
         id: u64,
         wanted: &Wanted,
-        counted: &BTreeSet<Digest>,
+        counted: &Counted,
         limit: u64,
     ) -> Result<(u64, Filled), Exceeded> {
-        let blobs = wanted.blobs.iter();
-        let missing = blobs.filter(|(digest, _)| !counted.contains(digest));
-        let need = missing.fold(wanted.bytes, |sum, (digest, size)| {
-            let held = self.stored.get(digest).map_or(0, |entry| entry.bytes);
-            sum.saturating_add(size.saturating_sub(held))
-        });
+        let need = self.need(id, wanted, counted);
         let old = self.pending.get(&id);
         let old = old.map_or(0, |pending| pending.entry.bytes);
         let before = self.total();
@@ -281,6 +303,35 @@ impl Account {
         Ok((need, filled))
     }
 
+    fn need(&self, id: u64, wanted: &Wanted, counted: &Counted) -> u64 {
+        let stored = |digest| self.stored.get(digest).map_or(0, |entry| entry.bytes);
+        match wanted {
+            Wanted::Upload { digest, bytes } => {
+                let digest = digest.as_ref();
+                let had = digest.map_or(0, |digest| {
+                    let counted = counted.get(digest).copied();
+                    counted.unwrap_or_else(|| stored(digest))
+                });
+                // Each of them lies on the disk until it ends, whatever it is named.
+                let is_second = had > 0 && self.is_repeated_by_another(id, digest);
+                let free = if is_second { 0 } else { had };
+                bytes.saturating_sub(free)
+            }
+            Wanted::Known(blobs) => {
+                let blobs = blobs.iter();
+                let missing = blobs.filter(|(digest, _)| !counted.contains_key(digest));
+                missing.fold(0, |sum: u64, (digest, size)| {
+                    sum.saturating_add(size.saturating_sub(stored(digest)))
+                })
+            }
+        }
+    }
+
+    fn is_repeated_by_another(&self, id: u64, digest: Option<&Digest>) -> bool {
+        let mut pending = self.pending.iter();
+        pending.any(|(other, pending)| *other != id && pending.repeats.as_ref() == digest)
+    }
+
     /// Drops the others; what is stored has a digest.
     fn keep(&mut self, stays: impl Fn(Option<&Digest>, &Entry) -> bool) {
         self.stored
@@ -295,17 +346,21 @@ impl Account {
         self.stored.values().chain(pending)
     }
 
-    fn put_pending(&mut self, id: u64, bytes: u64, counted: BTreeSet<Digest>) {
+    fn put_pending(&mut self, id: u64, bytes: u64, counted: Counted, repeats: Option<Digest>) {
         self.drop_pending(id);
         self.held_bytes += u128::from(bytes);
-        let entry = Entry { bytes, until: None };
-        self.pending.insert(id, Pending { entry, counted });
+        let pending = Pending {
+            entry: Entry { bytes, until: None },
+            counted,
+            repeats,
+        };
+        self.pending.insert(id, pending);
     }
 
     /// What of it the database counts.
-    fn drop_pending(&mut self, id: u64) -> BTreeSet<Digest> {
+    fn drop_pending(&mut self, id: u64) -> Counted {
         let Some(pending) = self.pending.remove(&id) else {
-            return BTreeSet::new();
+            return Counted::new();
         };
         self.held_bytes -= u128::from(pending.entry.bytes);
         pending.counted
@@ -341,7 +396,8 @@ mod tests {
         Take(u64, u64, Option<u8>),
         /// It is stored as this blob.
         Store(u64, u8, u64),
-        Rest(u64),
+        /// So much of it is here.
+        Rest(u64, u64),
         Release(u64),
         /// So much is used, and blobs up to this one count in it.
         Read(u64, u8),
@@ -355,7 +411,7 @@ mod tests {
                 .prop_map(|(id, bytes, blob)| Step::Take(id, bytes, blob)),
             2 => (id.clone(), blob.clone(), bytes.clone())
                 .prop_map(|(id, blob, bytes)| Step::Store(id, blob, bytes)),
-            1 => id.clone().prop_map(Step::Rest),
+            1 => (id.clone(), bytes.clone()).prop_map(|(id, bytes)| Step::Rest(id, bytes)),
             1 => id.prop_map(Step::Release),
             1 => (bytes, blob).prop_map(|(used, blob)| Step::Read(used, blob)),
             1 => Just(Step::Sweep),
@@ -379,15 +435,15 @@ mod tests {
                 let until = Duration::from_secs(number + 10);
                 match step {
                     Step::Take(id, bytes, blob) => take(&mut ledger, (id, bytes, blob))?,
-                    Step::Rest(id) => ledger.rest((PROJECT, id), until),
+                    Step::Rest(id, bytes) => ledger.rest((PROJECT, id), bytes, until),
                     Step::Store(id, blob, bytes) => {
                         ledger.store((PROJECT, id), &[(digest(blob), bytes)], until);
                     }
                     Step::Release(id) => ledger.release(PROJECT, id),
                     Step::Read(used_bytes, last) => {
-                        let counted = (0..last).map(digest).collect();
+                        let counted = (0..last).map(|blob| (digest(blob), 1)).collect();
                         ledger.read(PROJECT, Reading { used_bytes, at: now }, &counted);
-                        prop_assert!(ledger.stored(PROJECT).iter().all(|held| !counted.contains(held)));
+                        prop_assert!(ledger.stored(PROJECT).iter().all(|held| !counted.contains_key(held)));
                     }
                     Step::Sweep => ledger.sweep(now),
                 }
@@ -405,10 +461,11 @@ mod tests {
         (id, bytes, blob): (u64, u64, Option<u8>),
     ) -> Result<(), TestCaseError> {
         let before = total(ledger);
-        let blobs: Vec<_> = blob.map(|blob| (digest(blob), bytes)).into_iter().collect();
-        let bytes = if blobs.is_empty() { bytes } else { 0 };
-        let (wanted, none) = (Wanted { blobs, bytes }, BTreeSet::new());
-        let taken = ledger.take((PROJECT, id), &wanted, &none, LIMIT);
+        let wanted = Wanted::Upload {
+            digest: blob.map(digest),
+            bytes,
+        };
+        let taken = ledger.take((PROJECT, id), &wanted, &Counted::new(), LIMIT);
         let after = total(ledger);
         match taken {
             Ok(filled) => {
@@ -421,6 +478,13 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    fn unnamed(bytes: u64) -> Wanted {
+        Wanted::Upload {
+            digest: None,
+            bytes,
+        }
     }
 
     fn total(ledger: &Ledger) -> u64 {
@@ -438,11 +502,8 @@ mod tests {
             (100, true),
         ];
         for (bytes, is_news) in news {
-            let wanted = Wanted {
-                blobs: Vec::new(),
-                bytes,
-            };
-            let filled = ledger.take((PROJECT, 1), &wanted, &BTreeSet::new(), LIMIT);
+            let wanted = unnamed(bytes);
+            let filled = ledger.take((PROJECT, 1), &wanted, &Counted::new(), LIMIT);
             assert_eq!(filled, Ok(Filled { bytes, is_news }));
         }
     }
@@ -453,29 +514,23 @@ mod tests {
         let until = Duration::from_secs(10);
         let huge = [(digest(0), u64::MAX), (digest(1), u64::MAX)];
         ledger.store((PROJECT, 1), &huge, until);
-        let wanted = Wanted {
-            blobs: Vec::new(),
-            bytes: 1,
-        };
-        let refused = ledger.take((PROJECT, 2), &wanted, &BTreeSet::new(), LIMIT);
+        let wanted = unnamed(1);
+        let refused = ledger.take((PROJECT, 2), &wanted, &Counted::new(), LIMIT);
         assert_eq!(refused.unwrap_err().used, u64::MAX);
         ledger.sweep(until);
-        let taken = ledger.take((PROJECT, 2), &wanted, &BTreeSet::new(), LIMIT);
+        let taken = ledger.take((PROJECT, 2), &wanted, &Counted::new(), LIMIT);
         assert_eq!(taken.unwrap().bytes, 1);
     }
 
     #[test]
     fn what_is_under_way_counts_to_its_end() {
         let mut ledger = Ledger::default();
-        let wanted = Wanted {
-            blobs: Vec::new(),
-            bytes: LIMIT,
-        };
-        let taken = ledger.take((PROJECT, 1), &wanted, &BTreeSet::new(), LIMIT);
+        let wanted = unnamed(LIMIT);
+        let taken = ledger.take((PROJECT, 1), &wanted, &Counted::new(), LIMIT);
         assert!(taken.is_ok());
         ledger.sweep(Duration::from_secs(1_000_000));
         assert_eq!(total(&ledger), LIMIT);
-        ledger.rest((PROJECT, 1), Duration::from_secs(1_000_001));
+        ledger.rest((PROJECT, 1), LIMIT, Duration::from_secs(1_000_001));
         ledger.sweep(Duration::from_secs(1_000_000));
         assert_eq!(total(&ledger), LIMIT);
         ledger.sweep_project(PROJECT, Duration::from_secs(1_000_001));
@@ -486,13 +541,10 @@ mod tests {
     fn what_the_database_counts_is_neither_news_nor_held() {
         let mut ledger = Ledger::default();
         let blobs = vec![(digest(0), 90)];
-        let wanted = Wanted {
-            blobs: blobs.clone(),
-            bytes: 0,
-        };
+        let wanted = Wanted::Known(blobs.clone());
         assert_eq!(ledger.try_take((PROJECT, 1), &wanted, LIMIT), None);
         assert_eq!(total(&ledger), 0);
-        let counted = BTreeSet::from([digest(0)]);
+        let counted = Counted::from([(digest(0), 90)]);
         let taken = ledger.take((PROJECT, 1), &wanted, &counted, LIMIT);
         let nothing = Filled {
             bytes: 0,
@@ -501,6 +553,34 @@ mod tests {
         assert_eq!(taken, Ok(nothing));
         ledger.store((PROJECT, 1), &blobs, Duration::from_secs(10));
         assert_eq!((total(&ledger), ledger.entries()), (0, 0));
+    }
+
+    #[test]
+    fn no_more_of_an_upload_is_free_than_the_blob_it_names_has() {
+        for is_counted in [true, false] {
+            let mut ledger = Ledger::default();
+            let mut counted = Counted::new();
+            if is_counted {
+                counted.insert(digest(0), 60);
+            } else {
+                ledger.store((PROJECT, 1), &[(digest(0), 60)], Duration::from_secs(10));
+            }
+            let before = total(&ledger);
+            let mut adds = |id, bytes| {
+                let wanted = Wanted::Upload {
+                    digest: Some(digest(0)),
+                    bytes,
+                };
+                let taken = ledger.take((PROJECT, id), &wanted, &counted, u64::MAX);
+                taken.unwrap().bytes - before
+            };
+            assert_eq!(adds(2, 60), 0);
+            assert_eq!(adds(2, 1060), 1000);
+            assert_eq!(adds(2, 60), 0);
+            assert_eq!(adds(3, 60), 60, "another one at once");
+            ledger.rest((PROJECT, 2), 50, Duration::from_secs(10));
+            assert_eq!(total(&ledger) - before, 110, "it came to no blob");
+        }
     }
 
     #[test]

@@ -46,7 +46,10 @@ impl Reservation {
     pub async fn extend(&self, digest: Option<&Digest>, bytes: u64) -> Result<(), Error> {
         let quota = &self.0.quota;
         if let Some(limit) = quota.limit(&self.0.pusher.repository).await? {
-            let wanted = Wanted::upload(digest, bytes);
+            let wanted = Wanted::Upload {
+                digest: digest.cloned(),
+                bytes,
+            };
             quota.take(self, limit, &wanted).await?;
         }
         self.0.bytes.store(bytes, Ordering::Relaxed);
@@ -56,7 +59,10 @@ impl Reservation {
     /// Like [`Reservation::extend`], without waiting: true when it fits by what is known.
     pub fn try_extend(&self, bytes: u64) -> bool {
         let limit = self.0.limit.load(Ordering::Relaxed);
-        let wanted = Wanted::upload(None, bytes);
+        let wanted = Wanted::Upload {
+            digest: None,
+            bytes,
+        };
         let fits = self.0.quota.try_take(self, limit, &wanted);
         if fits {
             self.0.bytes.store(bytes, Ordering::Relaxed);
@@ -64,11 +70,18 @@ impl Reservation {
         fits
     }
 
+    /// The upload is so long: that is what it counts with once it [rests](Self::rest), whether it
+    /// fits or not.
+    pub fn settle(&self, bytes: u64) {
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// No request is under way: it counts for as long as a blob without a manifest does, or until
-    /// it is extended.
+    /// it is extended; all of it, whatever blob its last request said it was.
     pub fn rest(&self) {
         let (until, key) = (self.until(), self.0.key);
-        self.0.quota.ledger(|ledger| ledger.rest(key, until));
+        let bytes = self.bytes();
+        self.0.quota.ledger(|ledger| ledger.rest(key, bytes, until));
     }
 
     /// The registry has these now, with the size of each.
@@ -101,20 +114,5 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         let (project, id) = self.key;
         self.quota.ledger(|ledger| ledger.release(project, id));
-    }
-}
-
-impl Wanted {
-    pub(super) fn upload(digest: Option<&Digest>, bytes: u64) -> Self {
-        match digest {
-            Some(digest) => Self {
-                blobs: vec![(digest.clone(), bytes)],
-                bytes: 0,
-            },
-            None => Self {
-                blobs: Vec::new(),
-                bytes,
-            },
-        }
     }
 }

@@ -205,6 +205,48 @@ async fn a_blob_counts_once_from_its_upload_to_its_deletion() {
 }
 
 #[tokio::test]
+async fn an_upload_in_the_name_of_a_blob_that_the_project_has_is_free_no_further_than_that() {
+    on_each_database(async |world| {
+        let config = digest("config");
+        let (_, bytes) = world.record("team/app", &config, 300).await;
+        let room = 1000 - bytes;
+        let upload = async |bytes| {
+            world.clock.advance(FRESH);
+            world.upload(Some(&config), bytes).await
+        };
+        let too_long = upload(301 + room).await.unwrap_err();
+        assert_eq!(too_long.kind(), Kind::Exceeded);
+        let longer = upload(300 + room).await.unwrap();
+        assert!(world.has_room(0).await);
+        drop(longer);
+        let first = upload(300).await.unwrap().unwrap();
+        assert!(world.has_room(room).await);
+        let second = upload(300).await.unwrap();
+        assert!(world.has_room(room - 300).await, "both are on the disk");
+        drop(second);
+        first.rest();
+        assert!(world.has_room(room - 300).await, "it came to nothing");
+        world.clock.advance(FRESH);
+        first.extend(Some(&config), 300).await.unwrap();
+        assert!(world.has_room(room).await);
+        first.stored(&[(config.clone(), 300)]);
+        first.rest();
+        assert!(world.has_room(room).await, "it came to what was there");
+        let whole = world.upload(None, room).await.unwrap();
+        let quota = &world.shelf.quota;
+        for _ in 0..2 {
+            let mounted = quota.mount(pusher("team/copy"), &config, 400).await;
+            assert!(
+                mounted.unwrap().is_some(),
+                "a full project mounts what it has"
+            );
+        }
+        drop(whole);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_blob_without_a_manifest_counts_for_two_hours() {
     on_each_database(async |world| {
         world.store(&digest("layer"), 700).await;

@@ -53,11 +53,11 @@ sqls! {
             greatest(0, least(used_bytes::numeric + $2, 9223372036854775807))::bigint \
             where project_id = $1";
     USAGE = "select coalesce(max(used_bytes), 0) as used_bytes, \
-            (select json_group_array(digest) from project_blobs where project_id = $1 \
+            (select json_group_object(digest, size_bytes) from project_blobs where project_id = $1 \
                 and digest in (select value from json_each($2))) as held \
             from project_usage where project_id = $1"
         | "select coalesce(max(used_bytes), 0) as used_bytes, \
-            (select coalesce(jsonb_agg(digest), '[]')::text from project_blobs \
+            (select coalesce(jsonb_object_agg(digest, size_bytes), '{}')::text from project_blobs \
                 where project_id = $1 \
                 and digest in (select jsonb_array_elements_text($2::jsonb))) as held \
             from project_usage where project_id = $1";
@@ -121,7 +121,7 @@ store::row! {
 }
 
 store::row! {
-    /// `held` is a JSON list of digests.
+    /// `held` is a JSON object: sizes by digest.
     pub(in crate::inventory) UsageRow { used_bytes: i64, held: String }
 }
 
@@ -211,7 +211,7 @@ pub(in crate::inventory) async fn change_usage(
         .map(drop))?)
 }
 
-/// The usage, and which of these digests it holds, at one moment.
+/// The usage, and which of these digests it holds with which sizes, at one moment.
 pub(in crate::inventory) async fn usage(
     db: &Db,
     project: ProjectId,

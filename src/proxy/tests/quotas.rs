@@ -1,11 +1,17 @@
 //! Storage limits: what does not fit does not reach the registry behind.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Method, Request};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use http_body_util::StreamBody;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -13,9 +19,10 @@ use tower::util::BoxCloneSyncService;
 
 use super::world::{Answer, Stub, World, request, respond};
 use crate::{
-    oci::{Digest, media_type},
+    inventory::{Change, Ended, Pushed, Reach},
+    oci::{Digest, Manifest, Reference, media_type},
     store::testing::databases,
-    wire::{Body, Exchange},
+    wire::{Body, BoxError, Exchange},
 };
 
 const UPLOADS: &str = "/v2/team/app/blobs/uploads/";
@@ -232,6 +239,79 @@ async fn what_the_project_has_costs_nothing_again() {
     assert_refused(&world.send(other).await, "current usage of 60 B");
 }
 
+/// A body that breaks off before it has the length it says.
+struct BreaksOff(u64);
+
+impl http_body::Body for BreaksOff {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(Some(Err("connection reset".into())))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+/// Puts an image into the index whose config is `config` and has 60 bytes; how much it takes.
+async fn record(world: &World, config: &Digest) -> usize {
+    let text = image(config, 60);
+    let parsed = Manifest::parse(media_type::OCI_MANIFEST, text.as_bytes()).unwrap();
+    let digest = Digest::sha256(text.as_bytes());
+    let pushed = Pushed {
+        repository: "team/app".parse().unwrap(),
+        digest: digest.clone(),
+        media_type: media_type::OCI_MANIFEST.to_owned(),
+        size_bytes: text.len() as u64,
+        manifest: Some(Arc::new(parsed)),
+        tags: Vec::new(),
+    };
+    let change = Change {
+        repository: pushed.repository.clone(),
+        reference: Reference::Digest(digest),
+    };
+    let (inventory, ended) = (&world.shelf.inventory, Ended::Pushed(pushed));
+    inventory.begin(&change, Reach::Reference);
+    inventory.conclude(&change, Reach::Reference, ended).await;
+    world.clock.advance(Duration::from_secs(1));
+    text.len() + 60
+}
+
+#[tokio::test]
+async fn the_name_of_a_blob_that_the_project_has_does_not_pass_the_limit() {
+    for db in databases().await {
+        let stub = Stub::default();
+        let world = World::over_one_connection(db, taking(&stub)).await;
+        world.limit_team(1000).await;
+        let blob = Digest::sha256(b"blob");
+        let room = 1000 - record(&world, &blob).await;
+        let token = token(&world);
+        let last = format!("{SESSION}&digest={blob}");
+        let whole_post = format!("{UPLOADS}?digest={blob}");
+        for (method, path) in [("PUT", &last), ("POST", &whole_post)] {
+            assert_eq!(world.ask("POST", UPLOADS, &token).await.status, 202);
+            let body = Body::boxed(BreaksOff(1 << 40));
+            let long = world.send(request(method, path, &token, body)).await;
+            assert_refused(&long, "adding 1.0 TiB");
+        }
+        assert_eq!(world.ask("POST", UPLOADS, &token).await.status, 202);
+        let broken = request("PUT", &last, &token, Body::boxed(BreaksOff(60)));
+        assert_eq!(world.send(broken).await.status, 400);
+        let more = world.send(whole(&world, room - 59)).await;
+        assert_refused(&more, "exceed");
+        let again = request("PUT", &last, &token, Body::from(vec![0; 0]));
+        assert_eq!(world.send(again).await.status, 201);
+        assert_eq!(world.send(whole(&world, room)).await.status, 201);
+        let same = request("POST", &whole_post, &token, Body::from(vec![0; 60]));
+        assert_eq!(world.send(same).await.status, 201, "nothing is added");
+    }
+}
+
 #[tokio::test]
 async fn a_mount_from_another_project_counts() {
     let stub = Stub::default();
@@ -271,13 +351,16 @@ async fn what_cannot_be_measured_is_uploaded_instead_of_mounted() {
     }
 }
 
-fn manifest(world: &World, size: u64) -> Request<Body> {
-    let config = Digest::sha256(b"config");
-    let text = json!({
+fn image(config: &Digest, size: u64) -> String {
+    let manifest = json!({
         "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "layers": [],
         "config": { "mediaType": media_type::OCI_CONFIG, "digest": config, "size": size },
     });
-    manifest_of(world, &text.to_string())
+    manifest.to_string()
+}
+
+fn manifest(world: &World, size: u64) -> Request<Body> {
+    manifest_of(world, &image(&Digest::sha256(b"config"), size))
 }
 
 fn manifest_of(world: &World, text: &str) -> Request<Body> {

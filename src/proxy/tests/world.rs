@@ -45,7 +45,7 @@ pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
     pub(super) observer: Arc<Listener>,
     pub(super) tasks: TaskTracker,
-    _shelf: Shelf,
+    pub(super) shelf: Shelf,
     key: jsonwebtoken::EncodingKey,
     _db: TestDb,
 }
@@ -147,7 +147,7 @@ impl World {
             clock,
             observer,
             tasks,
-            _shelf: shelf,
+            shelf,
             key: jsonwebtoken::EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap(),
             _db: database,
         }
