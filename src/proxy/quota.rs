@@ -154,15 +154,20 @@ impl Inner {
         let (digest, bytes) = match &mut admitted.asked.route {
             Route::StartUpload { mount, digest, .. } => match (&mut *mount, admitted.mount_bytes) {
                 (Some(mount), Some(bytes)) => {
+                    // A registry that does not mount it after all would take the body for it.
+                    *digest = None;
                     let new = quota.mount(pusher, &mount.digest, bytes).await?;
                     return Ok(new.map(|new| ReservedBlob::new(new, None, 0)));
                 }
                 // What cannot be measured is not mounted: the client is offered an upload.
-                (Some(_), None) => {
+                (Some(_), None) if digest.is_none() => {
                     *mount = None;
                     return Ok(None);
                 }
-                (None, _) => (digest.as_ref(), bytes),
+                _ => {
+                    *mount = None;
+                    (digest.as_ref(), bytes)
+                }
             },
             Route::Upload {
                 name, id, digest, ..

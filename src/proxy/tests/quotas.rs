@@ -313,6 +313,19 @@ async fn the_name_of_a_blob_that_the_project_has_does_not_pass_the_limit() {
 }
 
 #[tokio::test]
+async fn a_mount_brings_no_bytes() {
+    let stub = Stub::default();
+    let world = world(&stub).await;
+    let (one, other) = (Digest::sha256(b"one"), Digest::sha256(b"other"));
+    let path = format!("{UPLOADS}?mount={one}&from=open/base&digest={other}");
+    let mount = request("POST", &path, &token(&world), Body::from(vec![0; 1000]));
+    assert_eq!(world.send(mount).await.status, 201);
+    let seen = stub.seen().pop().unwrap();
+    assert!(!seen.target.contains("digest="), "{}", seen.target);
+    assert_eq!(seen.body.as_deref(), Some(&[][..]));
+}
+
+#[tokio::test]
 async fn a_mount_from_another_project_counts() {
     let stub = Stub::default();
     let world = world(&stub).await;
@@ -348,6 +361,11 @@ async fn what_cannot_be_measured_is_uploaded_instead_of_mounted() {
         let answer = world.ask("POST", &path, &token(&world)).await;
         assert_eq!(answer.status, 202);
         assert_eq!(stub.lines()[1].contains("mount="), is_mounted);
+        let path = format!("{path}&digest={}", Digest::sha256(b"y"));
+        let body = Body::from(vec![0; 101]);
+        let answer = world.send(request("POST", &path, &token(&world), body));
+        let status = if is_mounted { 202 } else { 403 };
+        assert_eq!(answer.await.status, status);
     }
 }
 
