@@ -6,7 +6,8 @@ use crate::oci::MAX_MANIFEST_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Memory for manifests that are being pushed, each at most 4 MiB; past it pushes wait.
+    /// Memory for manifests that are being pushed, each at most 4 MiB, an eighth of it for those
+    /// of one account; past it pushes wait.
     pub manifest_memory_mib: u32,
     /// How long a push waits for that memory before it is told to come back.
     pub manifest_wait_seconds: u64,

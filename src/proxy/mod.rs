@@ -21,6 +21,7 @@ mod forward;
 pub mod fuzzing;
 mod guard;
 mod intend;
+mod memory;
 mod metrics;
 mod observer;
 mod parse;
@@ -54,6 +55,7 @@ pub use challenge::PublicAddress;
 pub use config::{CacheConfig, Config};
 pub use follow::{Follower, Following, NewUpload};
 use guard::Turns;
+use memory::Memory;
 pub use metrics::Metrics;
 pub use observer::{Actor, Change, ChangeKind, Observer, Outcome, Pull, Push, Ticket};
 use parse::Asked;
@@ -95,21 +97,19 @@ struct Inner {
     turns: Turns,
     /// What `parts.upstream` keeps.
     cache: Option<Arc<Cache>>,
-    /// KiB that manifests in flight may still take.
-    manifest_memory: Arc<tokio::sync::Semaphore>,
+    manifest_memory: Memory,
 }
 
 impl Proxy {
     pub fn new(mut parts: Parts) -> Self {
         let (config, metrics) = (&parts.config.cache, parts.metrics.clone());
         let cache = parts.upstream.keep(config, metrics);
-        let kib = parts.config.manifest_memory_kib();
         Self(Arc::new(Inner {
             sessions: Sessions::new(parts.config.upload_sessions),
             sizes: Sizes::new(parts.config.blob_sizes),
             turns: Turns::default(),
             cache,
-            manifest_memory: Arc::new(tokio::sync::Semaphore::new(kib)),
+            manifest_memory: Memory::new(&parts.config),
             parts,
         }))
     }

@@ -1,20 +1,21 @@
 //! A manifest PUT (end-7), read whole: it is small, and its digest decides what it is.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use http_body::Body as _;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use super::{
     Change, ChangeKind, Inner, Outcome, Push, Refusal, Ticket, authorise::Admitted,
-    conclude::outcome, intend::gated, observer::FOLLOW_UP_HEADER,
+    conclude::outcome, intend::gated, memory::Held, observer::FOLLOW_UP_HEADER,
 };
 use crate::{
     failpoint,
     oci::{Digest, ErrorCode, MAX_MANIFEST_BYTES, Manifest, Reference, Route},
-    wire::{Body, CollectError, ExchangeError, collect},
+    wire::{Body, ExchangeError},
 };
 
 impl Inner {
@@ -31,8 +32,9 @@ impl Inner {
         else {
             return Err(Refusal::new(ErrorCode::NotFound, "this is no manifest"));
         };
-        let memory = self.reserve(body.size_hint().upper()).await?;
-        let bytes = self.read(body).await?;
+        let (account, length) = (&admitted.actor.name, body.size_hint().upper());
+        let mut memory = self.manifest_memory.hold(account, length).await?;
+        let bytes = self.read(body, &mut memory).await?;
         let digest = check_digest(reference, &bytes)?;
         failpoint::hit("proxy.manifest_read");
         let media_type = admitted.asked.header(CONTENT_TYPE.as_str());
@@ -59,32 +61,11 @@ impl Inner {
         })
     }
 
-    /// Memory for the manifest, by the length it says it has. Who is not served soon is told to
-    /// come back: slow clients that hold all of it stall nobody for long.
-    async fn reserve(&self, length: Option<u64>) -> Result<OwnedSemaphorePermit, Refusal> {
-        let length = length.and_then(|length| usize::try_from(length).ok());
-        let bytes = length.unwrap_or(MAX_MANIFEST_BYTES).min(MAX_MANIFEST_BYTES);
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-        let most = u32::try_from(MAX_MANIFEST_BYTES / 1024).unwrap_or(u32::MAX);
-        let memory = Arc::clone(&self.manifest_memory).acquire_many_owned(kib.min(most));
-        let patience = self.parts.config.manifest_wait();
-        match timeout(patience, memory).await {
-            Ok(Ok(memory)) => Ok(memory),
-            Ok(Err(_closed)) => Err(Refusal::unavailable(
-                "the gateway is shutting down",
-                RETRY_AFTER,
-            )),
-            Err(_elapsed) => Err(Refusal::unavailable(
-                "too many manifests are being pushed at once; push again in a moment",
-                RETRY_AFTER,
-            )),
-        }
-    }
-
     /// Reads the manifest, which must not only keep coming but come to an end.
-    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+    async fn read(&self, body: Body, held: &mut Held) -> Result<Bytes, Refusal> {
         let limit = self.parts.config.manifest_read_limit();
-        timeout(limit, read(body)).await.unwrap_or_else(|_elapsed| {
+        let read = timeout(limit, read(body, held)).await;
+        read.unwrap_or_else(|_elapsed| {
             let seconds = limit.as_secs();
             let message = format!("the manifest did not arrive within {seconds} seconds");
             Err(Refusal::new(ErrorCode::BadRequest, message))
@@ -212,25 +193,45 @@ fn is_worth_another_try(error: &ExchangeError) -> bool {
     io.is_none_or(|error| error.kind() != io::ErrorKind::TimedOut)
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    let bytes = collect(body, MAX_MANIFEST_BYTES)
-        .await
-        .map_err(|error| match error {
-            CollectError::TooLarge { limit } => Refusal::new(
-                ErrorCode::ManifestTooLarge,
-                format!("the manifest is larger than {limit} bytes"),
-            ),
-            CollectError::Read(_) => {
-                Refusal::new(ErrorCode::BadRequest, "the manifest did not arrive whole")
-            }
+/// Into memory that is reserved as the bytes come.
+async fn read(mut body: Body, held: &mut Held) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        Refusal::new(
+            ErrorCode::ManifestTooLarge,
+            format!("the manifest is larger than {MAX_MANIFEST_BYTES} bytes"),
+        )
+    };
+    if body.size_hint().lower() > MAX_MANIFEST_BYTES as u64 {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| {
+            Refusal::new(ErrorCode::BadRequest, "the manifest did not arrive whole")
         })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let length = bytes.len() + data.len();
+        if length > MAX_MANIFEST_BYTES {
+            return Err(too_large());
+        }
+        held.grow_to(length).await?;
+        // A vector that grows by itself would take more than is held.
+        if length > bytes.capacity() {
+            bytes.reserve_exact(held.bytes() - bytes.len());
+        }
+        bytes.extend_from_slice(&data);
+    }
     if bytes.is_empty() {
         return Err(Refusal::new(
             ErrorCode::ManifestInvalid,
             "the manifest is empty",
         ));
     }
-    Ok(bytes)
+    bytes.shrink_to_fit();
+    held.shrink_to(bytes.len());
+    Ok(bytes.into())
 }
 
 fn check_digest(reference: &Reference, bytes: &[u8]) -> Result<Digest, Refusal> {
@@ -262,6 +263,3 @@ fn name_follow_up(response: &mut Response<Body>, path: Option<String>) {
         response.headers_mut().insert(FOLLOW_UP_HEADER, path);
     }
 }
-
-/// A manifest that others wait for is mostly through in some seconds.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
