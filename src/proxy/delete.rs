@@ -114,7 +114,7 @@ impl Inner {
         Ok(match reference.clone() {
             Reference::Tag(tag) => ChangeKind::DeleteTag {
                 digest: if is_wanted {
-                    self.parts.upstream.digest(name, reference.clone()).await?
+                    self.parts.upstream.digest_if_said(name, &tag).await?
                 } else {
                     None
                 },
@@ -122,7 +122,7 @@ impl Inner {
             },
             Reference::Digest(digest) => ChangeKind::DeleteDigest {
                 tags: if is_wanted || !rules.is_empty() {
-                    self.siblings(name, &digest).await?
+                    self.siblings(name, &digest, rules).await?
                 } else {
                     Vec::new()
                 },
@@ -133,13 +133,25 @@ impl Inner {
 
     /// The tags that point to a digest: a registry deletes them with it. Of a repository with
     /// more tags than `delete_tags_examined` the first are looked at.
-    async fn siblings(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Refusal> {
+    ///
+    /// It must be known where an immutable tag points. Any other one, of which observers would
+    /// hear, is left out when the registry does not say.
+    async fn siblings(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        rules: &Immutable,
+    ) -> Result<Vec<Tag>, Refusal> {
         let upstream = &self.parts.upstream;
         let tags = upstream
             .tags(name, self.parts.config.delete_tags_examined)
             .await?;
         let examined = stream::iter(tags).map(|tag| async move {
-            let points_to = upstream.digest(name, Reference::Tag(tag.clone())).await?;
+            let points_to = if rules.holds(tag.as_str()) {
+                upstream.digest(name, &tag).await?
+            } else {
+                upstream.digest_if_said(name, &tag).await?
+            };
             Ok::<_, Refusal>((tag, points_to))
         });
         let pointing =

@@ -47,7 +47,8 @@ impl Inner {
         ))
     }
 
-    /// Refuses to overwrite or delete an immutable tag; the same digest may be pushed again.
+    /// Refuses to overwrite or delete an immutable tag; the same digest may be pushed again. A tag
+    /// of which the registry does not say whether it is there counts as neither free nor the same.
     /// What is returned must be held until the change is over.
     pub(super) async fn guard_immutable(
         &self,
@@ -84,8 +85,7 @@ impl Inner {
                 }
                 let turn = self.turns.of(repository).await;
                 for tag in held {
-                    let reference = Reference::Tag(tag.clone());
-                    let there = self.parts.upstream.digest(repository, reference).await?;
+                    let there = self.parts.upstream.digest(repository, tag).await?;
                     if there.is_some_and(|there| there != push.digest) {
                         return refuse(tag);
                     }

@@ -8,10 +8,11 @@ use serde::Deserialize;
 use tower::ServiceExt;
 use url::Url;
 
-use super::{CacheConfig, Metrics, Refusal, cache::Cache};
+use super::{CacheConfig, Metrics, Refusal, cache::Cache, refusal::RETRY_LATER};
 use crate::{
     oci::{Digest, ErrorCode, MANIFEST_MEDIA_TYPES, Page, Reference, RepositoryName, Route, Tag},
-    wire::{Body, Exchange, ExchangeError, Looking, collect},
+    registry,
+    wire::{Body, Exchange, ExchangeError, collect, looking},
 };
 
 /// The registry behind.
@@ -49,24 +50,40 @@ impl Upstream {
         self.exchange.clone().oneshot(request).await
     }
 
-    /// What a reference points to; `None` when it does not exist or the registry does not say.
+    /// What a tag points to; `None` when it does not exist. Refuses when the registry does not
+    /// say: for whoever must know before something is done.
     pub(super) async fn digest(
         &self,
         name: &RepositoryName,
-        reference: Reference,
+        tag: &Tag,
     ) -> Result<Option<Digest>, Refusal> {
-        let route = Route::Manifest {
-            name: name.clone(),
-            reference,
-            tags: Vec::new(),
-        };
-        let mut request = request(Method::HEAD, &route)?;
-        request.extensions_mut().insert(Looking);
-        let answer = self.ask(request).await?;
-        let digest = answer.headers().get("docker-content-digest");
-        Ok(digest
-            .filter(|_| answer.status().is_success())
-            .and_then(|value| value.to_str().ok()?.parse().ok()))
+        let found = self.look(name, tag).await;
+        found.map_err(|error| unsaid(name, tag, error))
+    }
+
+    /// As [`Upstream::digest`], for whoever can do without: `None`, too, when the registry answers
+    /// and does not say.
+    pub(super) async fn digest_if_said(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, Refusal> {
+        match self.look(name, tag).await {
+            Err(registry::Error::Exchange { source, .. }) => Err(source.into()),
+            said => Ok(said.ok().flatten()),
+        }
+    }
+
+    /// Only a 404 says that a tag is not there; one whose digest is not stated is read.
+    async fn look(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, registry::Error> {
+        let registry = registry::Client::new(looking(self.exchange.clone()));
+        let reference = Reference::Tag(tag.clone());
+        let head = registry.head_manifest(name, &reference).await?;
+        Ok(head.map(|head| head.digest))
     }
 
     /// A blob of a repository. Who keeps blobs in an object store redirects to it, and only when
@@ -153,6 +170,25 @@ impl Upstream {
         let accept = HeaderValue::from_static(MANIFEST_MEDIA_TYPES);
         request.headers_mut().insert(ACCEPT, accept);
         Ok(self.send(request).await?)
+    }
+}
+
+/// Why it is not known what a tag points to, for the client who wants something that depends on it.
+fn unsaid(name: &RepositoryName, tag: &Tag, error: registry::Error) -> Refusal {
+    if let registry::Error::Exchange { source, .. } = error {
+        return source.into();
+    }
+    tracing::warn!(%error, "the registry behind does not say what a tag points to");
+    let message = format!(
+        "the registry behind does not say what the tag {tag} of {name} points to, without which \
+         this cannot be decided"
+    );
+    match error.kind() {
+        registry::Kind::TooManyRequests { retry_after }
+        | registry::Kind::Unavailable { retry_after } => {
+            Refusal::unavailable(message, retry_after.unwrap_or(RETRY_LATER))
+        }
+        _ => Refusal::new(ErrorCode::BadGateway, message),
     }
 }
 

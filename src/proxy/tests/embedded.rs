@@ -120,29 +120,10 @@ async fn what_the_embedded_registry_says_of_its_failure_reaches_the_client() {
 
 #[tokio::test]
 async fn of_two_first_pushes_of_an_immutable_tag_one_wins() {
-    use crate::{
-        auth::immutable::Rule,
-        oci::{Decoration, Pattern, Selector},
-    };
     let directory = tempfile::tempdir().unwrap();
     let registry = Registry::open(directory.path(), std::sync::Arc::new(SystemClock)).unwrap();
     let world = world(registry.exchange()).await;
-    let all = || {
-        vec![Selector {
-            decoration: Decoration::Matches,
-            pattern: Pattern::parse("**").unwrap(),
-        }]
-    };
-    let rule = Rule {
-        repositories: all(),
-        tags: all(),
-    };
-    let team = world.auth.project_named("team").await.unwrap();
-    world
-        .auth
-        .create_immutable_rule(team.id, &rule, false)
-        .await
-        .unwrap();
+    world.hold_tags("**").await;
     let token = world.bearer("alice", &["team/app:*"]);
     let push = |text: &str| {
         let manifest = format!(

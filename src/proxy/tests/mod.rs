@@ -8,6 +8,7 @@ mod changes;
 mod embedded;
 mod following;
 mod forwarding;
+mod immutable;
 mod listener;
 mod manifests;
 mod paths;

@@ -15,11 +15,12 @@ use crate::{
     auth::{
         self, Auth, Role,
         bearer::{self, Access, Claims, Expected, PublicKey, Verifier},
+        immutable::Rule,
         projects::{Metadata, NewProject},
         users::{NewUser, Profile},
     },
     clock::{Clock, ManualClock, SharedClock, Timestamp},
-    oci::RepositoryName,
+    oci::{Decoration, Pattern, RepositoryName, Selector},
     proxy::{
         Change, Config, Follower, Keep, Metrics, Observer, Outcome, Parts, Proxy, PublicAddress,
         Pull, Refusal, Ticket, Upstream,
@@ -184,6 +185,23 @@ impl World {
     pub(super) async fn limit_team(&self, bytes: i64) {
         let team = self.auth.project_named("team").await.unwrap().id;
         self.auth.set_storage_limit(team, bytes).await.unwrap();
+    }
+
+    /// Makes the tags of the project `team` immutable that match `pattern`.
+    pub(super) async fn hold_tags(&self, pattern: &str) {
+        let selecting = |pattern| {
+            vec![Selector {
+                decoration: Decoration::Matches,
+                pattern: Pattern::parse(pattern).unwrap(),
+            }]
+        };
+        let rule = Rule {
+            repositories: selecting("**"),
+            tags: selecting(pattern),
+        };
+        let team = self.auth.project_named("team").await.unwrap().id;
+        let created = self.auth.create_immutable_rule(team, &rule, false);
+        created.await.unwrap();
     }
 
     /// `method path` with what `authorization` says, unless it is empty.
