@@ -18,7 +18,8 @@ pub struct Config {
     /// Sizes of blobs that are remembered, so that the registry behind is not asked for them with
     /// each manifest for a project with a storage limit.
     pub blob_sizes: usize,
-    /// Tags that are looked at to find those which a deleted digest takes with it.
+    /// Tags that are looked at to find those which a deleted digest takes with it; immutable ones
+    /// are looked at however many there are.
     pub delete_tags_examined: usize,
     /// Pages of a thousand names that are read from the registry behind for one `_catalog`
     /// request, at least one; a list that is not complete by then says where it goes on.

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use http::{Response, StatusCode};
 
 use super::{
-    ChangeKind, Inner, Outcome, Refusal, authorise::Admitted, conclude::outcome,
+    ChangeKind, Inner, Outcome, Refusal, authorise::Admitted, conclude::outcome, tags::Tags,
     untag::is_unsupported,
 };
 use crate::{
@@ -45,13 +45,14 @@ impl Inner {
             return Err(Refusal::new(ErrorCode::NotFound, "this is no manifest"));
         };
         let rules = self.parts.auth.immutable(name).await?;
+        let _turn = self.turn_of_deletion(name, reference, &rules).await;
         let kind = self.deleted(name, reference, &rules).await?;
         let change = self
             .change(admitted, kind)
             .map(Arc::new)
             .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "this is no manifest"))?;
         failpoint::hit("proxy.deletion_understood");
-        let _turn = self.guard_immutable(&change, &rules).await?;
+        self.guard_immutable(&change, &rules).await?;
         self.parts.observer.begin(&change);
         let ticket = match self.intend(&change).await {
             Ok(ticket) => ticket,
@@ -120,32 +121,57 @@ impl Inner {
                 },
                 tag,
             },
-            Reference::Digest(digest) => ChangeKind::DeleteDigest {
-                tags: if is_wanted || !rules.is_empty() {
-                    self.siblings(name, &digest, rules).await?
-                } else {
-                    Vec::new()
-                },
-                digest,
-            },
+            Reference::Digest(digest) => {
+                let limit = self.parts.config.delete_tags_examined;
+                let examined = if is_wanted { limit } else { 0 };
+                ChangeKind::DeleteDigest {
+                    tags: self.siblings(name, &digest, rules, examined).await?,
+                    digest,
+                }
+            }
         })
     }
 
-    /// The tags that point to a digest: a registry deletes them with it. Of a repository with
-    /// more tags than `delete_tags_examined` the first are looked at.
+    /// The tags that point to a digest: a registry deletes them with it. Of those that no rule
+    /// holds the first `examined` of the repository are looked at, for observers; where there are
+    /// rules, each that they hold is looked at, on whatever page it stands.
     ///
-    /// It must be known where an immutable tag points. Any other one, of which observers would
-    /// hear, is left out when the registry does not say.
+    /// It must be known where an immutable tag points. Any other one is left out when the registry
+    /// does not say.
     async fn siblings(
         &self,
         name: &RepositoryName,
         digest: &Digest,
         rules: &Immutable,
+        mut examined: usize,
+    ) -> Result<Vec<Tag>, Refusal> {
+        let mut tags = Tags::of(name, &self.parts.upstream);
+        let mut pointing = Vec::new();
+        while examined > 0 || !rules.is_empty() {
+            let Some(mut page) = tags.next().await? else {
+                break;
+            };
+            page.retain(|tag| {
+                let is_examined = examined > 0;
+                examined = examined.saturating_sub(1);
+                is_examined || rules.holds(tag.as_str())
+            });
+            pointing.extend(self.pointing(name, digest, rules, page).await?);
+        }
+        pointing.sort();
+        pointing.dedup();
+        Ok(pointing)
+    }
+
+    /// Those of `tags` that point to a digest.
+    async fn pointing(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        rules: &Immutable,
+        tags: Vec<Tag>,
     ) -> Result<Vec<Tag>, Refusal> {
         let upstream = &self.parts.upstream;
-        let tags = upstream
-            .tags(name, self.parts.config.delete_tags_examined)
-            .await?;
         let examined = stream::iter(tags).map(|tag| async move {
             let points_to = if rules.holds(tag.as_str()) {
                 upstream.digest(name, &tag).await?

@@ -11,7 +11,10 @@ use crate::{
     oci::{ErrorCode, Reference, RepositoryName, Tag},
 };
 
-/// Who changes an immutable tag takes its turn, or two first pushes of it would both find it free.
+/// Who changes an immutable tag takes its turn, or two first pushes of it would both find it free,
+/// and a deletion would take one along that was pushed after it had looked.
+///
+/// A change takes one turn and, while it has it, waits for no other change: none waits for ever.
 #[derive(Debug)]
 pub(super) struct Turns([Mutex<()>; 64]);
 
@@ -47,9 +50,23 @@ impl Inner {
         ))
     }
 
+    /// Waits for the turn of a deletion that takes tags along: until it is over no immutable tag
+    /// is pushed. Must be had before it is looked which tags those are, and held to the end.
+    pub(super) async fn turn_of_deletion(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        rules: &Immutable,
+    ) -> Option<MutexGuard<'_, ()>> {
+        match reference {
+            Reference::Digest(_) if !rules.is_empty() => Some(self.turns.of(repository).await),
+            Reference::Digest(_) | Reference::Tag(_) => None,
+        }
+    }
+
     /// Refuses to overwrite or delete an immutable tag; the same digest may be pushed again. A tag
     /// of which the registry does not say whether it is there counts as neither free nor the same.
-    /// What is returned must be held until the change is over.
+    /// The turn of a push, which is returned, must be held until the push is over.
     pub(super) async fn guard_immutable(
         &self,
         change: &Change,

@@ -30,6 +30,7 @@ mod quota;
 mod refusal;
 mod sessions;
 mod sizes;
+mod tags;
 mod trusted;
 mod untag;
 mod upstream;

@@ -71,7 +71,7 @@ pub enum ChangeKind {
     /// A digest goes and, with it, the tags that point to it.
     DeleteDigest {
         digest: Digest,
-        /// Those tags; looked up only when the repository is wanted or has rules for tags.
+        /// Those tags; looked up only when the repository is wanted, and immutable ones always.
         tags: Vec<Tag>,
     },
 }

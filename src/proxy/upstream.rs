@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT, CONTENT_LENGTH},
 };
 use serde::Deserialize;
@@ -108,45 +108,27 @@ impl Upstream {
         })
     }
 
-    /// The first tags of a repository, at most `limit`; none when it does not exist.
-    pub(super) async fn tags(
-        &self,
-        name: &RepositoryName,
-        limit: usize,
-    ) -> Result<Vec<Tag>, Refusal> {
-        let page = Page {
-            n: u32::try_from(limit).ok(),
-            last: None,
-        };
-        let route = Route::Tags {
-            name: name.clone(),
-            page,
-        };
-        let listed: Option<TagList> = self.list(&route).await?;
-        let tags = listed.and_then(|list| list.tags).unwrap_or_default();
-        let tags = tags.iter().filter_map(|tag| tag.parse().ok());
-        Ok(tags.take(limit).collect())
-    }
-
     /// One page of all repository names; empty at the end.
     pub(super) async fn repositories(&self, page: Page) -> Result<Vec<String>, Refusal> {
-        let listed: Option<Catalog> = self.list(&Route::Catalog { page }).await?;
+        let target = Route::Catalog { page }.path_and_query();
+        let listed: Option<(_, Catalog)> = self.list(&target).await?;
         Ok(listed
-            .and_then(|list| list.repositories)
+            .and_then(|(_headers, list)| list.repositories)
             .unwrap_or_default())
     }
 
-    async fn list<T: for<'de> Deserialize<'de>>(
+    /// A page of a list, with its headers; `None` when there is no such list.
+    pub(super) async fn list<T: for<'de> Deserialize<'de>>(
         &self,
-        route: &Route,
-    ) -> Result<Option<T>, Refusal> {
+        target: &str,
+    ) -> Result<Option<(HeaderMap, T)>, Refusal> {
         let unreadable = || {
             Refusal::new(
                 ErrorCode::BadGateway,
                 "the registry behind sent a list that cannot be read",
             )
         };
-        let answer = self.ask(request(Method::GET, route)?).await?;
+        let answer = self.ask(request_to(Method::GET, target)?).await?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
@@ -159,10 +141,11 @@ impl Upstream {
                 return Err(Refusal::new(ErrorCode::BadGateway, message));
             }
         }
-        let body = collect(answer.into_body(), MAX_LIST_BYTES).await;
+        let (head, body) = answer.into_parts();
+        let body = collect(body, MAX_LIST_BYTES).await;
         let body = body.map_err(|_broken| unreadable())?;
         serde_json::from_slice(&body)
-            .map(Some)
+            .map(|list| Some((head.headers, list)))
             .map_err(|_not_json| unreadable())
     }
 
@@ -210,21 +193,19 @@ pub(super) fn length(answer: &Response<Body>) -> Option<u64> {
 
 /// A request of the gateway's own.
 pub(super) fn request(method: Method, route: &Route) -> Result<Request<Body>, Refusal> {
+    request_to(method, &route.path_and_query())
+}
+
+fn request_to(method: Method, target: &str) -> Result<Request<Body>, Refusal> {
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = method;
-    *request.uri_mut() = Uri::try_from(route.path_and_query()).map_err(|_invalid| {
+    *request.uri_mut() = Uri::try_from(target).map_err(|_invalid| {
         Refusal::new(
             ErrorCode::BadRequest,
             "the request target cannot be forwarded",
         )
     })?;
     Ok(request)
-}
-
-#[derive(Deserialize)]
-struct TagList {
-    /// distribution writes `null` for none.
-    tags: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]

@@ -22,8 +22,8 @@ pub(crate) mod tests;
 mod transport;
 
 pub use client::{
-    Blob, BlobRange, Client, Cursor, Deletion, Listing, ManifestHead, Mounted, PageOf, Pong,
-    PutManifest, Referrers, RemoteManifest, Upload, verified,
+    Blob, BlobRange, Client, Cursor, Deletion, Listing, ManifestHead, Mounted, Onward, PageOf,
+    Pong, PutManifest, Referrers, RemoteManifest, Upload, onward, verified,
 };
 pub use config::Config;
 pub use credential::{Authentication, IssuedToken, TokenSource};

@@ -22,6 +22,16 @@ pub enum PageOf {
 #[serde(transparent)]
 pub struct Cursor(String);
 
+/// Where a listing goes on after a page, by the page's headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Onward {
+    /// Nowhere, as far as the registry says.
+    Nowhere,
+    To(Cursor),
+    /// To a place that is not this registry's: the rest cannot be read.
+    Astray,
+}
+
 /// A page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing<T> {
@@ -113,17 +123,30 @@ impl Client {
 }
 
 impl Cursor {
-    pub(super) fn target(&self) -> &str {
+    /// Path and query of the page.
+    pub fn target(&self) -> &str {
         &self.0
     }
 }
 
-/// The target of `Link: <…>; rel="next"` (RFC 8288), if it stays at the registry.
-pub(in crate::registry) fn next(headers: &HeaderMap) -> Option<Cursor> {
-    headers.get_all(header::LINK).iter().find_map(next_of)
+/// The target of `Link: <…>; rel="next"` (RFC 8288).
+pub fn onward(headers: &HeaderMap) -> Onward {
+    match headers.get_all(header::LINK).iter().find_map(next_of) {
+        None => Onward::Nowhere,
+        Some(target) if target.starts_with('/') => Onward::To(Cursor(target.to_owned())),
+        Some(_elsewhere) => Onward::Astray,
+    }
 }
 
-fn next_of(link: &HeaderValue) -> Option<Cursor> {
+/// The next page, if it stays at the registry.
+pub(in crate::registry) fn next(headers: &HeaderMap) -> Option<Cursor> {
+    match onward(headers) {
+        Onward::To(cursor) => Some(cursor),
+        Onward::Nowhere | Onward::Astray => None,
+    }
+}
+
+fn next_of(link: &HeaderValue) -> Option<&str> {
     let (target, parameters) = link
         .to_str()
         .ok()?
@@ -135,7 +158,7 @@ fn next_of(link: &HeaderValue) -> Option<Cursor> {
             name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"') == "next"
         })
     });
-    (is_next && target.starts_with('/')).then(|| Cursor(target.to_owned()))
+    is_next.then_some(target)
 }
 
 #[derive(Deserialize)]

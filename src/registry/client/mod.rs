@@ -24,7 +24,7 @@ use call::Call;
 pub use blob::{Blob, BlobRange};
 #[cfg(feature = "fuzzing")]
 pub(super) use listing::next;
-pub use listing::{Cursor, Listing, PageOf};
+pub use listing::{Cursor, Listing, Onward, PageOf, onward};
 pub use manifest::{Deletion, ManifestHead, PutManifest, RemoteManifest};
 pub use referrers::Referrers;
 pub use upload::{Mounted, Upload};
