@@ -20,9 +20,16 @@ use crate::{clock::SharedClock, store};
 ///
 /// While the database is away nothing in it changes, so what is known stays in use for the
 /// configured grace: a push need not fail for it, nor wait long. See [`Outage`].
+///
+/// A reading may be given up at any moment, with the request that it is for; whoever waited then
+/// begins anew. So no reading ever holds what is known: that stays in `known` until another value
+/// is read.
 #[derive(Debug)]
 pub(super) struct Fresh<K, V> {
+    /// What may be in use. An old entry is taken out so that one of those who want it reads.
     cache: Cache<K, Entry<V>>,
+    /// What the database said last.
+    known: Cache<K, Entry<V>>,
     /// Counts the changes made by this process.
     generation: AtomicU64,
     clock: SharedClock,
@@ -35,7 +42,7 @@ pub(super) struct Fresh<K, V> {
 ///
 /// The first to notice waits out the pool's patience. From then on whoever has an old value
 /// uses it, and one reading every [`Outage::PAUSE`], for at most [`Outage::PROBE`], finds out
-/// whether the database is back.
+/// whether the database is back. Who has none fails at once, and asks anew after such a pause.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     /// When a reading last failed for it, by the clock's `elapsed`; 0 while the database is there.
@@ -51,6 +58,14 @@ impl Outage {
         (millis != 0).then(|| Duration::from_millis(millis))
     }
 
+    fn state(&self, now: Duration) -> State {
+        match self.failed_at() {
+            None => State::There,
+            Some(failed_at) if now.saturating_sub(failed_at) < Self::PAUSE => State::Away,
+            Some(_) => State::PerhapsBack,
+        }
+    }
+
     fn began(&self, now: Duration) {
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         self.failed_ms.store(millis.max(1), Ordering::Relaxed);
@@ -59,6 +74,15 @@ impl Outage {
     fn ended(&self) {
         self.failed_ms.store(0, Ordering::Relaxed);
     }
+}
+
+/// What is to be thought of the database.
+enum State {
+    There,
+    /// It was away a moment ago: it is not asked.
+    Away,
+    /// It was away when it was asked last.
+    PerhapsBack,
 }
 
 #[derive(Debug, Clone)]
@@ -83,6 +107,7 @@ where
     pub(super) fn new(config: &Config, clock: SharedClock, outage: Arc<Outage>) -> Self {
         Self {
             cache: Cache::new(config.cache_entries),
+            known: Cache::new(config.cache_entries),
             generation: AtomicU64::new(0),
             clock,
             grace: Duration::from_secs(config.outage_grace_seconds),
@@ -112,13 +137,11 @@ where
         }
         loop {
             let now = self.clock.elapsed();
-            let old = self
-                .cache
-                .remove_if(key, |entry| !wanted.accepts(entry, now))
-                .map(|(_, entry)| entry);
+            self.cache
+                .remove_if(key, |entry| !wanted.accepts(entry, now));
             let entry = self
                 .cache
-                .get_or_insert_async(key, self.read(&load, old))
+                .get_or_insert_async(key, self.read(key, &load))
                 .await?;
             if wanted.accepts(&entry, self.clock.elapsed()) {
                 return Ok(entry.value);
@@ -127,41 +150,40 @@ where
     }
 
     /// Reads the value, or goes on with the old one if the database is away.
-    async fn read<F>(
-        &self,
-        load: &(impl Fn() -> F + Sync),
-        old: Option<Entry<V>>,
-    ) -> Result<Entry<V>, Error>
+    async fn read<Q, F>(&self, key: &Q, load: &(impl Fn() -> F + Sync)) -> Result<Entry<V>, Error>
     where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + Sync + ?Sized,
         F: Future<Output = Result<V, Error>> + Send,
     {
         let generation = self.generation.load(Ordering::SeqCst);
         let asked_at = self.clock.elapsed();
-        let old = old.filter(|old| {
+        let old = self.known.get(key).filter(|old| {
             old.generation == generation && asked_at.saturating_sub(old.read_at) < self.grace
         });
-        let known = self.outage.failed_at().zip(old.as_ref());
-        let loaded = match known {
-            Some((failed_at, old)) if asked_at.saturating_sub(failed_at) < Outage::PAUSE => {
+        let loaded = match (self.outage.state(asked_at), &old) {
+            (State::Away, Some(old)) => {
                 return Ok(Entry {
                     asked_at,
                     ..old.clone()
                 });
             }
-            Some(_) => tokio::time::timeout(Outage::PROBE, load())
+            (State::Away, None) => return Err(still_away()),
+            (State::PerhapsBack, Some(_)) => tokio::time::timeout(Outage::PROBE, load())
                 .await
                 .unwrap_or_else(|_elapsed| Err(still_away())),
-            None => load().await,
+            (State::PerhapsBack, None) | (State::There, _) => load().await,
         };
         match loaded {
             Ok(value) => {
                 self.outage.ended();
-                Ok(Entry {
+                let entry = Entry {
                     value,
                     read_at: asked_at,
                     asked_at,
                     generation,
-                })
+                };
+                self.known.insert(key.to_owned(), entry.clone());
+                Ok(entry)
             }
             Err(error) if error.retryable() => {
                 let asked_at = self.clock.elapsed();
@@ -286,6 +308,7 @@ mod tests {
             fresh.value("k", away).await.is_err(),
             "nothing is known yet"
         );
+        clock.advance(Outage::PAUSE);
         fresh.value("k", || async { Ok(1) }).await.unwrap();
         for _ in 0..59 {
             clock.advance(Duration::from_secs(1));
@@ -295,9 +318,11 @@ mod tests {
         assert_eq!(fresh.value("k", || async { Ok(2) }).await.unwrap(), 2);
         clock.advance(Duration::from_mins(1));
         assert!(fresh.value("k", away).await.is_err(), "the grace is over");
+        clock.advance(Outage::PAUSE);
         fresh.value("k", || async { Ok(3) }).await.unwrap();
         fresh.outdate();
         assert!(fresh.value("k", away).await.is_err(), "changed since");
+        clock.advance(Outage::PAUSE);
         fresh.value("k", || async { Ok(4) }).await.unwrap();
         clock.advance(Duration::from_secs(1));
         assert!(fresh.value("k", broken).await.is_err(), "not an outage");
@@ -332,6 +357,66 @@ mod tests {
         clock.advance(Outage::PAUSE);
         assert_eq!(second.value("c", || async { Ok(2) }).await.unwrap(), 2);
         assert_eq!(first.value("b", || async { Ok(2) }).await.unwrap(), 2);
+    }
+
+    /// With `k` read a second ago, and a grace of a minute.
+    async fn knowing_one() -> Fresh<String, usize> {
+        let clock = ManualClock::at(Timestamp::from_seconds(1));
+        let config = Config {
+            outage_grace_seconds: 60,
+            ..Config::default()
+        };
+        let fresh = Fresh::new(&config, clock.clone(), Arc::default());
+        fresh.value("k", || async { Ok(1) }).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+        fresh
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_is_given_up_takes_nothing_along() {
+        let fresh = knowing_one().await;
+        let hanging = || std::future::pending();
+        for _ in 0..3 {
+            let reading = fresh.value("k", hanging);
+            let given_up = futures_util::poll!(std::pin::pin!(reading));
+            assert!(given_up.is_pending());
+        }
+        let away = || async { Err(still_away()) };
+        assert_eq!(fresh.value("k", away).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_goes_on_with_a_reading_that_another_gave_up_knows_what_is_known() {
+        let fresh = knowing_one().await;
+        let hanging = || std::future::pending();
+        let away = || async { Err(still_away()) };
+        let mut second = std::pin::pin!(fresh.value("k", away));
+        {
+            let mut first = std::pin::pin!(fresh.value("k", hanging));
+            assert!(futures_util::poll!(first.as_mut()).is_pending());
+            assert!(futures_util::poll!(second.as_mut()).is_pending());
+        }
+        assert_eq!(second.await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_those_who_know_nothing_one_waits_for_a_database_that_is_away() {
+        let clock = ManualClock::at(Timestamp::from_seconds(1));
+        let fresh = Fresh::<String, usize>::new(&Config::default(), clock.clone(), Arc::default());
+        let reads = AtomicUsize::new(0);
+        let slow = || async {
+            reads.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            clock.advance(Duration::from_secs(5));
+            Err(still_away())
+        };
+        let all = futures_util::future::join_all((0..50).map(|_| fresh.value("k", slow))).await;
+        assert!(all.into_iter().all(|value| value.unwrap_err().retryable()));
+        assert!(fresh.value("other", slow).await.unwrap_err().retryable());
+        assert_eq!(reads.load(Ordering::SeqCst), 1);
+        clock.advance(Outage::PAUSE);
+        assert_eq!(fresh.value("k", || async { Ok(1) }).await.unwrap(), 1);
+        assert_eq!(fresh.value("other", || async { Ok(2) }).await.unwrap(), 2);
     }
 
     #[tokio::test]
