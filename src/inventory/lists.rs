@@ -54,6 +54,7 @@ store::row! {
         subject_digest: Option<String>,
         accessory_type: Option<String>,
         pushed_ms: i64,
+        pushed_again_ms: Option<i64>,
         pulled_ms: Option<i64>,
     }
 }

@@ -17,11 +17,11 @@ use crate::{
     auth::{self, Auth, ProjectId, projects::NewProject},
     clock::{SharedClock, SystemClock},
     inventory::{
-        Author, Change, Inventory, Registry,
+        Author, Change, Ended, Inventory, Pushed, Reach, Registry,
         testing::{Shelf, name},
     },
     jobs::{self, Jobs, NewJob, Runner, Schedules},
-    oci::{Route, media_type},
+    oci::{Digest, Reference, Route, media_type},
     registry,
     secret::SealingKey,
     store::{
@@ -163,6 +163,26 @@ impl World {
         self.shelf.inventory.walk(&walk, |_| {}).await.unwrap();
     }
 
+    /// Tells the index of a push by digest.
+    async fn pushed(&self, digest: &Digest) {
+        let change = Change {
+            repository: name("team/app"),
+            reference: Reference::Digest(digest.clone()),
+        };
+        let pushed = Pushed {
+            repository: change.repository.clone(),
+            digest: digest.clone(),
+            media_type: media_type::OCI_MANIFEST.to_owned(),
+            size_bytes: 1,
+            manifest: None,
+            tags: Vec::new(),
+        };
+        let inventory = &self.shelf.inventory;
+        inventory.begin(&change, Reach::Reference);
+        let ended = Ended::Pushed(pushed);
+        inventory.conclude(&change, Reach::Reference, ended).await;
+    }
+
     async fn ended(&self, policy: PolicyId, id: ExecutionId) -> Execution {
         loop {
             let execution = self.retention.execution(policy, id).await.unwrap();
@@ -257,6 +277,32 @@ async fn a_run_deletes_what_no_rule_keeps_and_a_dry_run_nothing() {
             ("gold", "| IMMUTABLE |"),
         ] {
             assert!(line(tag).ends_with(word), "{log}");
+        }
+    })
+    .await;
+}
+
+/// Its pusher was told that it is there.
+#[tokio::test]
+async fn what_was_pushed_again_by_its_digest_is_the_newest() {
+    on_each_database(Config::default(), async |world| {
+        let again = world.shelf.push_image("team/app", "", "again").await;
+        let newer = world.shelf.push_image("team/app", "", "newer").await;
+        for digest in [&again, &newer, &again] {
+            world.pushed(digest).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        world.look().await;
+        let policy = world.policy(&latest(1), "").await;
+        world.run(policy, Mode::Real).await;
+        for (digest, is_there) in [(again, true), (newer, false)] {
+            let reference = Reference::Digest(digest);
+            let head = world
+                .shelf
+                .registry
+                .head_manifest(&name("team/app"), &reference)
+                .await;
+            assert_eq!(head.unwrap().is_some(), is_there);
         }
     })
     .await;

@@ -20,7 +20,7 @@ macro_rules! artifact_columns {
         (select r.name from repositories r where r.id = a.repository_id) as repository_name, \
         a.digest, a.kind, a.media_type, a.config_media_type, a.artifact_type, a.config_digest, \
         a.size_bytes, a.annotations, a.extra_attrs, a.subject_digest, a.accessory_type, \
-        a.pushed_ms, a.pulled_ms"
+        a.pushed_ms, a.pushed_again_ms, a.pulled_ms"
     };
 }
 

@@ -45,7 +45,9 @@ pub(super) fn candidate(artifact: Artifact, tags: Vec<Tag>) -> Candidate {
     Candidate {
         digest: artifact.digest,
         kind: artifact.kind,
-        pushed_ms: artifact.pushed_ms,
+        pushed_ms: artifact
+            .pushed_ms
+            .max(artifact.pushed_again_ms.unwrap_or(0)),
         // A pull of a tag is one of the artifact too.
         pulled_ms: artifact
             .pulled_ms
