@@ -22,7 +22,7 @@ pub(super) struct Import {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Writes the configuration of a registry that nginx serves, and what became of each
-    /// directive. Exit code 3: done, but some directives are not translated.
+    /// directive. Exit code 3: done, but something is left to do.
     Nginx(Nginx),
     /// Makes users of an htpasswd file, who keep their passwords. Exit code 3: done, but some
     /// lines are not imported.

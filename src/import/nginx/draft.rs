@@ -5,10 +5,12 @@ use super::tree::Directive;
 /// What became of a directive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Into these keys; with what is to be known besides, if there is anything.
+    /// Into these keys; with what is to be known besides and what is left to do, each empty
+    /// where there is nothing.
     Translated {
         keys: Vec<&'static str>,
         note: String,
+        left: String,
     },
     /// Tidegate does it by itself, or has no use for it: why.
     NotNeeded(String),
@@ -86,14 +88,22 @@ impl Draft {
         let verdict = Verdict::Translated {
             keys: vec![key],
             note: String::new(),
+            left: String::new(),
         };
         self.verdicts.insert(by.id, verdict);
     }
 
     /// What is to be known about a directive that was translated.
-    pub(super) fn note(&mut self, by: &Directive, text: impl Into<String>) {
+    pub(super) fn note(&mut self, by: &Directive, text: &str) {
         if let Some(Verdict::Translated { note, .. }) = self.verdicts.get_mut(&by.id) {
-            *note = text.into();
+            append(note, text);
+        }
+    }
+
+    /// What a person has to do about a directive although it was translated.
+    pub(super) fn leave(&mut self, by: &Directive, text: &str) {
+        if let Some(Verdict::Translated { left, .. }) = self.verdicts.get_mut(&by.id) {
+            append(left, text);
         }
     }
 
@@ -145,6 +155,17 @@ impl Draft {
         }
         text
     }
+}
+
+/// Another clause of a sentence, unless it is there.
+fn append(sentence: &mut String, clause: &str) {
+    if sentence.split("; ").any(|known| known == clause) {
+        return;
+    }
+    if !sentence.is_empty() {
+        sentence.push_str("; ");
+    }
+    sentence.push_str(clause);
 }
 
 /// In TOML.

@@ -21,7 +21,11 @@ pub struct Line {
 impl Line {
     /// Whether something is left for a person to do.
     pub fn is_left(&self) -> bool {
-        matches!(self.verdict, Verdict::NotTranslated(_))
+        match &self.verdict {
+            Verdict::Translated { left, .. } => !left.is_empty(),
+            Verdict::NotNeeded(_) => false,
+            Verdict::NotTranslated(_) => true,
+        }
     }
 
     pub fn verdict(&self) -> &Verdict {
@@ -36,13 +40,15 @@ impl fmt::Display for Line {
             write!(f, " with the {} in it", self.inner)?;
         }
         match &self.verdict {
-            Verdict::Translated { note, .. } => {
+            Verdict::Translated { note, left, .. } => {
                 write!(f, ": translated to {}", self.keys)?;
-                if note.is_empty() {
-                    Ok(())
-                } else {
-                    write!(f, "; {note}")
+                if !note.is_empty() {
+                    write!(f, "; {note}")?;
                 }
+                if !left.is_empty() {
+                    write!(f, "; left to do: {left}")?;
+                }
+                Ok(())
             }
             Verdict::NotNeeded(why) => write!(f, ": not needed: {why}"),
             Verdict::NotTranslated(why) => write!(f, ": not translated: {why}"),

@@ -357,10 +357,32 @@ fn every_directive_has_a_verdict_and_programs_are_named() {
             .iter()
             .all(|line| !line.to_string().contains("stands nowhere"))
     );
-    assert_eq!(
-        imported.report.iter().filter(|line| line.is_left()).count(),
-        5
+    assert_eq!(left(&imported), 5);
+}
+
+/// How many lines of the report say that something is left.
+fn left(imported: &Imported) -> usize {
+    imported.report.iter().filter(|line| line.is_left()).count()
+}
+
+#[test]
+fn what_is_left_of_a_translated_directive_counts() {
+    let balanced = import_text(
+        "server { listen 443 ssl proxy_protocol; listen 80 proxy_protocol;
+         location / { proxy_pass http://a; } }",
+    )
+    .unwrap();
+    assert_eq!(left(&balanced), 2);
+    let plain = line(&balanced, "listen 80");
+    for text in ["led to https://", "; left to do: write the networks"] {
+        assert!(plain.contains(text), "{plain}");
+    }
+    let harbor = import_text(
+        "server { listen 80; location / { proxy_pass http://core; }
+         location /v2/ { proxy_pass http://core; } location /service/ { proxy_pass http://core; } }",
     );
+    assert_eq!(left(&harbor.unwrap()), 1);
+    assert_eq!(left(&site("keepalive_timeout 9; server_name a b;", "")), 0);
 }
 
 #[test]

@@ -104,9 +104,9 @@ fn redirect(translation: &mut Translation<'_>, plain: &[&Listen<'_>]) {
 fn proxy_protocol(translation: &mut Translation<'_>, listen: &Directive) {
     let balancers = real_ip_networks(translation);
     if balancers.is_empty() {
-        let text = "the PROXY protocol is not translated: write the balancers' networks to \
+        let text = "write the networks of the balancers, which speak the PROXY protocol, to \
                     server.proxy_protocol_from, or their connections are refused";
-        translation.draft.note(listen, text);
+        translation.draft.leave(listen, text);
         return;
     }
     for network in balancers {

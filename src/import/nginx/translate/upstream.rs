@@ -93,7 +93,7 @@ pub(super) fn passed<'t>(translation: &mut Translation<'t>, _given: &[&'t Direct
     if is_harbors_core(translation) {
         let text = "this is Harbor's core, in whose place Tidegate stands: write the address of \
                     Harbor's registry, http://registry:5000, instead";
-        return translation.draft.note(by, text);
+        return translation.draft.leave(by, text);
     }
     let is_https = is_https(translation);
     let verified = ["proxy_ssl_verify", "proxy_ssl_trusted_certificate"]
@@ -102,7 +102,7 @@ pub(super) fn passed<'t>(translation: &mut Translation<'t>, _given: &[&'t Direct
     if is_https && !verified {
         let text = "nginx did not look at the registry's certificate, Tidegate does: set \
                     upstream.ca_cert if no authority of the system has signed it";
-        translation.draft.note(by, text);
+        translation.draft.leave(by, text);
     }
 }
 
