@@ -43,6 +43,14 @@ impl Directive {
         self.inner().iter().map(deeper).sum()
     }
 
+    /// The first of this name in its block, at any depth.
+    pub(super) fn find(&self, name: &str) -> Option<&Self> {
+        self.inner().iter().find_map(|inner| {
+            let is_it = inner.is(name).then_some(inner);
+            is_it.or_else(|| inner.find(name))
+        })
+    }
+
     /// Whether it, or anything in its block, is such a directive.
     pub(super) fn any(&self, test: &impl Fn(&Self) -> bool) -> bool {
         test(self) || self.inner().iter().any(|inner| inner.any(test))

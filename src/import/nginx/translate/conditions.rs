@@ -1,6 +1,6 @@
 use super::{
     super::{location, tree::Directive},
-    Translation,
+    Translation, clients,
 };
 
 /// `if`: known ones of registries' sites; others hold for some requests only, which nothing in
@@ -35,6 +35,8 @@ pub(super) fn conditions<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
                 by,
                 "Tidegate answers by every name; the certificate says which",
             );
+        } else if about("$request_method") && by.find("proxy_pass").is_some() {
+            draft.not_translated(by, BY_METHOD);
         } else if about("$request_method") {
             draft.not_translated(by, METHODS);
         } else {
@@ -48,7 +50,9 @@ pub(super) fn conditions<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
 
 pub(super) fn limit_except<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
     for by in given {
-        translation.draft.not_translated(by, METHODS);
+        let users = clients::users_of(translation, by);
+        let text = format!("{METHODS}{users}");
+        translation.draft.not_translated(by, text);
     }
 }
 
@@ -94,5 +98,8 @@ pub(super) fn rewriting<'t>(translation: &mut Translation<'t>, given: &[&'t Dire
     }
 }
 
+/// Of what sends requests to another registry by their method.
+pub(super) const BY_METHOD: &str = "requests go to different places by their method; all of /v2/ \
+                                    goes to upstream.url, which must take pushes too";
 const METHODS: &str = "who may push and who may only pull, roles in projects say: guests pull, \
                        developers push, and everybody pulls from public projects";

@@ -1,12 +1,13 @@
 use super::{
     super::{
         draft::Verdict,
-        location::Kind,
+        location::{self, Kind},
         route::{self, Proxied, Route},
-        site,
+        site::{self, Site},
         tree::Directive,
     },
-    Translation,
+    Translation, conditions,
+    restrictions::{self, held_for_some, refuses_all, restricts},
 };
 
 /// The other servers of the configuration.
@@ -33,11 +34,19 @@ pub(super) fn locations(translation: &mut Translation<'_>) {
         for location in &other.before {
             before(translation, location);
         }
-        let Some(location) = other.locations.first() else {
+        let route = &translation.site.route;
+        let is_common =
+            |location: &&Directive| route.locations.iter().any(|one| one.id == location.id);
+        let Some(location) = other.locations.iter().find(|one| !is_common(one)) else {
             continue;
         };
+        let goes_there_too = match (base(&other, path), &registry) {
+            (Some(base), Some(registry)) => base == *registry,
+            _ => other.by.args == route.by.args,
+        };
         let verdict = match base(&other, path) {
-            base if base == registry => Verdict::NotNeeded("it leads to the same registry".into()),
+            _ if restricts(location) => held_for_some(translation, location),
+            _ if goes_there_too => Verdict::NotNeeded(SAME.into()),
             Some(base) => Verdict::NotTranslated(format!(
                 "{path} goes to {base}; all of /v2/ goes to upstream.url"
             )),
@@ -47,24 +56,27 @@ pub(super) fn locations(translation: &mut Translation<'_>) {
     }
     for level in translation.site.levels() {
         for location in level.iter().filter(|one| one.is("location")) {
-            let verdict = other(location, translation);
-            judge(translation, location, verdict);
+            if !restrictions::of_own_path(translation, location) {
+                let verdict = other(location, translation);
+                judge(translation, location, verdict);
+            }
         }
     }
 }
 
 /// A location that has changed the path of a request to the registry.
 fn before(translation: &mut Translation<'_>, location: &Directive) {
-    let draft = &mut translation.draft;
     let by_method = location.any(&|inner| {
         inner.is("if") && inner.args.iter().any(|arg| arg.contains("$request_method"))
     });
     if by_method {
-        let text = "requests go to different places by their method; all of /v2/ goes to \
-                    upstream.url, which must take pushes too";
-        draft.not_translated(location, text);
+        let draft = &mut translation.draft;
+        draft.not_translated(location, conditions::BY_METHOD);
+    } else if restricts(location) {
+        let verdict = held_for_some(translation, location);
+        judge(translation, location, verdict);
     } else {
-        draft.translated(location, "upstream.url");
+        translation.draft.translated(location, "upstream.url");
     }
 }
 
@@ -77,38 +89,54 @@ fn judge(translation: &mut Translation<'_>, location: &Directive, verdict: Verdi
     }
 }
 
-/// What becomes of a location that no request to the registry goes through.
+/// What becomes of a location that no request to the registry is known to go through.
 fn other(location: &Directive, translation: &Translation<'_>) -> Verdict {
-    let path = location.args.last().map_or("", String::as_str);
-    let refuses = location.inner().iter().any(|inner| {
-        let code = inner.arg(0);
-        (inner.is("return") && code.starts_with('4')) || (inner.is("deny") && code == "all")
-    });
-    if Kind::of(location) == Kind::Named {
+    let text = location::text(location);
+    let is_named = Kind::of(location) == Kind::Named;
+    let meets = meets_the_registry(location, &translation.site);
+    if (is_named || meets) && restricts(location) {
+        return held_for_some(translation, location);
+    }
+    if is_named {
         return Verdict::NotNeeded("requests to /v2/ do not come there".into());
     }
-    if path.contains("v2/") {
+    if meets && text.contains("v2/") {
         return Verdict::NotTranslated("all of /v2/ goes to upstream.url".into());
     }
     let by_itself = OWN_PATHS
         .iter()
-        .find(|(own, _)| path.trim_start_matches('^').starts_with(own));
+        .find(|(own, _)| text.trim_start_matches('^').starts_with(own));
+    if let Some((_, why)) = by_itself {
+        return Verdict::NotNeeded((*why).to_owned());
+    }
     let (registry, _) = route::split(translation.site.route.by.arg(0));
-    let leads_to_the_registry = || {
-        let mut passed = location.children("proxy_pass");
-        passed.any(|by| route::split(by.arg(0)).0 == registry)
+    let mut passed = location.children("proxy_pass");
+    let leads_there = passed.any(|by| route::split(by.arg(0)).0 == registry);
+    let is_rest = text == "/";
+    match location {
+        _ if is_rest && refuses_all(location) => Verdict::NotNeeded(BESIDES.into()),
+        _ if is_rest && restricts(location) => Verdict::NotTranslated(REST.into()),
+        _ if refuses_all(location) => Verdict::NotNeeded(ABSENT.into()),
+        _ if leads_there && meets => Verdict::NotNeeded(SAME.into()),
+        _ if leads_there => Verdict::NotNeeded("a registry has nothing outside of /v2/".into()),
+        _ => Verdict::NotTranslated(ALONE.into()),
+    }
+}
+
+/// Whether requests to `/v2/` may come to a location. What a regular expression matches nobody
+/// can tell.
+fn meets_the_registry(location: &Directive, site: &Site<'_>) -> bool {
+    let serves = |path: &str| {
+        let found = location::find(site.server.inner(), path);
+        found.iter().any(|one| one.id == location.id)
     };
-    match by_itself {
-        Some((_, why)) => Verdict::NotNeeded((*why).to_owned()),
-        None if refuses => Verdict::NotNeeded("what Tidegate does not have is answered 404".into()),
-        None if leads_to_the_registry() => {
-            Verdict::NotNeeded("a registry has nothing outside of /v2/".into())
+    match Kind::of(location) {
+        Kind::Regex => true,
+        Kind::Named => false,
+        Kind::Exact | Kind::Prefix => {
+            let mut paths = OTHER_REQUESTS.iter();
+            location::text(location).starts_with("/v2") || paths.any(|path| serves(path))
         }
-        None => Verdict::NotTranslated(
-            "Tidegate serves the registry alone; let nginx serve this at another name, or stay in \
-             front (docs/how-to/behind-nginx.md)"
-                .into(),
-        ),
     }
 }
 
@@ -151,3 +179,12 @@ const OWN_PATHS: [(&str, &str); 9] = [
     ("/healthz", "Tidegate has its own there"),
     ("/metrics", "Tidegate has its own there"),
 ];
+const SAME: &str = "it leads to the same registry";
+const ABSENT: &str = "what Tidegate does not have is answered 404";
+const BESIDES: &str = "what Tidegate does not have is answered 404; besides /v2/ it has \
+                       /service/token, /healthz, /readyz, /metrics and /api/: access.metrics and \
+                       access.api say which networks may use the last two";
+const REST: &str = "its rules held for /metrics and /api/, too: write them to access.metrics and \
+                    access.api; what else it serves let nginx serve at another name";
+const ALONE: &str = "Tidegate serves the registry alone; let nginx serve this at another name, or \
+                     stay in front (docs/how-to/behind-nginx.md)";

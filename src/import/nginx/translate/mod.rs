@@ -9,6 +9,7 @@ mod limits;
 mod listener;
 mod locations;
 mod logs;
+mod restrictions;
 mod upstream;
 
 use std::{
@@ -45,6 +46,7 @@ impl<'t> Translation<'t> {
         listener::addresses(self)?;
         locations::servers(self);
         locations::locations(self);
+        restrictions::around(self);
         for outside in top {
             if outside.is("http") {
                 let text = "what counts for the site is told by itself";

@@ -2,7 +2,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use url::Url;
 
 use super::{
-    super::{draft::Value, error::Error, route::Route, site, tree::Directive},
+    super::{draft::Value, error::Error, location::Kind, route::Route, site, tree::Directive},
     Translation,
 };
 
@@ -117,7 +117,7 @@ fn is_harbors_core(translation: &Translation<'_>) -> bool {
     tokens
         .locations
         .last()
-        .is_some_and(|last| last.arg(0) != "/")
+        .is_some_and(|last| last.arg(0) != "/" && Kind::of(last) != Kind::Named)
         && base.is_some_and(|base| whole(&tokens.url) == format!("{base}{TOKENS}"))
 }
 
