@@ -171,6 +171,7 @@ async fn check_names_what_is_wrong() {
     let away = format!("http://127.0.0.1:{}", free_port());
     let options = Options {
         upstream: Some(away.clone()),
+        extra: "[telemetry]\naccess_log_path = \"no/such/folder/access.log\"".to_owned(),
         ..Options::default()
     };
     drop(Gateway::command(directory.path(), &options).await);
@@ -183,5 +184,7 @@ async fn check_names_what_is_wrong() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(&away), "{said}");
+    for wrong in [&away, "cannot write no/such/folder/access.log"] {
+        assert!(said.contains(wrong), "{said}");
+    }
 }

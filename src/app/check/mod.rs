@@ -4,9 +4,10 @@
 mod client;
 mod outside;
 
-use std::{path::Path, sync::Arc};
+use std::{fs::OpenOptions, path::Path, sync::Arc};
 
 use anyhow::Context;
+use rustix::fs::Access;
 
 use super::{
     data_dir::{DataDir, Error, exposure},
@@ -40,6 +41,9 @@ pub async fn all(config: &Config) -> Vec<Finding> {
         part("database", database(config).await),
         part("upstream", upstream(config).await),
     ];
+    if let Some(path) = &config.telemetry.access_log_path {
+        findings.push(part("access log", writable(path)));
+    }
     match &config.server.external_url {
         Some(url) if is_served(config) => {
             let own = config.server.data_dir.join("tls/ca.crt");
@@ -107,6 +111,19 @@ fn certificate(config: &Config) -> anyhow::Result<String> {
         Some(ca) => format!("self-signed; clients must trust {}", ca.display()),
         None => "from the configured files".to_owned(),
     })
+}
+
+/// Whether lines can be added to a file, or it can be made in its folder.
+fn writable(path: &Path) -> anyhow::Result<String> {
+    let asked = if path.exists() {
+        OpenOptions::new().append(true).open(path).map(drop)
+    } else {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let folder = folder.unwrap_or(Path::new("."));
+        rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(Into::into)
+    };
+    asked.with_context(|| format!("telemetry.access_log_path: cannot write {}", path.display()))?;
+    Ok(path.display().to_string())
 }
 
 async fn database(config: &Config) -> anyhow::Result<String> {

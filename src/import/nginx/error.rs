@@ -1,5 +1,7 @@
 use std::{io, path::PathBuf};
 
+use super::tree::Place;
+
 /// Why a configuration cannot be imported; each names the file, and the line where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,6 +16,16 @@ pub enum Error {
     /// The configuration has no site to import, several, or one that leads nowhere.
     #[error("{0}")]
     Site(String),
+}
+
+impl Error {
+    pub(super) fn on(place: &Place, text: String) -> Self {
+        Self::Syntax {
+            path: place.file.to_path_buf(),
+            line: place.line,
+            text,
+        }
+    }
 }
 
 /// What is wrong on a line of the file being read.

@@ -197,7 +197,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// A word without its escapes: `\"`, `\'` and `\\` are the character, `\t`, `\r` and `\n` what
-/// they are in C, and before anything else a backslash stays.
+/// they are in C, and before anything else a backslash stays. Bytes that are no UTF-8 become U+FFFD.
 fn unescape(raw: &[u8], line: u32) -> Result<String, Problem> {
     if raw.len() > MAX_WORD_BYTES {
         return Err(Problem::at(
@@ -221,7 +221,7 @@ fn unescape(raw: &[u8], line: u32) -> Result<String, Problem> {
             None => word.push(b'\\'),
         }
     }
-    String::from_utf8(word).map_err(|_not_text| Problem::at(line, "this word is not UTF-8 text"))
+    Ok(String::from_utf8_lossy(&word).into_owned())
 }
 
 /// The size of nginx's own buffer for a word (`NGX_CONF_BUFFER`).
@@ -299,8 +299,9 @@ mod tests {
         let mut lexer = Lexer::new(long.as_bytes());
         lexer.token().unwrap();
         assert!(lexer.token().unwrap_err().text.contains("4096"));
-        let mut lexer = Lexer::new(b"\xff;");
-        assert!(lexer.token().unwrap_err().text.contains("UTF-8"));
+        let mut lexer = Lexer::new(b"f\xfcr;");
+        let (token, _) = lexer.token().unwrap().unwrap();
+        assert_eq!(token, Token::Word("f\u{fffd}r".to_owned()));
     }
 
     #[test]

@@ -85,10 +85,15 @@ impl Reader {
         loop {
             match source.token()? {
                 Some((Token::Word(name), line)) => {
-                    let directive = self.directive(source, depth, (name, line))?;
-                    let included = directive.is("include").then(|| self.included(&directive));
+                    let mut directive = self.directive(source, depth, (name, line))?;
+                    let mut included = Vec::new();
+                    if directive.is("include") {
+                        let paths = self.paths(&directive)?;
+                        directive.matches_no_file = paths.is_empty();
+                        included = self.included(&directive, paths)?;
+                    }
                     directives.push(directive);
-                    directives.extend(included.transpose()?.into_iter().flatten());
+                    directives.extend(included);
                 }
                 Some((Token::Close, _)) if depth > 0 => return Ok(directives),
                 None if depth == 0 => return Ok(directives),
@@ -142,15 +147,13 @@ impl Reader {
                 file: source.path.clone(),
                 line,
             },
+            matches_no_file: false,
         })
     }
 
-    fn included(&mut self, include: &Directive) -> Result<Vec<Directive>, Error> {
-        let failed = |text: String| Error::Syntax {
-            path: include.place.file.to_path_buf(),
-            line: include.place.line,
-            text,
-        };
+    /// The files that an `include` means.
+    fn paths(&self, include: &Directive) -> Result<Vec<PathBuf>, Error> {
+        let failed = |text| Error::on(&include.place, text);
         let [pattern] = include.args.as_slice() else {
             return Err(failed("expected one path behind `include`".to_owned()));
         };
@@ -158,8 +161,29 @@ impl Reader {
             let text = format!("files include each other more than {MAX_INCLUDES_DEEP} deep");
             return Err(failed(text));
         }
-        let paths = glob::paths(&self.folder.join(pattern), MAX_FILES)
-            .map_err(|source| failed(format!("cannot read {pattern}: {source}")))?;
+        let find = |wanted: &Path| {
+            let found = glob::paths(wanted, MAX_FILES);
+            found.map_err(|source| failed(format!("cannot read {pattern}: {source}")))
+        };
+        let is_there = |paths: &[PathBuf]| paths.iter().any(|path| path.exists());
+        let wanted = self.folder.join(pattern);
+        let paths = find(&wanted)?;
+        match wanted.strip_prefix(NGINX_FOLDER) {
+            // Copied from elsewhere, perhaps out of a container.
+            Ok(inner) if !is_there(&paths) => {
+                let copied = find(&self.folder.join(inner))?;
+                Ok(if is_there(&copied) { copied } else { paths })
+            }
+            _ => Ok(paths),
+        }
+    }
+
+    fn included(
+        &mut self,
+        include: &Directive,
+        paths: Vec<PathBuf>,
+    ) -> Result<Vec<Directive>, Error> {
+        let failed = |text| Error::on(&include.place, text);
         let mut directives = Vec::new();
         for path in paths {
             if self.stack.contains(&path) {
@@ -198,6 +222,8 @@ impl Source<'_> {
     }
 }
 
+/// Where distributions and containers have nginx's files.
+const NGINX_FOLDER: &str = "/etc/nginx";
 /// Configurations of large hosters have a few megabytes.
 const MAX_BYTES: u64 = 16 << 20;
 const MAX_FILES: usize = 1000;

@@ -29,8 +29,18 @@ pub(super) struct Proxied<'t> {
     pub(super) by: &'t Directive,
     /// The whole URL, or the variable whose value only a request has.
     pub(super) url: Result<String, String>,
+    /// The request's path when it came there.
+    path: String,
     /// Directives that changed the path, and those that set variables.
     pub(super) steps: Vec<&'t Directive>,
+}
+
+impl Proxied<'_> {
+    /// Whether a request for `asked` is sent on for another name, as far as that is known.
+    pub(super) fn renames(&self, asked: &str) -> bool {
+        let sent = self.url.as_deref().unwrap_or(&self.path);
+        !sent.ends_with(asked)
+    }
 }
 
 /// Follows a GET of `path` through a server; conditions (`if`) are taken as not met.
@@ -218,6 +228,7 @@ impl<'t> Walk<'t> {
             before: self.before,
             by,
             url,
+            path: self.path,
             steps: self.steps,
         })
     }

@@ -38,7 +38,8 @@ impl<'t> Site<'t> {
             );
             return Err(Error::Site(text));
         }
-        let (server, route) = choose(&named, name.is_some())?;
+        let (server, route) =
+            choose(&named, name.is_some())?.ok_or_else(|| nothing(top, &named))?;
         let redirects = servers
             .into_iter()
             .filter(|other| !std::ptr::eq(*other, server) && leads_to(other, server))
@@ -68,11 +69,12 @@ impl<'t> Site<'t> {
     }
 }
 
-fn choose<'t>(
-    servers: &[&'t Directive],
-    is_named: bool,
-) -> Result<(&'t Directive, Proxied<'t>), Error> {
-    let mut candidates: Vec<(&Directive, Proxied<'t>)> = servers
+/// A server, and the way of a manifest's request through it.
+type Candidate<'t> = (&'t Directive, Proxied<'t>);
+
+/// None where no server passes requests on.
+fn choose<'t>(servers: &[&'t Directive], is_named: bool) -> Result<Option<Candidate<'t>>, Error> {
+    let mut candidates: Vec<Candidate<'t>> = servers
         .iter()
         .filter_map(
             |server| match route::follow(server, SAMPLE, scheme(server)) {
@@ -81,9 +83,11 @@ fn choose<'t>(
             },
         )
         .collect();
-    for narrower in [speaks_of_the_registry, has_tls] {
-        if candidates.iter().any(|(server, _)| narrower(server)) {
-            candidates.retain(|(server, _)| narrower(server));
+    let narrower: [fn(&Candidate<'_>) -> bool; 2] =
+        [speaks_of_the_registry, |(server, _)| has_tls(server)];
+    for is_it in narrower {
+        if candidates.iter().any(is_it) {
+            candidates.retain(is_it);
         }
     }
     if candidates.len() > 1 && !is_named {
@@ -93,14 +97,37 @@ fn choose<'t>(
             list(&all)
         )));
     }
-    if candidates.is_empty() {
-        return Err(Error::Site(format!(
-            "no server passes /v2/ on, expected one with a location for it and proxy_pass; \
-             there are: {}",
-            list(servers)
-        )));
+    Ok(candidates.into_iter().next())
+}
+
+/// Why no server was found, with the includes that may have had it.
+fn nothing(top: &[Directive], servers: &[&Directive]) -> Error {
+    let mut text = format!(
+        "no server passes /v2/ on, expected one with a location for it and proxy_pass; there are: \
+         {}",
+        list(servers)
+    );
+    let mut empty = Vec::new();
+    empty_includes(top, &mut empty);
+    for (index, include) in empty.iter().enumerate() {
+        let separator = if index == 0 {
+            "; no file matches "
+        } else {
+            ", "
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{separator}{include} ({})", include.place);
     }
-    Ok(candidates.swap_remove(0))
+    Error::Site(text)
+}
+
+fn empty_includes<'t>(level: &'t [Directive], found: &mut Vec<&'t Directive>) {
+    for directive in level {
+        if directive.matches_no_file {
+            found.push(directive);
+        }
+        empty_includes(directive.inner(), found);
+    }
 }
 
 /// `name (file:line)` of each.
@@ -137,16 +164,32 @@ fn scheme(server: &Directive) -> &'static str {
     if has_tls(server) { "https" } else { "http" }
 }
 
-/// Whether anything in it is only said about a registry.
-fn speaks_of_the_registry(server: &Directive) -> bool {
-    let is_word = |text: &str, word: &str| {
-        text.split(|c: char| !c.is_ascii_alphanumeric())
-            .any(|part| part == word)
+/// Whether anything in it is only said about a registry: where requests to `/v2/` go, or the
+/// registry's own header.
+fn speaks_of_the_registry((server, route): &Candidate<'_>) -> bool {
+    let header = "docker-distribution-api-version";
+    let is_about = |directive: &Directive| match directive.name.as_str() {
+        "location" | "rewrite" | "if" => directive.args.iter().any(|arg| begins_with_v2(arg)),
+        "server_name" => false,
+        _ => directive
+            .args
+            .iter()
+            .any(|arg| arg.eq_ignore_ascii_case(header)),
     };
-    let about = |text: &String| {
-        is_word(text, "v2") || text.eq_ignore_ascii_case("docker-distribution-api-version")
+    let (_, path) = route::split(route.by.arg(0));
+    let mut passed = path.into_iter().flat_map(|path| path.split('/'));
+    server.any(&is_about) || passed.any(|part| part == "v2")
+}
+
+/// Whether a path, or a pattern of one, begins with `/v2`; also `^/(v1|v2)/`.
+fn begins_with_v2(text: &str) -> bool {
+    let path = text.trim_start_matches(['^', '(', '~', '*', '=', '\\']);
+    let Some(path) = path.strip_prefix('/') else {
+        return false;
     };
-    server.any(&|directive| !directive.is("server_name") && directive.args.iter().any(about))
+    let first = path.split('/').next().unwrap_or_default();
+    let mut words = first.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| word == "v2")
 }
 
 /// Whether a server at plain HTTP sends clients of the other to https.

@@ -553,6 +553,287 @@ fn left(imported: &Imported) -> usize {
 }
 
 #[test]
+fn who_is_the_client_is_not_for_everybody_to_say() {
+    let with = |more: &str, networks: &str| {
+        site(
+            &format!("real_ip_header X-Forwarded-For; {more} {networks}"),
+            "",
+        )
+    };
+    let trusted = |imported: &Imported| value(imported, "server", "trusted_proxies").is_some();
+    for everybody in ["set_real_ip_from 0.0.0.0/0;", "set_real_ip_from ::/0;"] {
+        for recursive in ["", "real_ip_recursive on;"] {
+            let imported = with(recursive, everybody);
+            assert!(!trusted(&imported), "{everybody}");
+            assert!(line(&imported, "set_real_ip_from").contains("the proxy's own address"));
+        }
+    }
+    for (more, network, expected, said) in [
+        (
+            "",
+            "10.0.0.0/8",
+            1,
+            "left to do: nginx takes the last address",
+        ),
+        (
+            "real_ip_recursive off;",
+            "fd00::/8",
+            1,
+            "left to do: nginx takes the last address",
+        ),
+        (
+            "real_ip_recursive on;",
+            "10.0.0.0/8",
+            0,
+            "trusted_proxies = ",
+        ),
+        (
+            "",
+            "10.0.0.1",
+            0,
+            "the last address of X-Forwarded-For that is not in",
+        ),
+        (
+            "",
+            "10.0.0.1/32",
+            0,
+            "the last address of X-Forwarded-For that is not in",
+        ),
+    ] {
+        let imported = with(more, &format!("set_real_ip_from {network};"));
+        assert!(trusted(&imported));
+        assert_eq!(left(&imported), expected, "{more} {network}");
+        let line = line(&imported, "set_real_ip_from");
+        assert!(line.contains(said), "{line}");
+    }
+}
+
+#[test]
+fn what_a_redirecting_server_does_besides_is_told() {
+    let with = |server: &str| {
+        import_text(&format!(
+            "server {{ listen 443 ssl; server_name a; location / {{ proxy_pass http://a; }} }}
+             server {{ server_name a; {server} }}"
+        ))
+        .unwrap()
+    };
+    let imported = with(
+        "listen 80; listen 8080; listen unix:/run/a.sock; access_log off;
+         location /.well-known/acme-challenge/ { root /var/www/certbot; }
+         location /status { allow 127.0.0.1; deny all; stub_status; }
+         location ~ /\\.ht { deny all; }
+         location / { return 301 https://$host$request_uri; }",
+    );
+    for (directive, said) in [
+        ("listen 80:", "translated to server.redirect_listen"),
+        (
+            "listen 8080",
+            "not translated: Tidegate listens at one address",
+        ),
+        ("listen unix", "not translated"),
+        ("location /.well-known", "renew by DNS-01"),
+        ("location /status", "take server.redirect_listen out"),
+        ("location ~ ", "not needed"),
+        ("location / with", "translated to server.redirect_listen"),
+        ("access_log off", "not needed"),
+    ] {
+        let line = line(&imported, directive);
+        assert!(line.contains(said), "{line}");
+    }
+    assert_eq!(left(&imported), 4);
+    let certbots = "if ($host = a) { return 301 https://$host$request_uri; } # managed by Certbot
+        listen 80; listen [::]:80; return 404;";
+    assert_eq!(left(&with(certbots)), 0);
+    let beside = site(
+        "listen 80; location /.well-known/acme-challenge/ { root /x; }",
+        "",
+    );
+    assert!(line(&beside, "location /.well-known").contains("DNS-01"));
+}
+
+#[test]
+fn an_api_with_a_version_2_is_no_registry() {
+    let with = |registry: &str| {
+        import_text(&format!(
+            "server {{ listen 443 ssl; server_name shop; location /api/v2/ {{ proxy_pass http://b; }}
+             location / {{ proxy_pass http://shop; }} }}
+             server {{ listen 443 ssl; server_name registry; {registry} }}"
+        ))
+    };
+    let error = with("location / { proxy_pass http://a; }")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("shop (") && error.contains("--server-name"),
+        "{error}"
+    );
+    for registry in [
+        "location /v2/ { proxy_pass http://a; }",
+        "location = /v2 { return 404; } location / { proxy_pass http://a; }",
+        "location ~ ^/(v1|v2)/ { proxy_pass http://a; }",
+        "rewrite ^(/v2/.*)$ /x$1; location /x/ { proxy_pass http://a; }",
+        "if ($request_uri ~* ^/v2/) { set $a b; } location / { proxy_pass http://a; }",
+        "location / { proxy_pass http://a/docker/v2/; rewrite ^/v2/(.*)$ /$1; }",
+        "location / { proxy_pass http://a; add_header Docker-Distribution-Api-Version x; }",
+    ] {
+        let chosen = with(registry).unwrap();
+        assert!(
+            chosen.toml.contains("from the site registry,"),
+            "{registry}"
+        );
+    }
+}
+
+#[test]
+fn the_address_that_is_given_is_one_and_names_stay_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nginx.conf");
+    let renames = "server { listen 80; location /v2/ { rewrite ^/v2/(.+)$ /v2/mirror/$1 break;
+        proxy_pass https://elsewhere; } }";
+    let with = |text: &str, upstream: &str| {
+        fs::write(&file, text).unwrap();
+        let options = Options {
+            upstream: Some(upstream.to_owned()),
+            ..Options::default()
+        };
+        import(&file, &options)
+    };
+    for wrong in [
+        "",
+        "registry:5000",
+        "ftp://x",
+        "http://",
+        "http://r:5000/v2/",
+        "http://u:p@r",
+        "http://r?a=b",
+    ] {
+        let error = with(renames, wrong).unwrap_err().to_string();
+        assert!(
+            error.contains("--upstream") && error.contains("http://…"),
+            "{error}"
+        );
+    }
+    let imported = with(renames, "https://r/base/").unwrap();
+    assert!(imported.toml.contains("url = \"https://r/base\""));
+    for directive in ["rewrite", "proxy_pass"] {
+        let line = line(&imported, directive);
+        assert!(line.contains("changes the names"), "{line}");
+    }
+    assert_eq!(left(&imported), 2);
+    let moved = renames
+        .replace("/v2/mirror/$1 break", "/r/v2/$1 last")
+        .replace("} }", "}")
+        + "location /r/ { proxy_pass http://$host; } location = /v2/_catalog { proxy_pass http://$host; } }";
+    let imported = with(&moved, "http://r").unwrap();
+    assert_eq!(left(&imported), 0, "{:#?}", imported.report);
+}
+
+#[test]
+fn only_old_docker_clients_are_gone() {
+    let is_gone = |condition: &str| {
+        let imported = site("", &format!("if ({condition}) {{ return 404; }}"));
+        line(&imported, "if (").contains("not needed")
+    };
+    assert!(is_gone(
+        "$http_user_agent ~ \"^(docker\\/1\\.(3|4)|Go ).*$\""
+    ));
+    assert!(is_gone("$http_user_agent ~* docker/1\\.[0-5]"));
+    for others in [
+        "$http_user_agent ~* (curl|wget|python|bot)",
+        "$http_user_agent = ''",
+        "$http_user_agent !~ docker/1\\.",
+        "$http_user_agent ~ ^docker/1[0-9]",
+    ] {
+        assert!(!is_gone(others), "{others}");
+    }
+}
+
+#[test]
+fn limits_are_those_that_nginx_keeps() {
+    let with = |zones: &str, limits: &str| {
+        import_text(&format!(
+            "{zones} server {{ listen 80; {limits} location / {{ proxy_pass http://a; }} }}"
+        ))
+        .unwrap()
+    };
+    let requests = "limit_req_zone $binary_remote_addr zone=a:1m rate=1r/s;";
+    let connections = "limit_conn_zone $binary_remote_addr zone=a:1m;
+        limit_conn_zone $remote_addr zone=b:1m;";
+    let forwarded = "limit_req_zone $http_x_forwarded_for zone=a:1m rate=5r/s;";
+    for (zones, limits) in [
+        (requests, "limit_req zone=a; limit_req_dry_run on;"),
+        (connections, "limit_conn a 5; limit_conn_dry_run on;"),
+    ] {
+        let imported = with(zones, limits);
+        assert!(!imported.toml.contains("[limits]"), "{}", imported.toml);
+        assert_eq!(left(&imported), 0);
+    }
+    for limits in [
+        "limit_conn a 5; limit_conn b 100;",
+        "limit_conn b 100; limit_conn a 5;",
+    ] {
+        let written = value(
+            &with(connections, limits),
+            "limits",
+            "connections_per_address",
+        );
+        assert_eq!(written.unwrap().as_integer(), Some(5));
+    }
+    let alone = with(forwarded, "limit_req zone=a;");
+    assert!(
+        line(&alone, "limit_req zone").contains("not translated: it counts by X-Forwarded-For")
+    );
+    let behind = "set_real_ip_from 10.0.0.1; real_ip_header X-Forwarded-For; limit_req zone=a;";
+    assert!(
+        with(forwarded, behind)
+            .toml
+            .contains("requests_per_second = 5.0")
+    );
+}
+
+#[test]
+fn includes_of_a_copied_folder_are_found_and_empty_ones_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nginx.conf");
+    let includes = "include /etc/nginx/no-such-folder/*.conf; include /no/such/*.conf;";
+    fs::write(&file, format!("http {{ {includes} }}")).unwrap();
+    let error = import(&file, &Options::default()).unwrap_err().to_string();
+    for include in [
+        "include /etc/nginx/no-such-folder/*.conf (",
+        "include /no/such/*.conf (",
+    ] {
+        assert!(error.contains(include), "{error}");
+    }
+    fs::create_dir(folder.path().join("no-such-folder")).unwrap();
+    let site = "server { listen 80; location / { proxy_pass http://a; } }";
+    fs::write(folder.path().join("no-such-folder/registry.conf"), site).unwrap();
+    let imported = import(&file, &Options::default()).unwrap();
+    assert!(line(&imported, "include /no/such").contains("no file matches it"));
+    assert!(!line(&imported, "include /etc/nginx").contains("no file"));
+}
+
+#[test]
+fn words_in_another_encoding_end_no_import() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nginx.conf");
+    let text = b"server { listen 443 ssl; ssl_certificate /f\xfcr.pem; add_header X-A f\xfcr;
+        auth_basic \"Zugang f\xfcr\"; location / { proxy_pass http://a; } }";
+    fs::write(&file, text).unwrap();
+    let imported = import(&file, &Options::default()).unwrap();
+    assert!(line(&imported, "auth_basic").contains("not needed"));
+    for left in ["ssl_certificate", "add_header"] {
+        assert!(line(&imported, left).contains("not translated"), "{left}");
+    }
+}
+
+#[test]
+fn the_access_log_of_nginx_is_left_to_nginx() {
+    let log = |path: &str| left(&site(&format!("access_log {path};"), ""));
+    assert_eq!(log("/var/log/nginx/a.log"), 1);
+    assert_eq!(log("/var/log/tidegate/a.log"), 0);
+}
+
+#[test]
 fn what_is_left_of_a_translated_directive_counts() {
     let balanced = import_text(
         "server { listen 443 ssl proxy_protocol; listen 80 proxy_protocol;

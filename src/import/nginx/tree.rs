@@ -9,6 +9,8 @@ pub(super) struct Directive {
     pub(super) args: Vec<String>,
     pub(super) block: Option<Vec<Self>>,
     pub(super) place: Place,
+    /// Whether it is an `include` of nothing.
+    pub(super) matches_no_file: bool,
 }
 
 /// A line of a file.

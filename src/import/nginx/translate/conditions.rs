@@ -1,6 +1,7 @@
 use super::{
-    super::{location, tree::Directive},
+    super::{location, site, tree::Directive},
     Translation, clients,
+    redirects::{LEADS, leads_to_https},
 };
 
 /// `if`: known ones of registries' sites; others hold for some requests only, which nothing in
@@ -10,19 +11,16 @@ pub(super) fn conditions<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
         let condition = by.args.join(" ");
         let about = |variable: &str| condition.contains(variable);
         let answers = by.children("return").next().is_some();
-        let redirects = by.any(&|inner| {
-            (inner.is("return") || inner.is("rewrite"))
-                && inner.args.iter().any(|arg| arg.starts_with("https://"))
-        });
+        let redirects = leads_to_https(by);
         let sets_only = by.inner().iter().all(|inner| inner.is("set"));
         let draft = &mut translation.draft;
-        if about("$http_user_agent") && answers {
+        if is_of_old_clients(by) && answers {
             draft.not_needed(
                 by,
                 "clients from before the registry API version 2 are gone",
             );
         } else if (about("$scheme") || about("$https") || about("$server_port")) && redirects {
-            draft.not_needed(by, "server.redirect_listen leads clients to https://");
+            draft.not_needed(by, LEADS);
         } else if about("$http_x_forwarded_proto") && redirects {
             draft.not_translated(by, "let the proxy in front lead clients to https://");
         } else if about("$http_x_forwarded_proto") && sets_only {
@@ -46,6 +44,13 @@ pub(super) fn conditions<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
             );
         }
     }
+}
+
+/// Whether a condition is about the docker clients that knew the registry API version 1 only.
+fn is_of_old_clients(by: &Directive) -> bool {
+    let is_negated = by.args.iter().any(|arg| arg.starts_with("!"));
+    let condition = by.args.join(" ").replace('\\', "");
+    condition.contains("$http_user_agent") && condition.contains("docker/1.") && !is_negated
 }
 
 pub(super) fn limit_except<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
@@ -85,8 +90,11 @@ pub(super) fn rewriting<'t>(translation: &mut Translation<'t>, given: &[&'t Dire
             .steps
             .iter()
             .any(|step| step.id == by.id);
+        let renames = translation.site.route.renames(site::SAMPLE);
         let draft = &mut translation.draft;
-        if was_used && by.is("rewrite") {
+        if was_used && by.is("rewrite") && renames {
+            draft.not_translated(by, RENAMES);
+        } else if was_used && by.is("rewrite") {
             draft.translated(by, "upstream.url");
         } else if was_used {
             draft.not_needed(by, "what it says stands where it is used");
@@ -98,6 +106,9 @@ pub(super) fn rewriting<'t>(translation: &mut Translation<'t>, given: &[&'t Dire
     }
 }
 
+/// Of what asks the registry for another repository than the client has asked for.
+pub(super) const RENAMES: &str = "nginx changes the names of repositories; Tidegate asks for those \
+                                  that clients say";
 /// Of what sends requests to another registry by their method.
 pub(super) const BY_METHOD: &str = "requests go to different places by their method; all of /v2/ \
                                     goes to upstream.url, which must take pushes too";

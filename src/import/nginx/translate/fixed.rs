@@ -5,6 +5,9 @@ pub(super) fn judge(draft: &mut Draft, directive: &Directive) {
     if draft.verdict(directive).is_some() {
         return;
     }
+    if directive.matches_no_file {
+        return draft.not_needed(directive, "no file matches it here");
+    }
     let name = directive.name.as_str();
     let listed = |table: &[(&[&str], &'static str)]| {
         let found = table.iter().find(|(names, _)| {
@@ -273,7 +276,7 @@ const NOT_TRANSLATED: &[(&[&str], &str)] = &[
     ),
     (
         &["proxy_cache*", "proxy_store*", "proxy_no_cache", "slice"],
-        "Tidegate does not cache by nginx's rules",
+        "Tidegate does not cache by nginx's rules; [proxy.cache] keeps answers about manifests",
     ),
     (
         &[

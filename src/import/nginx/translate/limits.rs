@@ -1,6 +1,6 @@
 use super::{
     super::{draft::Value, tree::Directive, units},
-    Translation,
+    Translation, listener,
 };
 
 /// What a zone counts by.
@@ -8,13 +8,18 @@ use super::{
 enum Counted {
     Addresses,
     Users,
-    Other,
+    /// What no limit counts, and why.
+    Other(&'static str),
 }
 
 /// `limit_req`: the rate is the zone's. nginx lets `burst` requests wait for their turn, or with
 /// `nodelay` go at once.
 pub(super) fn requests<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
     for by in given {
+        if is_on(translation, "limit_req_dry_run") {
+            translation.draft.not_needed(by, DRY);
+            continue;
+        }
         let zone = zone_of(translation, by, "limit_req_zone");
         let rate = zone
             .and_then(|zone| parameter(zone, "rate"))
@@ -23,14 +28,14 @@ pub(super) fn requests<'t>(translation: &mut Translation<'t>, given: &[&'t Direc
             translation.draft.not_translated(by, "its zone has no rate");
             continue;
         };
-        let (rate_key, burst_key) = match counted(zone) {
+        let (rate_key, burst_key) = match counted(translation, zone) {
             Counted::Addresses => ("limits.requests_per_second", "limits.requests_burst"),
             Counted::Users => (
                 "limits.user_requests_per_second",
                 "limits.user_requests_burst",
             ),
-            Counted::Other => {
-                translation.draft.not_translated(by, OTHER_KEY);
+            Counted::Other(why) => {
+                translation.draft.not_translated(by, why);
                 continue;
             }
         };
@@ -61,18 +66,28 @@ pub(super) fn requests<'t>(translation: &mut Translation<'t>, given: &[&'t Direc
 /// `limit_conn`: nginx counts requests under way, Tidegate connections.
 pub(super) fn connections<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
     for by in given {
+        if is_on(translation, "limit_conn_dry_run") {
+            translation.draft.not_needed(by, DRY);
+            continue;
+        }
         let zone = zone_of(translation, by, "limit_conn_zone");
+        let counted = zone.map(|zone| counted(translation, zone));
         let draft = &mut translation.draft;
-        match (zone.map(counted), by.arg(1).parse::<u32>()) {
+        match (counted, by.arg(1).parse::<u32>()) {
             (Some(Counted::Addresses), Ok(count)) => {
                 let key = "limits.connections_per_address";
-                draft.set(by, key, Value::Number(count.into()));
+                let least = match draft.value(key) {
+                    Some(Value::Number(other)) => (*other).min(count.into()),
+                    _ => count.into(),
+                };
+                draft.set(by, key, Value::Number(least));
                 draft.note(
                     by,
                     "idle connections count, too; nginx counts requests under way",
                 );
             }
-            (Some(_), Ok(_)) => draft.not_translated(by, OTHER_KEY),
+            (Some(Counted::Users), Ok(_)) => draft.not_translated(by, OTHER_KEY),
+            (Some(Counted::Other(why)), Ok(_)) => draft.not_translated(by, why),
             _ => draft.not_translated(by, "it has no zone with a number"),
         }
     }
@@ -128,12 +143,21 @@ fn zone_of<'t>(
     named.next()
 }
 
-fn counted(zone: &Directive) -> Counted {
+fn counted(translation: &Translation<'_>, zone: &Directive) -> Counted {
     match zone.arg(0) {
+        "$http_x_forwarded_for" if !listener::trusts_a_proxy(translation) => {
+            Counted::Other(UNKNOWN_PROXY)
+        }
         "$binary_remote_addr" | "$remote_addr" | "$http_x_forwarded_for" => Counted::Addresses,
         "$remote_user" | "$http_authorization" => Counted::Users,
-        _ => Counted::Other,
+        _ => Counted::Other(OTHER_KEY),
     }
+}
+
+fn is_on(translation: &Translation<'_>, name: &str) -> bool {
+    translation
+        .nearest(name)
+        .is_some_and(|by| by.arg(0) == "on")
 }
 
 /// The value of `name=value`.
@@ -157,4 +181,8 @@ fn rate_per_second(text: &str) -> Option<f64> {
     }
 }
 
+const DRY: &str = "it is a dry run: nginx only writes down what it would refuse";
+const UNKNOWN_PROXY: &str = "it counts by X-Forwarded-For: name the proxy that sends it in \
+                             server.trusted_proxies, and then write the rate to [limits]; without, \
+                             all clients would be one";
 const OTHER_KEY: &str = "limits are by address and by user; this zone counts something else";

@@ -4,13 +4,13 @@ use ipnet::IpNet;
 
 use super::{
     super::{
-        draft::Value,
+        draft::{Draft, Value},
         error::Error,
         listen::{self, Listen},
         site,
         tree::Directive,
     },
-    Translation,
+    Translation, redirects,
 };
 
 /// `listen` of the site and of what redirects to it, and how TLS is spoken there.
@@ -51,7 +51,7 @@ pub(super) fn addresses(translation: &mut Translation<'_>) -> Result<(), Error> 
 }
 
 /// Says of one `listen` what became of it.
-fn take(
+pub(super) fn take(
     translation: &mut Translation<'_>,
     listen: &Listen<'_>,
     socket: SocketAddr,
@@ -90,8 +90,7 @@ fn redirect(translation: &mut Translation<'_>, plain: &[&Listen<'_>]) {
     let value = Value::Text(address.to_string());
     translation.draft.put(REDIRECT, value);
     for server in servers {
-        translation.draft.translated(server, REDIRECT);
-        translation.draft.note(server, "it answers 308");
+        redirects::server(translation, server, address);
     }
     for listen in plain {
         take(translation, listen, address, REDIRECT);
@@ -102,7 +101,7 @@ fn redirect(translation: &mut Translation<'_>, plain: &[&Listen<'_>]) {
 
 /// The balancers that speak the PROXY protocol, where they are known.
 fn proxy_protocol(translation: &mut Translation<'_>, listen: &Directive) {
-    let balancers = real_ip_networks(translation);
+    let balancers = real_ip_networks(translation, "proxy_protocol");
     if balancers.is_empty() {
         let text = "write the networks of the balancers, which speak the PROXY protocol, to \
                     server.proxy_protocol_from, or their connections are refused";
@@ -115,15 +114,21 @@ fn proxy_protocol(translation: &mut Translation<'_>, listen: &Directive) {
     }
 }
 
-/// What `set_real_ip_from` says, if it is about the PROXY protocol.
-fn real_ip_networks(translation: &Translation<'_>) -> Vec<String> {
+/// Whether a proxy in front is believed that tells by `X-Forwarded-For` who the client is.
+pub(super) fn trusts_a_proxy(translation: &Translation<'_>) -> bool {
+    let networks = real_ip_networks(translation, "X-Forwarded-For");
+    networks.iter().any(|network| !is_everybody(network))
+}
+
+/// What `set_real_ip_from` says, if it is about this header.
+fn real_ip_networks(translation: &Translation<'_>, header: &str) -> Vec<String> {
     let levels = translation.site.levels().into_iter().rev();
     let networks = levels
         .map(|level| level.iter().filter(|one| one.is("set_real_ip_from")))
         .map(|given| given.filter_map(|one| network(one.arg(0))).collect())
         .find(|networks: &Vec<String>| !networks.is_empty());
     match translation.nearest("real_ip_header") {
-        Some(header) if header.arg(0) == "proxy_protocol" => networks.unwrap_or_default(),
+        Some(by) if by.arg(0).eq_ignore_ascii_case(header) => networks.unwrap_or_default(),
         _ => Vec::new(),
     }
 }
@@ -246,7 +251,7 @@ pub(super) fn add_header<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
             }
             "connection" | "content-length" | "te" | "trailer" | "transfer-encoding"
             | "upgrade" => draft.not_translated(by, "how a body is framed is not for a file"),
-            _ if is_header && !value.contains('$') => {
+            _ if is_header && !value.contains(['$', char::REPLACEMENT_CHARACTER]) => {
                 let line = format!("{name}: {value}");
                 draft.add(by, "server.response_headers", line);
             }
@@ -258,17 +263,31 @@ pub(super) fn add_header<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
 /// `set_real_ip_from`: who is believed about whom it speaks for. Who sets another header than
 /// `X-Forwarded-For` may pass that one on as a client has written it.
 pub(super) fn real_ip_from<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
+    let is_recursive = translation
+        .nearest("real_ip_recursive")
+        .is_some_and(|by| by.arg(0) == "on");
     let header = translation.nearest("real_ip_header");
     let header = header.map_or("X-Real-IP", |header| header.arg(0));
     let key = match header.to_ascii_lowercase().as_str() {
-        "x-forwarded-for" => Some("server.trusted_proxies"),
+        "x-forwarded-for" => Some(TRUSTED),
         "proxy_protocol" => Some("server.proxy_protocol_from"),
         _ => None,
     };
     for by in given {
         let draft = &mut translation.draft;
         match (key, network(by.arg(0))) {
-            (Some(key), Some(network)) => draft.add(by, key, network),
+            (Some(TRUSTED), Some(network)) if is_everybody(&network) => {
+                let text = format!(
+                    "everybody could write who he is; write the proxy's own address to {TRUSTED}"
+                );
+                draft.not_translated(by, text);
+            }
+            (Some(key), Some(network)) => {
+                draft.add(by, key, network);
+                if key == TRUSTED && !is_recursive {
+                    passes_over(draft, by);
+                }
+            }
             (Some(key), None) => {
                 let text = format!("it is neither an address nor a network; write one to {key}");
                 draft.not_translated(by, text);
@@ -282,6 +301,27 @@ pub(super) fn real_ip_from<'t>(translation: &mut Translation<'t>, given: &[&'t D
             }
         }
     }
+}
+
+/// Says how `real_ip_recursive off` differs from what Tidegate does.
+fn passes_over(draft: &mut Draft, by: &Directive) {
+    let is_several = |net: IpNet| net.prefix_len() < net.max_prefix_len();
+    if by.arg(0).parse().is_ok_and(is_several) {
+        let text = "nginx takes the last address of X-Forwarded-For, Tidegate the last that is not \
+                    in server.trusted_proxies: name the proxies' own addresses there, no network \
+                    that clients are in";
+        draft.leave(by, text);
+    } else {
+        let text = "the client is the last address of X-Forwarded-For that is not in \
+                    server.trusted_proxies";
+        draft.note(by, text);
+    }
+}
+
+fn is_everybody(network: &str) -> bool {
+    network
+        .parse::<IpNet>()
+        .is_ok_and(|net| net.prefix_len() == 0)
 }
 
 pub(super) fn real_ip_header<'t>(translation: &mut Translation<'t>, given: &[&'t Directive]) {
@@ -312,4 +352,5 @@ pub(super) fn network(text: &str) -> Option<String> {
 }
 
 const LISTEN: &str = "server.listen";
-const REDIRECT: &str = "server.redirect_listen";
+const TRUSTED: &str = "server.trusted_proxies";
+pub(super) const REDIRECT: &str = "server.redirect_listen";

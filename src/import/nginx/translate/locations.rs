@@ -6,7 +6,7 @@ use super::{
         site::{self, Site},
         tree::Directive,
     },
-    Translation, conditions,
+    Translation, conditions, redirects,
     restrictions::{self, held_for_some, refuses_all, restricts},
 };
 
@@ -75,6 +75,10 @@ fn before(translation: &mut Translation<'_>, location: &Directive) {
     } else if restricts(location) {
         let verdict = held_for_some(translation, location);
         judge(translation, location, verdict);
+    } else if translation.site.route.renames(site::SAMPLE) {
+        translation
+            .draft
+            .not_translated(location, conditions::RENAMES);
     } else {
         translation.draft.translated(location, "upstream.url");
     }
@@ -119,6 +123,7 @@ fn other(location: &Directive, translation: &Translation<'_>) -> Verdict {
         _ if refuses_all(location) => Verdict::NotNeeded(ABSENT.into()),
         _ if leads_there && meets => Verdict::NotNeeded(SAME.into()),
         _ if leads_there => Verdict::NotNeeded("a registry has nothing outside of /v2/".into()),
+        _ if redirects::renews(location) => Verdict::NotTranslated(RENEWAL.into()),
         _ => Verdict::NotTranslated(ALONE.into()),
     }
 }
@@ -186,5 +191,7 @@ const BESIDES: &str = "what Tidegate does not have is answered 404; besides /v2/
                        access.api say which networks may use the last two";
 const REST: &str = "its rules held for /metrics and /api/, too: write them to access.metrics and \
                     access.api; what else it serves let nginx serve at another name";
+const RENEWAL: &str = "Tidegate serves no files; renew the certificate by DNS-01, or by nginx at port \
+                       80";
 const ALONE: &str = "Tidegate serves the registry alone; let nginx serve this at another name, or \
                      stay in front (docs/how-to/behind-nginx.md)";

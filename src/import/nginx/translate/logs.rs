@@ -31,8 +31,14 @@ pub(super) fn access_log<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
         let path = by.arg(0);
         // Relative ones begin where nginx was built to have them.
         if path.starts_with('/') && !path.starts_with("/dev/") && !path.contains('$') {
+            let is_nginxs = path.starts_with("/var/log/nginx/");
             let path = Value::Text(path.to_owned());
             draft.set(by, "telemetry.access_log_path", path);
+            if is_nginxs {
+                let text = "nginx and its logrotate go on writing there, and the folder is not \
+                            Tidegate's: give it a file of its own";
+                draft.leave(by, text);
+            }
         } else {
             draft.note(by, "it is written to standard output");
         }

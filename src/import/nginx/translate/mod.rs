@@ -9,6 +9,7 @@ mod limits;
 mod listener;
 mod locations;
 mod logs;
+mod redirects;
 mod restrictions;
 mod upstream;
 
@@ -110,6 +111,10 @@ impl<'t> Translation<'t> {
     fn set_path(&mut self, by: &Directive, key: &'static str) {
         if by.arg(0).contains('$') {
             let text = "the path is made of variables; a fixed one is needed";
+            return self.draft.not_translated(by, text);
+        }
+        if by.arg(0).contains(char::REPLACEMENT_CHARACTER) {
+            let text = format!("the path is no UTF-8 text; name the file otherwise in {key}");
             return self.draft.not_translated(by, text);
         }
         if by.arg(0).contains(':') {

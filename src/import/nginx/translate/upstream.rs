@@ -3,14 +3,14 @@ use url::Url;
 
 use super::{
     super::{draft::Value, error::Error, location::Kind, route::Route, site, tree::Directive},
-    Translation,
+    Translation, conditions,
 };
 
 /// `proxy_pass`: where the registry is. Without it nothing can be imported.
 pub(super) fn address(translation: &mut Translation<'_>) -> Result<(), Error> {
     let by = translation.site.route.by;
     let url = match translation.upstream {
-        Some(given) => given.trim_end_matches('/').to_owned(),
+        Some(given) => given_address(given)?,
         None => registry(translation)?,
     };
     translation.draft.set(by, URL, Value::Text(url));
@@ -18,6 +18,27 @@ pub(super) fn address(translation: &mut Translation<'_>) -> Result<(), Error> {
         translation.draft.translated(location, URL);
     }
     Ok(())
+}
+
+/// The address that the caller gives, to which `/v2/` is added.
+fn given_address(given: &str) -> Result<String, Error> {
+    let url = given.trim_end_matches('/');
+    if is_address(url) && !url.ends_with("/v2") {
+        return Ok(url.to_owned());
+    }
+    let text = format!(
+        "--upstream {given} is not the address of a registry, expected http://… or https://…, \
+         without /v2/"
+    );
+    Err(Error::Site(text))
+}
+
+fn is_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let is_bare = url.query().is_none() && url.fragment().is_none();
+        let is_open = url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && is_bare && is_open
+    })
 }
 
 /// The registry's base URL, before `/v2/`.
@@ -58,8 +79,7 @@ fn registry(translation: &mut Translation<'_>) -> Result<String, Error> {
     };
     let separator = if path.is_empty() { "" } else { "/" };
     let url = format!("{scheme}://{host}{separator}{path}");
-    let is_url = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-    if is_url && !url.contains('$') {
+    if is_address(&url) && !url.contains('$') {
         Ok(url)
     } else {
         Err(failed(format!("{url} is not the address of a registry")))
@@ -90,6 +110,9 @@ fn servers(block: &Directive) -> impl Iterator<Item = &Directive> {
 /// `proxy_pass` was translated first of all; here what is to be known about it.
 pub(super) fn passed<'t>(translation: &mut Translation<'t>, _given: &[&'t Directive]) {
     let by = translation.site.route.by;
+    if translation.site.route.renames(site::SAMPLE) {
+        translation.draft.leave(by, conditions::RENAMES);
+    }
     if is_harbors_core(translation) {
         let text = "this is Harbor's core, in whose place Tidegate stands: write the address of \
                     Harbor's registry, http://registry:5000, instead";
