@@ -261,7 +261,7 @@ mod http2 {
     const GET: &[u8] = b"\x82\x86\x84\x41\x01r";
     /// The same without the path.
     const GET_OF: &[u8] = b"\x82\x86\x41\x01r\x04";
-    /// SETTINGS_INITIAL_WINDOW_SIZE: 0.
+    /// `SETTINGS_INITIAL_WINDOW_SIZE`: 0.
     const NO_WINDOW: &[u8] = &[0, 4, 0, 0, 0, 0];
     const ENHANCE_YOUR_CALM: u32 = 11;
 

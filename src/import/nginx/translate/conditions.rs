@@ -48,7 +48,7 @@ pub(super) fn conditions<'t>(translation: &mut Translation<'t>, given: &[&'t Dir
 
 /// Whether a condition is about the docker clients that knew the registry API version 1 only.
 fn is_of_old_clients(by: &Directive) -> bool {
-    let is_negated = by.args.iter().any(|arg| arg.starts_with("!"));
+    let is_negated = by.args.iter().any(|arg| arg.starts_with('!'));
     let condition = by.args.join(" ").replace('\\', "");
     condition.contains("$http_user_agent") && condition.contains("docker/1.") && !is_negated
 }
