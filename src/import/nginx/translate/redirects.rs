@@ -1,10 +1,11 @@
+use std::net::SocketAddr;
+
 use super::{
     super::{listen, tree::Directive},
     Translation,
     listener::{REDIRECT, take},
     restrictions::refuses_all,
 };
-use std::net::SocketAddr;
 
 /// A server that leads clients to https, in whose place `socket` answers 308 to everything: what
 /// becomes of what stands in it.
