@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
-use crate::wire::Patience;
+use crate::wire::{Patience, size_hint_behind};
 
 /// Runs the streams of a connection, and gives up those that stand still for as long as this.
 #[derive(Debug, Clone)]
@@ -112,14 +112,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.rest.len() as u64;
-        let hint = self.body.size_hint();
-        let mut all = SizeHint::new();
-        all.set_lower(hint.lower() + rest);
-        if let Some(upper) = hint.upper() {
-            all.set_upper(upper + rest);
-        }
-        all
+        size_hint_behind(&self.rest, &self.body)
     }
 }
 

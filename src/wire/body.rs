@@ -207,6 +207,17 @@ where
     }
 }
 
+/// What comes of a body of which `rest` has been taken out and not been handed on.
+pub fn size_hint_behind(rest: &Bytes, body: &impl http_body::Body) -> SizeHint {
+    let (inner, rest) = (body.size_hint(), rest.len() as u64);
+    let mut hint = SizeHint::new();
+    hint.set_lower(inner.lower() + rest);
+    if let Some(upper) = inner.upper() {
+        hint.set_upper(upper + rest);
+    }
+    hint
+}
+
 /// A body that counts its bytes and, when it is dropped, tells how many went by and whether it
 /// ended well.
 pub struct Watched<B, F: FnOnce(u64, bool)> {

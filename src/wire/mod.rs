@@ -9,7 +9,7 @@ mod exchange;
 mod patience;
 mod throttled;
 
-pub use body::{Body, BoxError, CollectError, IdleTimeout, Watched, collect};
+pub use body::{Body, BoxError, CollectError, IdleTimeout, Watched, collect, size_hint_behind};
 pub use exchange::{
     Exchange, ExchangeError, INSTALLATION_HEADER, Looking, ORIGIN_HEADER, Peer, RequestId, looking,
 };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use super::BoxError;
+use super::{BoxError, body::size_hint_behind};
 
 /// A speed limit, as [`Throttled`] asks it.
 pub trait Meter {
@@ -96,13 +96,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (inner, rest) = (self.body.size_hint(), self.rest.len() as u64);
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower() + rest);
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint
+        size_hint_behind(&self.rest, &self.body)
     }
 }
 
