@@ -340,21 +340,7 @@ async fn what_was_pushed_again_is_young() {
         while SystemClock.now() < limit {
             tokio::task::yield_now().await;
         }
-        let change = Change {
-            repository: app.clone(),
-            reference,
-        };
-        let pushed = Pushed {
-            repository: app,
-            digest: loose,
-            media_type: media_type::OCI_MANIFEST.to_owned(),
-            size_bytes: 1,
-            manifest: None,
-            tags: Vec::new(),
-        };
-        inventory.begin(&change, Reach::Reference);
-        let ended = Ended::Pushed(pushed);
-        inventory.conclude(&change, Reach::Reference, ended).await;
+        world.shelf.tell_of_push("team/app", &loose).await;
         assert_eq!(listed().await.unwrap().items.len(), 0);
     })
     .await;

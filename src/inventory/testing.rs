@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 
-use super::{Author, Change, Inventory, Parts, Registry};
+use super::{Author, Change, Ended, Inventory, Parts, Pushed, Reach, Registry};
 use crate::{
     clock::{SharedClock, SystemClock},
     embedded,
@@ -108,6 +108,27 @@ impl Shelf {
             .await
             .unwrap();
         digest
+    }
+
+    /// Tells the index of a push by digest of what the registry has.
+    pub(crate) async fn tell_of_push(&self, repository: &str, digest: &Digest) {
+        let change = Change {
+            repository: name(repository),
+            reference: Reference::Digest(digest.clone()),
+        };
+        let pushed = Pushed {
+            repository: change.repository.clone(),
+            digest: digest.clone(),
+            media_type: media_type::OCI_MANIFEST.to_owned(),
+            size_bytes: 1,
+            manifest: None,
+            tags: Vec::new(),
+        };
+        self.inventory.begin(&change, Reach::Reference);
+        let ended = Ended::Pushed(pushed);
+        self.inventory
+            .conclude(&change, Reach::Reference, ended)
+            .await;
     }
 }
 

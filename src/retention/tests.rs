@@ -17,11 +17,11 @@ use crate::{
     auth::{self, Auth, ProjectId, projects::NewProject},
     clock::{SharedClock, SystemClock},
     inventory::{
-        Author, Change, Ended, Inventory, Pushed, Reach, Registry,
+        Author, Change, Inventory, Registry,
         testing::{Shelf, name},
     },
     jobs::{self, Jobs, NewJob, Runner, Schedules},
-    oci::{Digest, Reference, Route, media_type},
+    oci::{Reference, Route, media_type},
     registry,
     secret::SealingKey,
     store::{
@@ -163,26 +163,6 @@ impl World {
         self.shelf.inventory.walk(&walk, |_| {}).await.unwrap();
     }
 
-    /// Tells the index of a push by digest.
-    async fn pushed(&self, digest: &Digest) {
-        let change = Change {
-            repository: name("team/app"),
-            reference: Reference::Digest(digest.clone()),
-        };
-        let pushed = Pushed {
-            repository: change.repository.clone(),
-            digest: digest.clone(),
-            media_type: media_type::OCI_MANIFEST.to_owned(),
-            size_bytes: 1,
-            manifest: None,
-            tags: Vec::new(),
-        };
-        let inventory = &self.shelf.inventory;
-        inventory.begin(&change, Reach::Reference);
-        let ended = Ended::Pushed(pushed);
-        inventory.conclude(&change, Reach::Reference, ended).await;
-    }
-
     async fn ended(&self, policy: PolicyId, id: ExecutionId) -> Execution {
         loop {
             let execution = self.retention.execution(policy, id).await.unwrap();
@@ -289,7 +269,7 @@ async fn what_was_pushed_again_by_its_digest_is_the_newest() {
         let again = world.shelf.push_image("team/app", "", "again").await;
         let newer = world.shelf.push_image("team/app", "", "newer").await;
         for digest in [&again, &newer, &again] {
-            world.pushed(digest).await;
+            world.shelf.tell_of_push("team/app", digest).await;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         world.look().await;
